@@ -1,0 +1,136 @@
+"""`lomit COMMAND ...`: finds the command, runs it, and turns what went wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+
+from lomit import __version__
+from lomit.errors import LomitError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the program.
+
+    Attributes:
+        help: its line in `lomit --help`.
+        target: `module:function`, imported when the command is called.  The function takes the rest of the
+            command line and returns the exit code (None for 0), or, with `typed`, has typed arguments that
+            become options.
+        typed: see `target`.
+    """
+
+    help: str
+    target: str
+    typed: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:run_demo"),
+    "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:run_translate"),
+    "train": Command("train a model from a preset", "lomit.engine.train:run_train"),
+    "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
+    "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
+    "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
+}
+"""Every command; a name of two words is a command with a subcommand."""
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: the words after `lomit`; None takes the process's own.
+
+    Returns:
+        The exit code: 0, 2 (something the user can mend: with one line),
+        130 (interrupted), 141 (the reader of the output went away).  A bug raises.
+    """
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else list(argv))
+        sys.stdout.flush()
+        return code
+    except SystemExit as stopped:  # after --help
+        return stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    except LomitError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("lomit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `lomit ... | head`: nobody reads on.  What is still buffered must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        place = f" for {error.filename}" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"no space left{place}; free some and run it again")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _fail(f"permission denied{place}")
+        raise
+
+
+def _fail(line: str) -> int:
+    print(f"lomit: error: {' '.join(line.split())}", file=sys.stderr)
+    return 2
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview(""))
+        return 0
+    if argv[0] in ("-V", "--version", "version"):
+        print(f"lomit {__version__}")
+        return 0
+    name, rest = argv[0], argv[1:]
+    within = {full.split()[1]: full for full in COMMANDS if full.startswith(f"{name} ")}
+    if within:
+        if not rest or rest[0] in ("-h", "--help"):
+            print(_overview(name))
+            return 0
+        if rest[0] not in within:
+            raise LomitError(
+                f"unknown command '{name} {rest[0]}'{did_you_mean(rest[0], within)}; see lomit {name} --help"
+            )
+        name, rest = within[rest[0]], rest[1:]
+    if name not in COMMANDS:
+        raise LomitError(
+            f"unknown command '{name}'{did_you_mean(name, {n.split()[0] for n in COMMANDS})}; see lomit --help"
+        )
+    command = COMMANDS[name]
+    module, _, function = command.target.partition(":")
+    run = getattr(import_module(module), function)
+    if command.typed:
+        from lomit.commands.options import call_typed
+
+        return call_typed(run, rest, f"lomit {name}") or 0
+    return run(rest) or 0
+
+
+def _overview(group: str) -> str:
+    """The help text that needs no command's module."""
+    chosen = {n: c for n, c in COMMANDS.items() if n.startswith(f"{group} ")} if group else COMMANDS
+    width = max(map(len, chosen))
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in chosen.items()]
+    title = "Exemplar-guided image-to-image translation on faces with local masks (LOMIT)."
+    return "\n".join(
+        [
+            f"usage: lomit {group or 'COMMAND'} {'COMMAND ' if group else ''}[OPTIONS]",
+            *(["", title] if not group else []),
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"`lomit {group + ' ' if group else ''}COMMAND --help` lists a command's options"
+            + ("; `lomit --version` prints the version." if not group else "."),
+        ]
+    )

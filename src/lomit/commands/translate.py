@@ -1,0 +1,198 @@
+"""`lomit translate`: images with exemplars, folders with folders, tables of pairs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from lomit.commands.options import parse
+from lomit.commands.pairs import Job, pair_up, read_pairs, with_masks
+from lomit.commands.worker import Outcome, Settings, run_jobs
+from lomit.errors import LomitError
+from lomit.weights import find_model
+
+
+@dataclass
+class TranslateOptions:
+    """Give each input image the style of its exemplar, where the model finds the two to differ.
+
+    Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or 0001.png, 0002.png, ... for the
+    rows of a table.  The largest centre square of an image is translated; outside it nothing changes.
+    """
+
+    input: str | None = None
+    """Image to translate, or a folder of images."""
+    exemplar: tuple[str, ...] = ()
+    """Image whose style is taken, or a folder of images; given twice (two images), --steps leads from one to the
+    other."""
+    pairs: str | None = None
+    """CSV table with the columns input and exemplar, in place of --input and --exemplar."""
+    match: Literal["all", "zip"] = "all"
+    """Two folders: all combinations, or one to one in the order of the names."""
+    out: str = "translated"
+    """Folder for the results."""
+    model: str = "avatars"
+    """Name of a model (see `lomit models`), its folder, a training run's folder, or a Hugging Face Hub id."""
+    save_masks: bool = False
+    """Write the masks too: NAME_input-mask.png and NAME_exemplar-mask.png, as large as the centre squares."""
+    input_mask: str | None = None
+    """Grey image to use as the input's mask, white = foreground, as large as the input or square; or a folder of
+    masks called like the inputs."""
+    exemplar_mask: str | None = None
+    """The same for the exemplar."""
+    steps: int | None = None
+    """Write this many images on the way from the input's own style (or from the first of two exemplars) to the
+    exemplar's: NAME_step-01.png, ..."""
+    gif: bool = False
+    """Write the steps as an animation too: NAME.gif."""
+    composite: bool = False
+    """Blend the input back through its mask, instead of keeping the whole output of the network."""
+    batch_size: int = 8
+    """Images in the network at a time."""
+    processes: int = 1
+    """Processes that translate, each with its own copy of the model."""
+    overwrite: bool = False
+    """Replace files that exist."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+
+
+def run_translate(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return translate(parse(TranslateOptions, argv, "lomit translate"))
+
+
+def translate(options: TranslateOptions) -> int:
+    """Translates what the options say and prints where it is.
+
+    Images in folders that can't be read are named and skipped.
+
+    Returns:
+        0, or 2 where a row of a table had to be skipped.
+
+    Raises:
+        LomitError: for options that don't fit together, for a bad image that was named on its own, for results
+            that exist already, and where nothing could be translated.
+    """
+    jobs = _plan(options)
+    settings = Settings(
+        model=options.model,
+        device=options.device,
+        out=Path(options.out),
+        save_masks=options.save_masks,
+        steps=options.steps,
+        gif=options.gif,
+        composite=options.composite,
+        overwrite=options.overwrite,
+        threads=max(1, (os.cpu_count() or 1) // options.processes) if options.processes > 1 else None,
+    )
+    _check_outputs(jobs, settings)
+    find_model(options.model)  # before processes are started
+    written = done = 0
+    skipped: dict[object, str] = {}
+    with tqdm(total=len(jobs), unit="pair", disable=None) as bar:
+        for outcome in _outcomes(settings, jobs, options.batch_size, options.processes):
+            bar.update()
+            if outcome.bad is None:
+                written, done = written + outcome.written, done + 1
+                continue
+            if options.pairs is None and _named_itself(outcome.bad, options):
+                raise LomitError(outcome.error)
+            # A file of a folder may stand in many pairs and is named once; each row of a table is.
+            key = outcome.bad if options.pairs is None else outcome.job.name
+            if key not in skipped:
+                skipped[key] = outcome.error
+                row = "" if options.pairs is None else f"row {outcome.job.name}: "
+                tqdm.write(f"lomit: skipped: {row}{outcome.error}", file=sys.stderr)
+    what = "row" if options.pairs is not None else "image"
+    if not done:
+        raise LomitError(f"nothing to translate: every {what} was skipped")
+    left = f"; skipped {_count(len(skipped), what)}" if skipped else ""
+    print(f"translated {_count(done, 'pair')} into {options.out} ({_count(written, 'file')}){left}")
+    return 2 if skipped and options.pairs is not None else 0
+
+
+def _plan(options: TranslateOptions) -> list[Job]:
+    """The jobs, once the options have been found to fit together."""
+    for name, least in (("steps", 2), ("batch_size", 1), ("processes", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")
+    if options.gif and options.steps is None:
+        raise LomitError("--gif needs --steps, the number of its images")
+    if options.steps is not None and (options.input_mask or options.exemplar_mask):
+        raise LomitError("--steps predicts its masks; leave out --input-mask and --exemplar-mask")
+    if options.pairs is not None:
+        if options.input is not None or options.exemplar:
+            raise LomitError("--pairs takes the place of --input and --exemplar; give one or the other")
+        jobs = read_pairs(options.pairs)
+    elif options.input is None or not options.exemplar:
+        raise LomitError("give --input and --exemplar, or --pairs; see lomit translate --help")
+    elif len(options.exemplar) > 2:
+        raise LomitError(f"--exemplar can be given twice at most; {len(options.exemplar)} given (or give a folder)")
+    elif len(options.exemplar) == 2 and options.steps is None:
+        raise LomitError("two exemplars need --steps, the number of images between them")
+    else:
+        jobs = pair_up(options.input, options.exemplar, options.match)
+    return with_masks(jobs, options.input_mask, options.exemplar_mask)
+
+
+def _check_outputs(jobs: Sequence[Job], settings: Settings) -> None:
+    """Refuses before the first image is translated what would overwrite something."""
+    if settings.out.exists() and not settings.out.is_dir():
+        raise LomitError(f"{settings.out} is a file; --out must be a folder")
+    there = {path.name for path in settings.out.iterdir()} if settings.out.exists() else set()
+    names: set[str] = set()
+    existing: list[Path] = []
+    for job in jobs:
+        for path in settings.files(job.name):
+            if path.name in names:
+                raise LomitError(f"two results would be called {path.name}; rename an image or use --pairs")
+            names.add(path.name)
+            if path.name in there:
+                existing.append(path)
+    if existing and not settings.overwrite:
+        raise LomitError(
+            f"{_count(len(existing), 'result')} would overwrite what is there (first: {existing[0]}); "
+            "choose another --out or add --overwrite"
+        )
+    sources = {path.resolve() for job in jobs for path in (job.input, *job.exemplars)} if existing else set()
+    for path in existing:
+        if path.resolve() in sources:
+            raise LomitError(f"{path} is an input or exemplar and would be overwritten; choose another --out")
+
+
+def _outcomes(settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int) -> Iterator[Outcome]:
+    batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
+    if processes == 1:
+        for batch in batches:
+            yield from run_jobs(settings, batch)
+        return
+    # Forked children of a process that has used torch's thread pools hang, so they are started afresh.
+    with ProcessPoolExecutor(min(processes, len(batches)), mp_context=get_context("spawn")) as pool:
+        try:
+            for outcomes in pool.map(run_jobs, [settings] * len(batches), batches):
+                yield from outcomes
+        except BrokenProcessPool as error:
+            raise LomitError("a process died, perhaps for lack of memory; use fewer --processes") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _named_itself(path: Path, options: TranslateOptions) -> bool:
+    """Whether the path was given as such, not through a folder."""
+    given = (options.input, *options.exemplar, options.input_mask, options.exemplar_mask)
+    return any(name is not None and Path(name) == path for name in given)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

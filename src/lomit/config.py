@@ -1,0 +1,186 @@
+"""The part of the configuration that every method shares.
+
+A run is described by one `RunConfig`: the method's own config (`model`), the data and the training.
+It is written as JSON beside the weights and read back by `from_dict`, which names the key that is wrong
+and the one that was probably meant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from lomit.errors import LomitError, did_you_mean
+
+T = TypeVar("T")
+
+DataKind = Literal["auto", "celeba", "folder", "emotionet", "avatars", "pack"]
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+@dataclass
+class DataConfig:
+    """Where the images come from and how they become network inputs."""
+
+    root: str | None = None
+    """Folder or pack file. `avatars` renders its own images where this is empty."""
+    extra_roots: tuple[str, ...] = ()
+    """More folders of the same kind, added to the first; a file name that is already there is skipped."""
+    kind: DataKind = "auto"
+    """Layout of `root`; `auto` recognises it from the files."""
+    attributes: tuple[str, ...] = ()
+    """Attributes the model is trained on, in label order."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Groups of attributes of which at most one holds (hair colours)."""
+    require_one_of: tuple[str, ...] = ()
+    """Images with none of these attributes are left out (the paper's hair-colour runs)."""
+    image_size: int = 128
+    """Side of the network's input, in pixels."""
+    crop: int | None = None
+    """Side of the centre square cut out before resizing; None: CelebA's 178 where the layout is CelebA's
+    (89 for half-size files), else the largest centre square."""
+    flip: bool = True
+    """Mirror each training image with probability 0.5."""
+    render_count: int = 10_000
+    """Faces to render where `kind` is `avatars` and `root` is empty."""
+    render_seed: int = 0
+    """Seed of those faces."""
+    face_crop: Literal["none", "dlib"] = "none"
+    """`dlib`: cut faces out with the detector of the `faces` extra (EmotioNet, paper 5.1)."""
+    workers: int = 2
+    """Processes that decode images into the cache."""
+    cache_dir: str | None = None
+    """Where decoded images are kept; None: $LOMIT_CACHE or the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        if self.image_size < 16 or self.image_size % 16:
+            raise LomitError(f"data.image_size must be a multiple of 16, at least 16; it is {self.image_size}")
+        unknown = [a for group in (*self.groups, self.require_one_of) for a in group if a not in self.attributes]
+        if self.attributes and unknown:
+            raise LomitError(f"data.groups or data.require_one_of name '{unknown[0]}', which is not in data.attributes")
+
+
+@dataclass
+class TrainConfig:
+    """How long, how fast and how safely."""
+
+    steps: int = 200_000
+    """Iterations; the discriminator is updated in each (paper 7.2: 200,000)."""
+    batch_size: int = 8
+    """Pairs per iteration over all processes and accumulation steps (paper 7.2: 8)."""
+    accumulate: int = 1
+    """Micro-batches that a batch is split into, to fit the memory."""
+    lr: float = 1e-4
+    """Adam's learning rate (paper 7.2)."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's betas (paper 7.2)."""
+    decay: Literal["halve", "linear"] = "halve"
+    """`halve`: by half every `decay_every` iterations (paper 7.2); `linear`: to 0 at the last iteration."""
+    decay_start: int = 100_000
+    """Iteration after which the learning rate starts to fall (paper 7.2)."""
+    decay_every: int = 10_000
+    """Iterations per halving (paper 7.2)."""
+    ema: float = 0.999
+    """Decay of the moving average of the generator, per generator update; 0 switches it off."""
+    precision: Precision = "32-true"
+    """`bf16-mixed` computes convolutions in bfloat16."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device to train on."""
+    seed: int = 0
+    """Seed of initialisation, data order and every random draw."""
+    threads: int | None = None
+    """CPU threads of this process; None leaves PyTorch's choice."""
+    log_every: int = 50
+    """Iterations between log lines."""
+    sample_every: int = 1_000
+    """Iterations between sample sheets."""
+    save_every: int = 1_000
+    """Iterations between checkpoints."""
+    keep: int = 2
+    """Checkpoints kept beside the best one."""
+    max_minutes: float | None = None
+    """Stop, save and exit after this many minutes."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "sample_every", "save_every", "keep"):
+            if getattr(self, name) < 1:
+                raise LomitError(f"train.{name} must be at least 1; it is {getattr(self, name)}")
+        if self.batch_size % self.accumulate:
+            raise LomitError(
+                f"train.batch_size ({self.batch_size}) must be a multiple of train.accumulate ({self.accumulate})"
+            )
+        if not 0 <= self.ema < 1:
+            raise LomitError(f"train.ema must lie in [0, 1); it is {self.ema}")
+        if self.lr <= 0:
+            raise LomitError(f"train.lr must be positive; it is {self.lr}")
+
+
+@dataclass
+class ModelConfig:
+    """Base of every method's own config."""
+
+    attributes: tuple[str, ...] = ()
+    """Names of the labels, in order; filled from `data.attributes` when a run starts."""
+    image_size: int = 128
+    """Side of the images, filled from `data.image_size` when a run starts."""
+
+
+@dataclass
+class RunConfig:
+    """Everything that decides a run."""
+
+    model: ModelConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
+    """Builds a config dataclass from plain values.
+
+    Raises:
+        LomitError: for an unknown key (with the nearest known one) or a value of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise LomitError(f"{where}: expected an object with keys, found {type(values).__name__}")
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise LomitError(f"{where}: unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(sorted(known))}")
+    return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the annotated type, or a LomitError that names the place."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else from_dict(hint, value, where)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is Literal:
+        if value not in args:
+            raise LomitError(f"{where}: '{value}' is not one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise LomitError(f"{where}: expected a list, found '{value}'")
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_convert(args[0], v, where) for v in value)
+        if len(value) != len(args):
+            raise LomitError(f"{where}: expected {len(args)} values, found {len(value)}")
+        return tuple(_convert(a, v, where) for a, v in zip(args, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise LomitError(f"{where}: expected {hint.__name__}, found '{value}'")
+    return value

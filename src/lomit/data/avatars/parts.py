@@ -1,0 +1,180 @@
+"""What a rendered face is made of: one table from the variants of two avatar styles to labels.
+
+The styles are `avataaars` (Pablo Stanley) and `toon-head` (Johan Melin) of the package dicebear-styles;
+`docs/credits-avatars.md` has their licences.  The look of each part is drawn on its own and with the same shares in
+both styles, so no attribute tells anything about another but for those that exclude or imply each other.
+
+Left out on purpose: hats, hijab and turban, bald heads, decorated or veiled hair (its colour must show), a fringe over
+the brows, dark glasses (they hide the eyes), and variants that are hard to read at 64 pixels or mean two things at
+once (grimace, tongue, one raised brow, wink, a tuft on the chin).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ATTRIBUTES = (
+    "Black_Hair",
+    "Blond_Hair",
+    "Brown_Hair",
+    "Smiling",
+    "Mustache",
+    "Beard",
+    "Facial_Hair",
+    "No_Beard",
+    "Eyeglasses",
+    "AU1_2",
+    "AU4",
+    "AU12",
+    "AU25_26",
+    "AU43",
+)
+"""Labels of every rendered face, in order.  CelebA's names where CelebA has them; the rest:
+
+`Mustache`: a moustache and no beard.  `Beard`: a beard of any kind.  `Facial_Hair`: either.  `No_Beard`: neither,
+which is CelebA's sense.  Action units (FACS): `AU1_2` both brows raised, `AU4` brows lowered, `AU12` lip corners
+pulled up (always the same as `Smiling`), `AU25_26` mouth open, `AU43` eyes closed.
+"""
+
+GROUPS = (("Black_Hair", "Blond_Hair", "Brown_Hair"), ("Mustache", "Beard", "No_Beard"), ("AU1_2", "AU4"))
+"""Attributes of which at most one holds."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look that a part of the face can have.
+
+    Attributes:
+        share: probability of the look.
+        labels: the attributes that hold because of it.
+        variants: style -> the variants that show it, drawn with equal probability; None: the part is absent.
+    """
+
+    share: float
+    labels: tuple[str, ...]
+    variants: dict[str, tuple[str | None, ...]]
+
+
+PARTS: dict[str, tuple[Look, ...]] = {
+    "mouth": (
+        Look(0.25, ("Smiling", "AU12"), {"avataaars": ("twinkle",), "toon-head": ("smile",)}),
+        Look(0.25, ("Smiling", "AU12", "AU25_26"), {"avataaars": ("default", "smile"), "toon-head": ("laugh",)}),
+        Look(0.25, (), {"avataaars": ("serious", "sad"), "toon-head": ("sad",)}),
+        Look(0.25, ("AU25_26",), {"avataaars": ("concerned", "screamOpen"), "toon-head": ("agape", "angry")}),
+    ),
+    "facial_hair": (
+        Look(0.5, ("No_Beard",), {"avataaars": (None,), "toon-head": (None,)}),
+        Look(
+            0.25,
+            ("Mustache", "Facial_Hair"),
+            {"avataaars": ("moustacheFancy", "moustacheMagnum"), "toon-head": ("moustacheTwirl",)},
+        ),
+        Look(
+            0.25,
+            ("Beard", "Facial_Hair"),
+            {
+                "avataaars": ("beardLight", "beardMedium", "beardMajestic"),
+                "toon-head": ("chinMoustache", "fullBeard", "longBeard"),
+            },
+        ),
+    ),
+    "eyes": (
+        Look(0.7, (), {"avataaars": ("default", "side", "squint", "surprised"), "toon-head": ("happy", "wide")}),
+        Look(0.3, ("AU43",), {"avataaars": ("closed", "happy"), "toon-head": ("humble", "bow")}),
+    ),
+    "brows": (
+        Look(0.4, (), {"avataaars": ("default", "defaultNatural"), "toon-head": ("neutral",)}),
+        Look(0.3, ("AU1_2",), {"avataaars": ("raisedExcited", "raisedExcitedNatural"), "toon-head": ("happy",)}),
+        Look(0.3, ("AU4",), {"avataaars": ("angry", "angryNatural"), "toon-head": ("angry",)}),
+    ),
+    "glasses": (
+        Look(0.75, (), {"avataaars": (None,), "toon-head": (None,)}),
+        Look(
+            0.25,
+            ("Eyeglasses",),
+            {"avataaars": ("prescription01", "prescription02", "round"), "toon-head": ("round", "square")},
+        ),
+    ),
+    "hair": (
+        Look(
+            1.0,
+            (),
+            {
+                "avataaars": (
+                    "bob",
+                    "bun",
+                    "curly",
+                    "curvy",
+                    "dreads",
+                    "dreads01",
+                    "dreads02",
+                    "fro",
+                    "longButNotTooLong",
+                    "shaggy",
+                    "shaggyMullet",
+                    "shortCurly",
+                    "shortFlat",
+                    "shortRound",
+                    "shortWaved",
+                    "straight01",
+                    "straight02",
+                    "straightAndStrand",
+                    "theCaesar",
+                    "theCaesarAndSidePart",
+                ),
+                "toon-head": ("bun", "sideComed", "spiky", "undercut"),
+            },
+        ),
+    ),
+    "rear_hair": (
+        Look(
+            1.0,
+            (),
+            {
+                "avataaars": (None,),
+                "toon-head": (None, "neckHigh", "shoulderHigh", "longStraight", "longWavy"),
+            },
+        ),
+    ),
+    "clothes": (
+        Look(
+            1.0,
+            (),
+            {
+                "avataaars": (
+                    "blazerAndShirt",
+                    "blazerAndSweater",
+                    "collarAndSweater",
+                    "hoodie",
+                    "overall",
+                    "shirtCrewNeck",
+                    "shirtScoopNeck",
+                    "shirtVNeck",
+                ),
+                "toon-head": ("dress", "openJacket", "shirt", "tShirt", "turtleNeck"),
+            },
+        ),
+    ),
+}
+"""Every part with its looks: the mapping from component variants to labels, and the shares."""
+
+STYLES = ("avataaars", "toon-head")
+
+REGION_OF: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair"), ("hair", "facial_hair_now")),
+    **dict.fromkeys(("Smiling", "AU12", "AU25_26"), ("mouth",)),
+    **dict.fromkeys(("Mustache", "Beard", "Facial_Hair", "No_Beard"), ("facial_hair",)),
+    "Eyeglasses": ("glasses",),
+    "AU1_2": ("brows",),
+    "AU4": ("brows",),
+    "AU43": ("eyes",),
+}
+"""Attribute -> the regions in which a face changes when the attribute does.
+
+Facial hair has the colour of the hair, as people's does, so another hair colour changes the hair *and the facial
+hair that is on the face* (`facial_hair_now`), while getting or losing facial hair changes the place where it is or
+would be (`facial_hair`).
+"""
+
+REGIONS = ("hair", "facial_hair", "facial_hair_now", "mouth", "eyes", "brows", "glasses", "skin")
+"""Names of the true masks, in the order of their bits in the folder layout's `regions/*.png`."""

@@ -1,0 +1,223 @@
+"""Any folder of images plus one CSV or TSV of attributes.
+
+DIR/attributes.csv        image,Smiling,Blond_Hair,...[,split][,identity]
+DIR/images/a.png          or anywhere below DIR
+DIR/dataset.json          optional: groups, regions, region_of
+DIR/regions/a.png         optional: true masks, 8-bit grey, bit k is set where region k is
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
+from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
+from lomit.errors import LomitError
+from lomit.images import read_image
+
+NAME_COLUMNS = ("image", "file", "name", "filename", "image_id", "path")
+SPLIT_COLUMN, IDENTITY_COLUMN = "split", "identity"
+MAX_REGIONS = 8
+"""Bits of a pixel of a region file."""
+YES = frozenset({"1", "+1", "1.0", "true", "yes"})
+ZERO = frozenset({"0", "0.0", "false", "no"})
+MINUS = frozenset({"-1", "-1.0"})
+EMPTY = frozenset({"", "nan", "?", "na", "n/a", "none"})
+SPLIT_WORDS = {
+    "": UNASSIGNED,
+    **dict.fromkeys(("train", "training", "0"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "1"), VAL),
+    **dict.fromkeys(("test", "testing", "2"), TEST),
+}
+
+
+class FolderSource(TableSource):
+    """A folder in the layout above; the rendered faces come in it, too."""
+
+    def __init__(self, root: Path) -> None:
+        """Reads the table and `dataset.json`.
+
+        Raises:
+            LomitError: where no table is found, or a row of it is wrong.
+        """
+        self.root = root
+        path = find_table(root)
+        table = read_table(path)
+        info = _read_info(root / "dataset.json")
+        table.groups = tuple(tuple(g) for g in info["groups"])
+        self.paths = [_locate(root, name) for name in table.names]
+        if not any(p.is_file() for p in self.paths):
+            raise LomitError(
+                f"{path}: none of its images is there; the first is '{table.names[0]}', looked for in {root} and "
+                f"{root / 'images'}"
+            )
+        super().__init__(table, fingerprint_files(self.paths, table.names))
+        self.region_names = tuple(info["regions"]) if (root / "regions").is_dir() else ()
+        self.region_of = {a: tuple(r) for a, r in info["region_of"].items()}
+
+    def load(self, index: int) -> Image.Image:
+        return read_image(self.paths[index]).on_white()
+
+    def regions(self, index: int) -> dict[str, np.ndarray]:
+        name = PurePosixPath(self.names[index]).with_suffix(".png")
+        parts = name.parts[1:] if name.parts[0] == "images" else name.parts
+        path = self.root.joinpath("regions", *parts)
+        if not self.region_names or not path.is_file():  # a set may hold the masks of its test part alone
+            return {}
+        with Image.open(path) as image:
+            return unpack_regions(np.asarray(image.convert("L")), self.region_names)
+
+
+def unpack_regions(bits: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """uint8, H x W, bit k set where region k is -> a bool mask for each name."""
+    return {name: (bits >> k & 1).astype(bool) for k, name in enumerate(names)}
+
+
+def pack_regions(masks: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """The reverse: bool masks, H x W each -> uint8, H x W, with bit k set where region k is."""
+    return np.bitwise_or.reduce([masks[name].astype(np.uint8) << k for k, name in enumerate(names)])
+
+
+def find_table(root: Path) -> Path:
+    """`attributes.csv` or `.tsv`, else the only CSV or TSV in the folder."""
+    for name in ("attributes.csv", "attributes.tsv"):
+        if (root / name).is_file():
+            return root / name
+    tables = sorted(p for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
+    if not tables:
+        raise LomitError(f"{root}: no CSV or TSV of attributes; the first column names the images")
+    if len(tables) > 1:
+        raise LomitError(
+            f"{root}: {len(tables)} tables ({', '.join(p.name for p in tables[:4])}); call the right one attributes.csv"
+        )
+    return tables[0]
+
+
+def read_table(path: Path) -> Table:
+    """Reads a table of attributes.
+
+    The delimiter (comma, semicolon, tab) is the one most frequent in the header. A column with a value that is
+    neither yes nor no is not an attribute; asking for it later shows which value that was.
+
+    Raises:
+        LomitError: for a row of the wrong length, an image named twice, a wrong split, no attribute at all.
+    """
+    header, rows = _read_rows(path)
+    lower = [h.lower() for h in header]
+    name_column = next((lower.index(n) for n in NAME_COLUMNS if n in lower), 0)
+    names: list[str] = []
+    first_line: dict[str, int] = {}
+    for line, row in rows:
+        if len(row) != len(header):
+            raise LomitError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
+        name = row[name_column].replace("\\", "/").removeprefix("./")
+        if not name:
+            raise LomitError(f"{path}, line {line}, column '{header[name_column]}': no image is named")
+        if name in first_line:
+            raise LomitError(f"{path}, line {line}: '{name}' is already in line {first_line[name]}")
+        first_line[name] = line
+        names.append(name)
+    special = {name_column} | {lower.index(c) for c in (SPLIT_COLUMN, IDENTITY_COLUMN) if c in lower}
+    columns: dict[str, np.ndarray] = {}
+    rejected: dict[str, str] = {}
+    for k, column in enumerate(header):
+        if k not in special:
+            try:
+                columns[column] = _labels(path, column, [(line, row[k]) for line, row in rows])
+            except LomitError as error:
+                rejected[column] = str(error)
+    if not columns:
+        reason = next(iter(rejected.values()), f"{path}: it has no column beside '{header[name_column]}'")
+        raise LomitError(f"no attribute: {reason}")
+    split = np.full(len(names), UNASSIGNED, dtype=np.int8)
+    if SPLIT_COLUMN in lower:
+        split[:] = [_split(path, line, row[lower.index(SPLIT_COLUMN)]) for line, row in rows]
+    people = [row[lower.index(IDENTITY_COLUMN)] for _, row in rows] if IDENTITY_COLUMN in lower else [""] * len(names)
+    labels = np.stack(list(columns.values()), axis=1)
+    return Table(names, tuple(columns), labels, split, people, rejected=rejected)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and (line number, stripped cells) of each row that is not blank."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+            rows = [(reader.line_num, [c.strip() for c in row]) for row in reader if any(c.strip() for c in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LomitError(f"{path}: not a readable CSV or TSV ({error})") from error
+    if len(rows) < 2:
+        raise LomitError(f"{path}: needs a line of column names and at least one image")
+    header = rows[0][1]
+    if len(set(header)) != len(header) or not all(header):
+        twice = next(h for i, h in enumerate(header) if not h or h in header[:i])
+        raise LomitError(f"{path}: " + (f"the column '{twice}' stands twice" if twice else "a column has no name"))
+    if Path(header[0]).suffix.lower() in Image.registered_extensions():
+        raise LomitError(f"{path}: the first line must name the columns; it holds '{header[0]}'")
+    return header, rows[1:]
+
+
+def _labels(path: Path, column: str, cells: list[tuple[int, str]]) -> np.ndarray:
+    """One column as int8, N."""
+    values = np.empty(len(cells), dtype=np.int8)
+    found: set[str] = set()
+    for i, (line, cell) in enumerate(cells):
+        cell = cell.lower()
+        if cell in YES:
+            values[i] = 1
+        elif cell in EMPTY:
+            values[i] = UNKNOWN
+        elif cell in ZERO or cell in MINUS:
+            values[i] = 0
+            found.add("0" if cell in ZERO else "-1")
+        else:
+            raise LomitError(
+                f"{path}, line {line}, column '{column}': '{cell}' is neither 0/1, -1/+1, true/false nor yes/no"
+            )
+    if len(found) == 2:
+        raise LomitError(f"{path}, column '{column}': holds both 0 and -1; leave a cell that is not annotated empty")
+    return values
+
+
+def _split(path: Path, line: int, cell: str) -> int:
+    if cell.lower() not in SPLIT_WORDS:
+        raise LomitError(f"{path}, line {line}, column 'split': '{cell}' is neither train, val nor test")
+    return SPLIT_WORDS[cell.lower()]
+
+
+def _locate(root: Path, name: str) -> Path:
+    """The image's path: below `root`, else below `root/images`."""
+    path = root / name
+    return path if path.is_file() else root / "images" / name
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    """`dataset.json` with its three keys checked; empty ones where there is no such file."""
+    info: Any = {}
+    if path.is_file():
+        try:
+            info = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LomitError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(info, dict):
+        raise LomitError(f"{path}: expected an object with the keys groups, regions, region_of")
+    groups, regions, region_of = info.get("groups", []), info.get("regions", []), info.get("region_of", {})
+    if not isinstance(groups, list) or not all(_is_names(g) for g in groups):
+        raise LomitError(f"{path}: 'groups' must be a list of lists of attributes")
+    if not _is_names(regions) or len(regions) > MAX_REGIONS:
+        raise LomitError(f"{path}: 'regions' must be a list of at most {MAX_REGIONS} names")
+    if not isinstance(region_of, dict) or not all(_is_names(r) and set(r) <= set(regions) for r in region_of.values()):
+        raise LomitError(f"{path}: 'region_of' must give some of 'regions' for each attribute")
+    return {"groups": groups, "regions": regions, "region_of": region_of}
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)

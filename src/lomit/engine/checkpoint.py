@@ -1,0 +1,164 @@
+"""Checkpoints: safetensors and JSON, written whole or not at all.
+
+A run folder holds `config.json` and `checkpoints/step_0000400/` with
+
+- `model.safetensors` and `config.json`: the averaged generator, which `from_pretrained` loads as it is;
+- `training.safetensors`: every network's weights and the optimisers' moments;
+- `state.json`: the step and what else resuming needs.
+
+`checkpoints/latest` and `checkpoints/best` name a folder each.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lomit.engine.ema import Ema
+from lomit.engine.phases import Runner
+from lomit.errors import LomitError
+from lomit.models.base import Translator
+from lomit.models.base import saved_config
+
+
+def folder_name(step: int) -> str:
+    """Name of the checkpoint after `step` iterations."""
+    return f"step_{step:07d}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file atomically."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _optimizer_tensors(runners: Sequence[Runner]) -> dict[str, Tensor]:
+    tensors = {}
+    for runner in runners:
+        for index, state in runner.optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"optimizer.{runner.phase.name}.{index}.{key}"] = torch.as_tensor(value).contiguous()
+    return tensors
+
+
+def save(
+    run: Path, step: int, translator: Translator, ema: Ema, runners: Sequence[Runner], extra: dict[str, Any]
+) -> Path:
+    """Writes the checkpoint of `step` and points `latest` at it.
+
+    Raises:
+        LomitError: where the disk is full or can't be written; what was saved before is untouched.
+    """
+    root = run / "checkpoints"
+    final, temporary = root / folder_name(step), root / f".{folder_name(step)}.part"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        weights = {f"translator.{k}": v.contiguous() for k, v in translator.state_dict().items()}
+        save_file(_unshared(weights | _optimizer_tensors(runners)), temporary / "training.safetensors")
+        averaged = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
+        save_file(_unshared(averaged), temporary / "model.safetensors")
+        write_text(temporary / "config.json", json.dumps(saved_config(translator.config), indent=1))
+        write_text(temporary / "state.json", json.dumps({"step": step, "ema_updates": ema.updates, **extra}, indent=1))
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.rename(final)
+        write_text(root / "latest", final.name)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = "no space left" if _is_full(error) else str(error)
+        raise LomitError(
+            f"could not save step {step} in {root}: {reason}; what was saved before is intact - "
+            "free some space and go on with --resume"
+        ) from error
+    return final
+
+
+def _is_full(error: BaseException) -> bool:
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error)
+
+
+def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors refuses tensors that share memory (a style head used twice): each gets its own copy."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            tensors[name] = tensor.clone()
+        seen.add(tensor.data_ptr())
+    return tensors
+
+
+def prune(run: Path, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints and the best one, and what a killed run left half-written."""
+    root = run / "checkpoints"
+    for part in root.glob(".*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+    best = pointed(run, "best")
+    for old in sorted(root.glob("step_*"))[:-keep]:
+        if old != best:
+            shutil.rmtree(old)
+
+
+def pointed(run: Path, name: str) -> Path | None:
+    """The checkpoint that `latest` or `best` names, None where there is none."""
+    pointer = run / "checkpoints" / name
+    if not pointer.is_file():
+        return None
+    folder = pointer.parent / pointer.read_text().strip()
+    return folder if folder.is_dir() else None
+
+
+def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runner]) -> dict[str, Any]:
+    """Restores everything `save` wrote, in place.  Returns the JSON state.
+
+    Raises:
+        LomitError: where a file is missing, broken or of another shape.
+    """
+    try:
+        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+        tensors = load_file(folder / "training.safetensors")
+        translator.load_state_dict(
+            {k.removeprefix("translator."): v for k, v in tensors.items() if k.startswith("translator.")}
+        )
+        ema.module.load_state_dict(load_file(folder / "model.safetensors"))
+        ema.resume(state["ema_updates"])
+        for runner in runners:
+            _load_optimizer(runner, tensors)
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LomitError(
+            f"checkpoint {folder} can't be resumed: {line}; remove that folder and put the name of an older one "
+            f"into {folder.parent / 'latest'}"
+        ) from error
+    return state
+
+
+def _load_optimizer(runner: Runner, tensors: dict[str, Tensor]) -> None:
+    prefix = f"optimizer.{runner.phase.name}."
+    parameters = runner.phase.parameters()
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            index, key = name.removeprefix(prefix).split(".")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:
+                # Moments keep their weight's memory layout (channels last): fused Adam walks both in memory order.
+                tensor = torch.empty_like(parameter).copy_(tensor)
+            state.setdefault(int(index), {})[key] = tensor
+    current = runner.optimizer.state_dict()
+    runner.optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})

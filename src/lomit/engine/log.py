@@ -1,0 +1,82 @@
+"""Where a run's numbers go: JSON lines, TensorBoard, and the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Means:
+    """Means of named scalars since the last call of `take`, kept on the device: nothing waits for it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, prefix: str, terms: Mapping[str, Tensor]) -> None:
+        for name, value in terms.items():
+            key = name if "/" in name else f"{prefix}/{name}"
+            self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """The means; the only place where the device is waited for."""
+        if not self._sums:
+            return {}
+        values = torch.stack([v.float() for v in self._sums.values()]).tolist()
+        means = {k: v / self._counts[k] for k, v in zip(self._sums, values, strict=True)}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+class RunLog:
+    """`log.jsonl` and `tensorboard/` of a run.
+
+    Args:
+        folder: the run's folder.
+        after: lines of later steps, written by a run that was killed after its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: Path, after: int = 0) -> None:
+        self.path = folder / "log.jsonl"
+        kept = []
+        if self.path.exists():
+            kept = [line for line in self.path.read_text().splitlines() if _step(line) <= after]
+        if not after:
+            kept = []
+        self.path.write_text("".join(f"{line}\n" for line in kept))
+        self._file = self.path.open("a", buffering=1)
+        self._board: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:  # an optional extra; the JSON lines hold the same numbers
+            return
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
+
+    def write(self, step: int, values: Mapping[str, float | str]) -> None:
+        """One line: the step and its values (NaN as null, so that every line is valid JSON)."""
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+        self._file.write(json.dumps({"step": step, **clean}) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, (int, float)):
+                    self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _step(line: str) -> float:
+    """The step of a log line; a line cut off by a kill belongs to no step."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

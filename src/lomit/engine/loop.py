@@ -1,0 +1,241 @@
+"""The training loop.  It knows the translator protocol and nothing of any method."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from tqdm import tqdm
+
+from lomit.config import RunConfig
+from lomit.data.cache import Cache
+from lomit.data.sampling import PairSampler, load_batch
+from lomit.engine import checkpoint
+from lomit.engine.ema import Ema
+from lomit.engine.log import Means, RunLog
+from lomit.engine.phases import Runner, learning_rate, make_runners, run_phase
+from lomit.errors import LomitError
+from lomit.figures.grids import sheet
+from lomit.models.base import Batch, Method, Translator
+
+SHEET_PAIRS = 8
+"""Pairs on a sample sheet."""
+SCORE_BATCHES = 4
+"""Validation batches behind the score that picks the best checkpoint."""
+AGREE_EVERY = 20
+"""Iterations between two questions to the other processes whether one of them was told to stop."""
+
+
+@dataclass
+class Stop:
+    """Set by a signal or the clock; the loop looks at it after every iteration."""
+
+    reason: str = ""
+    signum: int = 0
+
+
+@dataclass
+class Outcome:
+    """How a run ended: the iterations done, why it stopped early (empty: it did not), and the signal behind that."""
+
+    step: int
+    reason: str = ""
+    signum: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def _signals() -> Iterator[Stop]:
+    """SIGTERM and SIGINT become a wish to stop; a second one has its usual effect."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(signum: int, _: Any) -> None:
+        stop.reason, stop.signum = f"{signal.Signals(signum).name} received", signum
+        for s, handler in previous.items():
+            signal.signal(s, handler)
+
+    for s in previous:
+        signal.signal(s, handle)
+    try:
+        yield stop
+    finally:
+        for s, handler in previous.items():
+            signal.signal(s, handler)
+
+
+class Loop:
+    """One run: data, translator, optimisers, average and log, and the steps that use them.
+
+    Args:
+        fabric: launched already.
+        method: the translator's method.
+        config: `config.model` must hold the attributes and the image size.
+        cache: decoded images.
+        folder: the run's folder.
+    """
+
+    def __init__(self, fabric: Fabric, method: Method, config: RunConfig, cache: Cache, folder: Path) -> None:
+        self.fabric, self.config, self.cache, self.folder = fabric, config, cache, folder
+        train = config.train
+        torch.manual_seed(train.seed)
+        self.translator: Translator = method.build(config.model, training=True).to(fabric.device)
+        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.translator.generator, train.ema)
+        self.runners: list[Runner] = make_runners(fabric, self.translator, train)
+        rows = cache.subset("train")
+        arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
+        self.sampler = PairSampler(cache.labels, rows, self.translator.sampler, *arguments)
+        held_out = cache.subset("val")
+        self.validation = PairSampler(
+            cache.labels, held_out if len(held_out) else rows, "independent", max(SHEET_PAIRS, train.batch_size), 1
+        )
+        self.means = Means()
+        self.step = 0
+        self.best = math.inf
+
+    def resume(self, folder: Path) -> None:
+        """Goes on from a checkpoint as if it had never stopped."""
+        state = checkpoint.load(folder, self.translator, self.ema, self.runners)
+        self.step = int(state["step"])
+        self.best = math.inf if state["best"] is None else float(state["best"])
+
+    def run(self, quiet: bool = False) -> Outcome:
+        """Trains to the configured step, or until told to stop; always leaves a checkpoint behind."""
+        train, main = self.config.train, self.fabric.is_global_zero
+        log = RunLog(self.folder, self.step) if main else None
+        started, first = time.monotonic(), self.step
+        bar = tqdm(total=train.steps, initial=self.step, disable=quiet or not main or not sys.stderr.isatty(), unit="it")
+        try:
+            with _signals() as stop:
+                while self.step < train.steps:
+                    self.iterate()
+                    bar.update()
+                    if train.max_minutes is not None and time.monotonic() - started > 60 * train.max_minutes:
+                        stop.reason = stop.reason or f"{train.max_minutes:g} minutes are over"
+                    ending = self._must_stop(stop) or self.step == train.steps
+                    if self.step % train.log_every == 0 or ending:
+                        self._write_log(log, bar, (self.step - first) / (time.monotonic() - started))
+                    if self.step % train.sample_every == 0 or ending:
+                        self._sample()
+                    if self.step % train.save_every == 0 or ending:
+                        self._save(log)
+                    if ending:
+                        break
+            return Outcome(self.step, stop.reason if self.step < train.steps else "", stop.signum)
+        finally:
+            bar.close()
+            if log is not None:
+                log.close()
+
+    def iterate(self) -> None:
+        """One iteration: every phase whose turn it is.
+
+        The random state is set from (seed, step, process) first, so an iteration's draws are a function of
+        its number: a resumed run needs no stored state and a killed one loses none.
+        """
+        train = self.config.train
+        torch.manual_seed(_mix(train.seed, self.step, self.fabric.global_rank))
+        batch = Batch(*load_batch(self.cache, self.sampler, self.step, self.fabric.device, self.config.data.flip))
+        micro = batch.micro(train.accumulate)
+        lr = learning_rate(train, self.step)
+        for runner in self.runners:
+            if (self.step + 1) % runner.phase.every:
+                continue
+            self.means.add(runner.phase.name, run_phase(self.fabric, self.translator, runner, micro, lr))
+            if any(module is self.translator.generator for module in runner.phase.modules):
+                self.ema.update(self.translator.generator)
+        self.step += 1
+
+    def _must_stop(self, stop: Stop) -> bool:
+        if self.fabric.world_size == 1:
+            return bool(stop.reason)
+        if self.step % AGREE_EVERY:
+            return False
+        flag = torch.tensor(float(bool(stop.reason)), device=self.fabric.device)
+        told = bool(self.fabric.all_reduce(flag, reduce_op="sum") > 0)  # type: ignore[operator]
+        stop.reason = stop.reason or ("another process was told to stop" if told else "")
+        return told
+
+    def _write_log(self, log: RunLog | None, bar: Any, rate: float) -> None:
+        means = self.means.take()
+        losses = {k: v for k, v in means.items() if k.endswith("/loss")}
+        broken = [k for k, v in means.items() if not math.isfinite(v)]
+        if broken:
+            last = checkpoint.pointed(self.folder, "latest")
+            raise LomitError(
+                f"{broken[0]} became NaN or infinite before step {self.step}; the last good state is "
+                f"{last if last else 'none (nothing was saved yet)'}; go on from it with --resume and a smaller "
+                "train.lr, or 32-true precision"
+            )
+        if log is None:
+            return
+        lr = learning_rate(self.config.train, self.step - 1)
+        log.write(self.step, {**means, "lr": lr, "iterations_per_second": rate})
+        bar.set_postfix({k.removesuffix("/loss"): f"{v:.3g}" for k, v in losses.items()})
+        warning = self.translator.warning(means)
+        if warning:
+            tqdm.write(f"lomit: warning: step {self.step}: {warning}", file=sys.stderr)
+            log.write(self.step, {"warning": warning})
+
+    def _held_out(self, index: int) -> Batch:
+        return Batch(*load_batch(self.cache, self.validation, index, self.fabric.device, flip=False))
+
+    def _sample(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        batch = Batch(*(t[:SHEET_PAIRS] for t in vars(self._held_out(0)).values()))
+        with self.ema.in_place_of(self.translator):
+            columns = self.translator.sample(batch)
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        sheet(columns).save(folder / f"step_{self.step:07d}.png")
+
+    def _score(self) -> dict[str, float]:
+        means = Means()
+        with self.ema.in_place_of(self.translator):
+            for index in range(SCORE_BATCHES):
+                means.add("val", self.translator.score(self._held_out(index)))
+        return {f"val/{k.split('/', 1)[1] if k.startswith('val/') else k}": v for k, v in means.take().items()}
+
+    def _save(self, log: RunLog | None) -> None:
+        """Checkpoint by the first process; the others wait, so that none runs ahead of a failed save."""
+        if self.fabric.is_global_zero:
+            scores = self._score()
+            score = scores.get("val/score", -float(self.step))
+            better = score <= self.best
+            self.best = min(self.best, score)
+            extra = {"best": self.best, "world_size": self.fabric.world_size, "torch": torch.__version__}
+            path = checkpoint.save(self.folder, self.step, self.translator, self.ema, self.runners, extra)
+            if better:
+                checkpoint.write_text(self.folder / "checkpoints" / "best", path.name)
+            checkpoint.prune(self.folder, self.config.train.keep)
+            if log is not None and scores:
+                log.write(self.step, scores)
+        self.fabric.barrier()
+
+
+def _mix(seed: int, step: int, rank: int) -> int:
+    """A 63-bit seed that differs for every (seed, step, rank)."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def write_run_config(folder: Path, method: Method, config: dict[str, Any]) -> None:
+    """`config.json` of a run: the method and its `RunConfig`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_text(folder / "config.json", json.dumps({"method": method.name, **config}, indent=1) + "\n")

@@ -1,0 +1,57 @@
+"""How much memory a step will take, found by running it on tensors that have shapes but no values."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lomit.models.base import Batch, Method, Translator
+from lomit.config import RunConfig
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(p.numel() * p.element_size() for p in module.parameters())
+
+
+def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
+    """Bytes at the peak of a training step on one device: weights, moments, average, gradients, saved activations.
+
+    The loss of each phase runs once on the `meta` device while a hook adds up what autograd keeps for the
+    backward pass; nothing is computed and nothing of that size is allocated.
+    """
+    with torch.device("meta"):
+        translator = method.build(config.model, training=True)
+        size, labels = config.data.image_size, len(config.data.attributes)
+        per_device = max(1, config.train.batch_size // config.train.accumulate // world)
+        images = [torch.empty(per_device, 3, size, size) for _ in range(2)]
+        batch = Batch(*images, *(torch.zeros(per_device, labels) for _ in range(2)))
+    weights = _bytes(translator)
+    activations = max(_saved_bytes(translator, i, batch, config) for i in range(len(translator.phases())))
+    # Adam keeps two moments, gradients of one phase at a time are at most the weights, the average is a generator.
+    return 4 * weights + _bytes(translator.generator) + activations
+
+
+def _saved_bytes(translator: Translator, index: int, batch: Batch, config: RunConfig) -> int:
+    phase = translator.phases()[index]
+    translator.requires_grad_(False)
+    for parameter in phase.parameters():
+        parameter.requires_grad_(True)
+    seen: dict[int, int] = {}
+    keep: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, nn.Parameter) and id(storage) not in seen:
+            seen[storage._cdata] = storage.nbytes()
+            keep.append(tensor)
+        return tensor
+
+    autocast = config.train.precision == "bf16-mixed"
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t),
+        torch.autocast("cpu", torch.bfloat16, enabled=autocast),
+    ):
+        phase.loss(copy.copy(batch))
+    return sum(seen.values())

@@ -1,0 +1,20 @@
+"""Errors that a user can cause."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LomitError(Exception):
+    """Something the user can mend: one clear line that says what is wrong and what to do.
+
+    The command line prints the line and exits with code 2, without a traceback.  Everything else
+    that is raised is a bug of ours and keeps its traceback.
+    """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"`, or an empty string where nothing known is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{near[0]}'?)" if near else ""

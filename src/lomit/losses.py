@@ -1,0 +1,243 @@
+"""LOMIT's equations, one function each, and the terms its rivals share.
+
+Functions see tensors only, never a network.  Images, codes and masks are batches; a "direction" is 1 -> 2
+or 2 -> 1.  The two directions of a pair are stacked along the batch axis wherever a term is the same for
+both, so a mean over the stack is the mean of the two directions and the caller doubles it to sum them
+(paper: "L without superscript denotes (1 -> 2, 2 -> 1)").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def split_regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """Eq. 1: x^f = m * x, x^b = (1 - m) * x.
+
+    Args:
+        x: images, B x 3 x H x W.
+        m: masks, B x 1 x H x W in [0, 1].
+    """
+    foreground = m * x
+    return foreground, x - foreground
+
+
+def adain(c: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    """Eq. 3: gamma * (c - mu(c)) / sigma(c) + beta, mean and standard deviation per channel over space.
+
+    Args:
+        c: content code, B x C x h x w.
+        gamma, beta: B x C.
+    """
+    return hadain_scale(normalise_content(c, eps), gamma, beta)
+
+
+def normalise_content(c: Tensor, eps: float = 1e-5) -> Tensor:
+    """(c - mu(c)) / sigma(c) of Eq. 3, B x C x h x w; statistics in float32."""
+    var, mean = torch.var_mean(c.float(), dim=(2, 3), correction=0, keepdim=True)
+    return (c - mean) * torch.rsqrt(var + eps)
+
+
+def hadain_scale(normalised: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """The affine half of Eq. 3 on content that is normalised already."""
+    return gamma[:, :, None, None] * normalised + beta[:, :, None, None]
+
+
+def hadain(
+    m: Tensor, c: Tensor, foreground: tuple[Tensor, Tensor], background: tuple[Tensor, Tensor], eps: float = 1e-5
+) -> Tensor:
+    """Eq. 4: m * AdaIN(c, s_f) + (1 - m) * AdaIN(c, s_b).
+
+    Both terms scale the same normalised content, so the two affine maps are mixed first and applied once.
+
+    Args:
+        m: mask of the input on the content's grid, B x 1 x h x w in [0, 1].
+        c: content code, B x C x h x w.
+        foreground, background: (gamma, beta) of MLP_f(s_f) and MLP_b(s_b), each B x C.
+    """
+    (gamma_f, beta_f), (gamma_b, beta_b) = foreground, background
+    gamma = gamma_b[:, :, None, None] + m * (gamma_f - gamma_b)[:, :, None, None]
+    beta = beta_b[:, :, None, None] + m * (beta_f - beta_b)[:, :, None, None]
+    return gamma * normalise_content(c, eps) + beta
+
+
+def foreground_style_loss(s_f_translated: Tensor, s_f_exemplar: Tensor) -> Tensor:
+    """Eq. 5: E || E_s^f(x_{1->2}^f) - E_s^f(x_2^f) ||_1, as a mean over code entries.  Codes are B x S."""
+    return F.l1_loss(s_f_translated, s_f_exemplar)
+
+
+def background_style_loss(s_b_translated: Tensor, s_b_input: Tensor) -> Tensor:
+    """Eq. 6: E || E_s^b(x_{1->2}^b) - E_s^b(x_1^b) ||_1, as a mean over code entries.  Codes are B x S."""
+    return F.l1_loss(s_b_translated, s_b_input)
+
+
+def content_loss(c_translated: Tensor, c_input: Tensor) -> Tensor:
+    """Eq. 7: E || E_c(x_{1->2}) - E_c(x_1) ||_1, as a mean over the code, B x C x h x w."""
+    return F.l1_loss(c_translated, c_input)
+
+
+def cycle_loss(x_cycled: Tensor, x: Tensor) -> Tensor:
+    """Eq. 8: E || x_{1->2->1} - x_1 ||_1, as a mean over pixels."""
+    return F.l1_loss(x_cycled, x)
+
+
+def self_reconstruction_loss(x_self: Tensor, x: Tensor) -> Tensor:
+    """Eq. 9: E || x_{1->1} - x_1 ||_1, as a mean over pixels."""
+    return F.l1_loss(x_self, x)
+
+
+def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """The Wasserstein part of -L_adv (Eq. 10): E[D_src(x_{1->2})] - E[D_src(x_1)], means over patches and batch."""
+    return fake.mean() - real.mean()
+
+
+def generator_adversarial_loss(fake: Tensor) -> Tensor:
+    """The part of L_adv (Eq. 10) that depends on the generator: -E[D_src(x_{1->2})]."""
+    return -fake.mean()
+
+
+def interpolate_images(real: Tensor, fake: Tensor, alpha: Tensor | None = None) -> Tensor:
+    """x_hat of Eq. 10: a uniformly drawn point between each image and its own translation.
+
+    Args:
+        real, fake: B x 3 x H x W.
+        alpha: share of the real image, B; drawn when not given.
+    """
+    if alpha is None:
+        alpha = torch.rand(len(real), device=real.device, dtype=real.dtype)
+    alpha = alpha.view(-1, 1, 1, 1)
+    return (alpha * real + (1 - alpha) * fake).detach()
+
+
+def gradient_penalty(source_head: Callable[[Tensor], Tensor], x_hat: Tensor) -> Tensor:
+    """The penalty of Eq. 10: E[(|| grad D_src(x_hat) ||_2 - 1)^2].
+
+    D_src gives one value a patch; the gradient is that of their sum, as in StarGAN, whose D this is.
+
+    Args:
+        source_head: D_src, B x 3 x H x W -> B x 1 x h x w.
+        x_hat: points to penalise, B x 3 x H x W.
+    """
+    x_hat = x_hat.detach().requires_grad_(True)
+    scores = source_head(x_hat)
+    (gradient,) = torch.autograd.grad(scores.sum(), x_hat, create_graph=True)
+    norm = gradient.float().flatten(1).norm(dim=1)
+    return ((norm - 1) ** 2).mean()
+
+
+def classification_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """Eqs. 11 and 12: binary cross entropy, summed over attributes, mean over the batch.
+
+    Args:
+        logits: D_cls of an image, B x A.
+        y: labels, B x A in {0, 1}; -1 (not annotated) takes no part.
+    """
+    known = (y >= 0).to(logits.dtype)
+    entropy = F.binary_cross_entropy_with_logits(logits, y.clamp(min=0).to(logits.dtype), reduction="none")
+    return (entropy * known).sum() / len(logits)
+
+
+class _SortedMaskSmoothness(torch.autograd.Function):
+    """Eq. 13 without its N x N matrices, after sorting the pixels by mask value.
+
+    With P_j and Q_j the sums of c_i and m_i c_i over the pixels that come before j in the order,
+    sum_{ij} |m_i - m_j| c_i.c_j = 2 sum_j (m_j c_j.P_j - c_j.Q_j).  The derivative with respect to m_k is
+    2 c_k.(sum of c_i with m_i < m_k  -  sum of c_i with m_i > m_k); pixels of equal value take no part, as
+    the derivative of |0| is taken as 0.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, m: Tensor, c: Tensor) -> Tensor:
+        n = m.shape[1]
+        ordered, order = m.sort(dim=1)
+        c = c.gather(1, order[:, :, None].expand_as(c))
+        up_to = c.cumsum(1)
+        weighted = ordered[:, :, None] * c
+        before = ordered[:, :, None] * (up_to - c) - (weighted.cumsum(1) - weighted)
+        total = (2 / n**2) * (c * before).sum(dim=(1, 2))
+        if ctx.needs_input_grad[0]:
+            contiguous = ordered.contiguous()
+            first = torch.searchsorted(contiguous, contiguous)
+            last = torch.searchsorted(contiguous, contiguous, right=True)
+            padded = F.pad(up_to, (0, 0, 1, 0))
+            index = first[:, :, None].expand_as(c)
+            smaller = padded.gather(1, index)
+            larger = up_to[:, -1:] - padded.gather(1, last[:, :, None].expand_as(c))
+            slope = (2 / n**2) * (c * (smaller - larger)).sum(2)
+            ctx.save_for_backward(torch.empty_like(slope).scatter_(1, order, slope))
+        return total
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (slope,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grad[:, None] * slope, None
+
+
+def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
+    """Eq. 13, R1: mean over pixel pairs of |m_i - m_j| times the cosine similarity of their content.
+
+    The paper writes a sum over the pairs; this is the mean (what the authors ran), averaged over the batch.
+    No gradient reaches c.  O(N log N + N C) time and O(N C) memory for N pixels.
+
+    Args:
+        m: masks, B x 1 x h x w.
+        c: content codes, B x C x h x w.
+    """
+    dtype = torch.promote_types(m.dtype, torch.float32)
+    c_hat = F.normalize(c.detach().flatten(2).to(dtype), dim=1).transpose(1, 2)
+    return _SortedMaskSmoothness.apply(m.flatten(1).to(dtype), c_hat).mean()  # type: ignore[no-any-return]
+
+
+def style_contrast(s_f_1: Tensor, s_f_2: Tensor) -> Tensor:
+    """Eq. 14, R2: -E || s_1^f - s_2^f ||_1, as a mean over code entries.  Codes are B x S."""
+    return -F.l1_loss(s_f_1, s_f_2)
+
+
+def mask_area(m: Tensor) -> Tensor:
+    """Eq. 15, R3: the mean of the mask (the paper: its 1-norm, N times as large)."""
+    return m.mean()
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The sum of `weights[name] * terms[name]`; every weight needs its term.
+
+    Terms of weight 0 stay out of the graph, so that an ablation costs nothing and an infinite term that was
+    switched off can't make the sum NaN.
+    """
+    parts = [weight * terms[name] for name, weight in weights.items() if weight]
+    return torch.stack(parts).sum()
+
+
+def discriminator_objective(terms: Mapping[str, Tensor], lambda_cls: float = 1.0, lambda_gp: float = 10.0) -> Tensor:
+    """Eq. 16, first line: L_D = -L_adv + lambda_cls L_cls_r.
+
+    Args:
+        terms: `critic` (the Wasserstein part of -L_adv), `penalty` and `cls_r`, each summed over the directions.
+    """
+    return weighted_sum(terms, {"critic": 1.0, "penalty": lambda_gp, "cls_r": lambda_cls})
+
+
+def generator_objective(
+    terms: Mapping[str, Tensor],
+    lambda_cls: float = 1.0,
+    lambda_sc: float = 1.0,
+    lambda_x: float = 10.0,
+    lambda_1: float = 0.1,
+    lambda_2: float = 0.01,
+    lambda_3: float = 0.0001,
+) -> Tensor:
+    """Eq. 16, second line.
+
+    L_G = L_adv + lambda_cls L_cls_f + lambda_sc (L_sf + L_sb + L_c) + lambda_x (L_cyc + L_x)
+    + lambda_1 R1 + lambda_2 R2 + lambda_3 R3.
+
+    Args:
+        terms: `adv`, `cls_f`, `s_f`, `s_b`, `c`, `cyc`, `x`, `R1`, `R2`, `R3`, each summed over the directions.
+    """
+    weights = {"adv": 1.0, "cls_f": lambda_cls, "s_f": lambda_sc, "s_b": lambda_sc, "c": lambda_sc}
+    weights |= {"cyc": lambda_x, "x": lambda_x, "R1": lambda_1, "R2": lambda_2, "R3": lambda_3}
+    return weighted_sum(terms, weights)

@@ -1,0 +1,8 @@
+"""Every method, registered on import."""
+
+from lomit.models import lomit
+from lomit.models.base import Batch, Masks, Method, Phase, Translation, Translator, get_method, method_of, methods
+
+__all__ = [
+    "Batch", "Masks", "Method", "Phase", "Translation", "Translator", "get_method", "lomit", "method_of", "methods",
+]  # fmt: skip

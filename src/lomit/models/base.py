@@ -1,0 +1,189 @@
+"""What the engine, the predictor and the measures know of a method: the translator protocol."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lomit.config import ModelConfig, RunConfig, from_dict, to_dict
+from lomit.errors import LomitError, did_you_mean
+
+
+@dataclass
+class Batch:
+    """Pairs of images with their labels.
+
+    Attributes:
+        x1, x2: images, B x 3 x H x W, in [-1, 1].
+        y1, y2: labels, B x A, 1 has the attribute, 0 has not, -1 not annotated.
+    """
+
+    x1: Tensor
+    x2: Tensor
+    y1: Tensor
+    y2: Tensor
+
+    def micro(self, parts: int) -> list[Batch]:
+        """The batch cut into `parts` equal pieces."""
+        pieces = zip(*(t.chunk(parts) for t in (self.x1, self.x2, self.y1, self.y2)), strict=True)
+        return [Batch(*piece) for piece in pieces]
+
+
+@dataclass
+class Masks:
+    """Soft masks of an input and its exemplar, each B x 1 x h x w in [0, 1], 1 = foreground."""
+
+    input: Tensor
+    exemplar: Tensor
+
+
+@dataclass
+class Translation:
+    """A translated batch: the image, B x 3 x H x W in [-1, 1], and the masks of a method that has them."""
+
+    image: Tensor
+    masks: Masks | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of parameter update.
+
+    Attributes:
+        name: what the log calls it.
+        loss: batch -> (the total, a scalar; its named terms, detached scalars).
+        modules: whose parameters this phase updates; only they receive gradients.
+        every: the phase runs in every `every`-th iteration.
+        lr_scale: factor on the configured learning rate.
+        weight_decay: Adam's weight decay.
+        clip: largest gradient norm, None for no clipping.
+    """
+
+    name: str
+    loss: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+    modules: Sequence[nn.Module]
+    every: int = 1
+    lr_scale: float = 1.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [p for module in self.modules for p in module.parameters()]
+
+
+class Translator(nn.Module, ABC):
+    """A method: its generator, its training phases and its translation.
+
+    Attributes:
+        config: the method's config.
+        generator: everything that translation needs; the moving average and the shipped weights are of it.
+        sampler: `independent` draws both images of a pair from the whole set, `two-domain` draws the first
+            from the images without the (first) attribute and the second from those with it.
+    """
+
+    config: ModelConfig
+    generator: nn.Module
+    sampler: Literal["independent", "two-domain"] = "independent"
+
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """The updates of one training step, in order."""
+
+    @abstractmethod
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+    ) -> Translation:
+        """Translates images with the generator.
+
+        Args:
+            x: inputs, B x 3 x H x W in [-1, 1].
+            exemplar: exemplars, the same shape.
+            label: target labels, B x A in {0, 1}, for methods guided by labels.
+            style: style codes, for methods that can sample them.
+            masks: masks to use in place of the predicted ones, at any resolution.
+
+        Raises:
+            LomitError: where the method cannot use what is given or lacks what it needs.
+        """
+
+    def sample(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures for a sample sheet, column name -> B x (1 or 3) x H x W; masks in [0, 1], images in [-1, 1]."""
+        result = self.translate(batch.x1, batch.x2, label=batch.y2)
+        return {"input": batch.x1, "exemplar": batch.x2, "result": result.image}
+
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """Validation terms, no gradients; `score` is the one by which the best checkpoint is kept, lower is better.
+
+        A method without one keeps the newest checkpoint as the best.
+        """
+        return {}
+
+    def warning(self, means: Mapping[str, float]) -> str | None:
+        """A line for the user where the logged means of the last interval show a known failure."""
+        return None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A registered method: `build(config, training)` leaves the discriminator out where `training` is False."""
+
+    name: str
+    config: type[ModelConfig]
+    build: Callable[..., Translator]
+    presets: dict[str, tuple[str, Callable[[], RunConfig]]] = field(default_factory=dict)
+    """Preset name -> (one line of description, function that makes the run's config)."""
+
+
+_METHODS: dict[str, Method] = {}
+
+
+def register(method: Method) -> Method:
+    """Adds a method to the registry; its name is the value of `method` in a saved config."""
+    _METHODS[method.name] = method
+    return method
+
+
+def methods() -> dict[str, Method]:
+    """Every registered method by name."""
+    return dict(_METHODS)
+
+
+def get_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        LomitError: for an unknown name.
+    """
+    if name not in _METHODS:
+        raise LomitError(f"unknown method '{name}'{did_you_mean(name, _METHODS)}; known: {', '.join(_METHODS)}")
+    return _METHODS[name]
+
+
+def method_of(config: ModelConfig) -> Method:
+    """The method whose config class this is."""
+    return next(m for m in _METHODS.values() if type(config) is m.config)
+
+
+def saved_config(config: ModelConfig) -> dict[str, Any]:
+    """What stands in the `config.json` beside weights: the method and its config."""
+    return {"method": method_of(config).name, "model": to_dict(config)}
+
+
+def read_saved_config(values: dict[str, Any], where: str = "config.json") -> ModelConfig:
+    """The config that `saved_config` wrote.
+
+    Raises:
+        LomitError: for an unknown method, an unknown key or a wrong value.
+    """
+    if not isinstance(values, dict) or "method" not in values or "model" not in values:
+        raise LomitError(f"{where}: needs the keys 'method' and 'model'")
+    return from_dict(get_method(values["method"]).config, values["model"], f"{where}: model")

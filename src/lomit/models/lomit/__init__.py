@@ -1,0 +1,7 @@
+"""LOMIT: local mask-based image-to-image translation."""
+
+from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.model import Lomit
+from lomit.models.lomit.presets import LOMIT
+
+__all__ = ["LOMIT", "Lomit", "LomitConfig", "LossWeights"]

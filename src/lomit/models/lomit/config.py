@@ -1,0 +1,66 @@
+"""LOMIT's own configuration: every point that the paper leaves open is a field here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lomit.config import ModelConfig
+from lomit.errors import LomitError
+
+
+@dataclass
+class LossWeights:
+    """The weights of Eq. 16 and the gradient penalty's of Eq. 10."""
+
+    cls: float = 1.0
+    """lambda_cls: classification of real and translated images (Eqs. 11, 12)."""
+    gp: float = 10.0
+    """lambda_gp: gradient penalty (Eq. 10)."""
+    sc: float = 1.0
+    """lambda_{s,c}: style and content reconstruction (Eqs. 5 to 7)."""
+    x: float = 10.0
+    """lambda_x: cycle and self reconstruction (Eqs. 8, 9)."""
+    r1: float = 0.1
+    """lambda_1: masks equal where content is alike (Eq. 13, as a mean over pixel pairs)."""
+    r2: float = 0.01
+    """lambda_2: foreground codes of a pair apart (Eq. 14)."""
+    r3: float = 0.0001
+    """lambda_3: small masks (Eq. 15, as a mean over pixels)."""
+
+
+@dataclass
+class LomitConfig(ModelConfig):
+    """Networks and losses of LOMIT (paper 7.1, reference widths at `width` 64)."""
+
+    width: int = 64
+    """Channels of the stems; the content code has four times as many."""
+    d_width: int = 64
+    """Channels of the discriminator's first convolution."""
+    style_dim: int = 8
+    """Entries of a style code."""
+    res_blocks: int = 4
+    """Residual blocks in the content encoder and in the decoder."""
+    mask_convs: int = 6
+    """3 x 3 convolutions of the attention network A."""
+    mask_norm: Literal["batch", "group", "none"] = "batch"
+    """Normalisation in A; `batch` is the paper's, the only layer whose train and eval outputs differ."""
+    mask_init: float = 1.0
+    """Factor on the initial weights of A's last convolution; small values start the masks near one half."""
+    masks: Literal["cosegmentation", "own", "ones"] = "cosegmentation"
+    """`own`: each mask from its own image alone; `ones`: m = 1 everywhere, plain AdaIN (ablations)."""
+    gamma: Literal["exp", "linear"] = "exp"
+    """gamma = exp(0.5 MLP(s)) (the authors' code) or MLP(s) itself, its bias starting at 1 (the paper)."""
+    shared_style_head: bool = False
+    """One style encoder for foreground and background (ablation)."""
+    critic_steps: int = 5
+    """Discriminator updates per generator update (paper 7.2)."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    """Weights of the loss terms."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "d_width", "style_dim", "res_blocks", "mask_convs", "critic_steps"):
+            if getattr(self, name) < 1:
+                raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
+        if self.image_size < 16 or self.image_size % 16:
+            raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

@@ -1,0 +1,224 @@
+"""LOMIT's generator: encoders, co-segmentation networks, HAdaIN and decoder (paper 3, 7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lomit.losses import hadain, split_regions
+from lomit.models.base import Masks, Translation
+from lomit.models.lomit.config import LomitConfig
+from lomit.nn.blocks import (
+    BatchNorm,
+    ConvBlock,
+    Norm,
+    ResidualBlock,
+    group_norm,
+    he_init,
+    instance_norm,
+    layer_norm,
+    resize_mask,
+)
+
+_MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
+
+
+class ContentEncoder(nn.Sequential):
+    """E_c: 7 x 7 stem, two strided convolutions, residual blocks, instance norm everywhere.
+
+    B x 3 x H x W -> B x 4w x H/4 x W/4.
+    """
+
+    def __init__(self, width: int, res_blocks: int) -> None:
+        def conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> ConvBlock:
+            return ConvBlock(c_in, c_out, kernel, stride, padding, instance_norm, nn.ReLU(inplace=True))
+
+        super().__init__(
+            conv(3, width, 7, 1, 3),
+            conv(width, 2 * width, 4, 2, 1),
+            conv(2 * width, 4 * width, 4, 2, 1),
+            *(ResidualBlock(4 * width, instance_norm) for _ in range(res_blocks)),
+        )
+
+
+class StyleEncoders(nn.Module):
+    """E_s^f and E_s^b: a shared stem, then two heads with their own parameters; no norm, LeakyReLU 0.01.
+
+    Args:
+        width: channels of the stem.
+        style_dim: entries of a code.
+        shared_head: both regions through one head (ablation).
+    """
+
+    def __init__(self, width: int, style_dim: int, shared_head: bool = False) -> None:
+        super().__init__()
+
+        def conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> ConvBlock:
+            return ConvBlock(c_in, c_out, kernel, stride, padding, activation=nn.LeakyReLU(0.01, inplace=True))
+
+        def head() -> nn.Sequential:
+            c = 4 * width
+            return nn.Sequential(
+                conv(c, c, 4, 2, 1), conv(c, c, 4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, style_dim, 1), nn.Flatten()
+            )
+
+        self.stem = nn.Sequential(
+            conv(3, width, 7, 1, 3), conv(width, 2 * width, 4, 2, 1), conv(2 * width, 4 * width, 4, 2, 1)
+        )
+        self.foreground = head()
+        self.background = self.foreground if shared_head else head()
+
+    def forward(self, x_f: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+        """Foreground and background regions, each B x 3 x H x W -> s_f, s_b, each B x S.
+
+        The stem sees both regions as one batch: it runs once, whatever the heads are.
+        """
+        h_f, h_b = self.stem(torch.cat([x_f, x_b])).chunk(2)
+        return self.foreground(h_f), self.background(h_b)
+
+
+class CoSegmentation(nn.Module):
+    """The co-segmentation networks: c_attn = sigmoid(W2 tanh(W1 GAP(c))), m1 = A(c2_attn * c1) (paper 3.1).
+
+    Args:
+        channels: of the content code.
+        convs: 3 x 3 convolutions in A.
+        norm: a key of `_MASK_NORMS`.
+        last_gain: factor on the initial weights of A's last convolution.
+        exchange: False lets each image attend to itself (ablation).
+    """
+
+    def __init__(self, channels: int, convs: int, norm: str, last_gain: float, exchange: bool = True) -> None:
+        super().__init__()
+        self.exchange = exchange
+        self.attention = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
+        )
+        self.A = nn.Sequential(
+            *(
+                ConvBlock(channels, channels, 3, 1, 1, _MASK_NORMS[norm], nn.ReLU(inplace=True))
+                for _ in range(convs)
+            ),
+            nn.Conv2d(channels, 1, 1),
+        )
+        self._last_gain = last_gain
+
+    def reset_parameters(self) -> None:
+        he_init(self)
+        with torch.no_grad():
+            self.A[-1].weight.mul_(self._last_gain)  # type: ignore[union-attr, operator]
+
+    def forward(self, c: Tensor, c_partner: Tensor) -> Tensor:
+        """Masks of images whose content is c, each seen beside its partner.  B x C x h x w -> B x 1 x h x w."""
+        source = c_partner if self.exchange else c
+        attention = self.attention(source.mean(dim=(2, 3)))
+        return torch.sigmoid(self.A(attention[:, :, None, None] * c).float())
+
+
+class Decoder(nn.Sequential):
+    """G: residual blocks with layer norm, two upsampling convolutions, tanh.  B x 4w x h x w -> B x 3 x 4h x 4w."""
+
+    def __init__(self, width: int, res_blocks: int) -> None:
+        relu = nn.ReLU(inplace=True)
+        super().__init__(
+            *(ResidualBlock(4 * width, layer_norm) for _ in range(res_blocks)),
+            ConvBlock(4 * width, 2 * width, 5, 1, 2, layer_norm, relu, upsample=True),
+            ConvBlock(2 * width, width, 5, 1, 2, layer_norm, relu, upsample=True),
+            ConvBlock(width, 3, 7, 1, 3, activation=nn.Tanh()),
+        )
+
+
+class StyleMLP(nn.Module):
+    """MLP_f or MLP_b of Eq. 4: a style code gives gamma and beta.  B x S -> (B x C, B x C)."""
+
+    def __init__(self, style_dim: int, channels: int, gamma: str) -> None:
+        super().__init__()
+        self.exponential = gamma == "exp"
+        self.layers = nn.Sequential(
+            nn.Linear(style_dim, channels),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Linear(channels, channels),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Linear(channels, 2 * channels),
+        )
+
+    def reset_parameters(self) -> None:
+        he_init(self)
+        if not self.exponential:
+            # A scale that starts around 0 would erase the content; 1 is where exp(0.5 * 0) starts too.
+            last = self.layers[-1].bias
+            nn.init.ones_(last[len(last) // 2 :])  # type: ignore[index, arg-type]
+
+    def forward(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        beta, gamma = self.layers(s).float().chunk(2, dim=1)
+        return (torch.exp(0.5 * gamma) if self.exponential else gamma), beta
+
+
+class LomitGenerator(nn.Module):
+    """x_{1->2} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b))) with masks from the co-segmentation networks (paper 3)."""
+
+    def __init__(self, config: LomitConfig) -> None:
+        super().__init__()
+        w, channels = config.width, 4 * config.width
+        self.config = config
+        self.content_encoder = ContentEncoder(w, config.res_blocks)
+        self.style_encoders = StyleEncoders(w, config.style_dim, config.shared_style_head)
+        self.cosegmentation = (
+            None
+            if config.masks == "ones"
+            else CoSegmentation(
+                channels, config.mask_convs, config.mask_norm, config.mask_init, config.masks == "cosegmentation"
+            )
+        )
+        self.mlp_f = StyleMLP(config.style_dim, channels, config.gamma)
+        self.mlp_b = StyleMLP(config.style_dim, channels, config.gamma)
+        self.decoder = Decoder(w, config.res_blocks)
+        he_init(self)
+        for part in (self.cosegmentation, self.mlp_f, self.mlp_b):
+            if part is not None:
+                part.reset_parameters()
+
+    def content(self, x: Tensor) -> Tensor:
+        """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/4 x W/4."""
+        return self.content_encoder(x)  # type: ignore[no-any-return]
+
+    def masks(self, c: Tensor, c_partner: Tensor) -> Tensor:
+        """Masks of the images with content c beside partners with content c_partner, B x 1 x H/4 x W/4."""
+        if self.cosegmentation is None:
+            return torch.ones_like(c[:, :1], dtype=torch.float32)
+        return self.cosegmentation(c, c_partner)  # type: ignore[no-any-return]
+
+    def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+        """E_s^f(x^f) and E_s^b(x^b) of Eq. 2 under a mask of any resolution; each B x S."""
+        x_f, x_b = split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))
+        s_f, s_b = self.style_encoders(x_f, x_b)
+        return s_f.float(), s_b.float()
+
+    def decode(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
+        """G(h(m, c, s_f, s_b)): B x 3 x H x W in [-1, 1]; the mask may have any resolution."""
+        grid = resize_mask(m, (c.shape[-2], c.shape[-1]))
+        return self.decoder(hadain(grid, c, self.mlp_f(s_f), self.mlp_b(s_b))).float()  # type: ignore[no-any-return]
+
+    def translate(self, x: Tensor, exemplar: Tensor, masks: Masks | None = None) -> Translation:
+        """x_{1->2} and the masks used (given ones come back as they were given)."""
+        c1, c2 = self.content(torch.cat([x, exemplar])).chunk(2)
+        if masks is None:
+            m1, m2 = self.masks(torch.cat([c1, c2]), torch.cat([c2, c1])).chunk(2)
+            masks = Masks(m1, m2)
+        (_, s_b), (s_f, _) = self.styles(x, masks.input), self.styles(exemplar, masks.exemplar)
+        return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
+
+    @contextmanager
+    def frozen_statistics(self) -> Iterator[None]:
+        """Batch norm uses batch statistics but leaves the running ones alone (the discriminator's step)."""
+        norms = [m for m in self.modules() if isinstance(m, BatchNorm)]
+        for norm in norms:
+            norm.track = False
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.track = True

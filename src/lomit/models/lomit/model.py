@@ -1,0 +1,192 @@
+"""LOMIT as a translator: its two training phases and its translation (paper 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from lomit import losses
+from lomit.errors import LomitError
+from lomit.models.base import Batch, Masks, Phase, Translation, Translator
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.generator import LomitGenerator
+from lomit.nn.blocks import swap_halves
+from lomit.nn.discriminator import PatchDiscriminator
+
+Terms = dict[str, Tensor]
+
+
+class Lomit(Translator):
+    """Local mask-based image translation.
+
+    Both directions of a pair are always one stacked batch: index i of the first half is x1, its partner in
+    the second half is x2, and `swap_halves` turns one into the other.
+
+    Args:
+        config: `attributes` and `image_size` must be filled.
+        training: False leaves the discriminator out.
+    """
+
+    config: LomitConfig
+    generator: LomitGenerator
+
+    def __init__(self, config: LomitConfig, training: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = LomitGenerator(config)
+        self.discriminator: PatchDiscriminator | None = None
+        if training:
+            if not config.attributes:
+                raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
+            self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
+
+    def phases(self) -> Sequence[Phase]:
+        """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2)."""
+        assert self.discriminator is not None, "built without a discriminator"
+        return (
+            Phase("D", self.discriminator_loss, [self.discriminator]),
+            Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
+        )
+
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+    ) -> Translation:
+        """See `Translator.translate`; LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
+        if exemplar is None:
+            raise LomitError("LOMIT takes its style from an exemplar image; give one")
+        return self.generator.translate(x, exemplar, masks)
+
+    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+        """A blend of several exemplars: masks of the input and foreground codes are averaged with `weights`.
+
+        An exemplar that is the input itself contributes the input's own style.
+
+        Args:
+            x: inputs, B x 3 x H x W.
+            exemplars: each B x 3 x H x W.
+            weights: one for each exemplar, summing to 1.
+        """
+        g = self.generator
+        c = g.content(x)
+        m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
+        for exemplar, weight in zip(exemplars, weights, strict=True):
+            c2 = g.content(exemplar)
+            m1, m2 = g.masks(c, c2), g.masks(c2, c)
+            m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
+            s_f = s_f + weight * g.styles(exemplar, m2)[0]
+            s_b = s_b + weight * g.styles(x, m1)[1]
+        return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
+
+    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_D of Eq. 16, both directions summed.  The translations carry no graph."""
+        assert self.discriminator is not None
+        d, g, weights = self.discriminator, self.generator, self.config.weights
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        with torch.no_grad(), g.frozen_statistics():
+            c = g.content(x)
+            m = g.masks(c, swap_halves(c))
+            s_f, s_b = g.styles(x, m)
+            translated = g.decode(c, m, swap_halves(s_f), s_b)
+        scores, logits = d(torch.cat([x, translated]))
+        real, fake = scores.float().chunk(2)
+        terms = {
+            "critic": 2 * losses.critic_loss(real, fake),
+            "penalty": 2 * losses.gradient_penalty(d.source, losses.interpolate_images(x, translated)),
+            "cls_r": 2 * losses.classification_loss(logits[: len(x)].float(), y),
+        }
+        total = losses.discriminator_objective(terms, weights.cls, weights.gp)
+        return total, _detached(terms)
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
+        assert self.discriminator is not None
+        g, w = self.generator, self.config.weights
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+
+        # x1 -> x2 and x2 -> x1, beside x1 -> x1 and x2 -> x2: one decoder pass.
+        c = g.content(x)
+        m, m_self = g.masks(c, swap_halves(c)), g.masks(c, c)
+        s_f, s_b = g.styles(x, m)
+        translated, own = g.decode(
+            torch.cat([c, c]), torch.cat([m, m_self]), torch.cat([swap_halves(s_f), s_f]), torch.cat([s_b, s_b])
+        ).chunk(2)
+
+        # And back: x_{1->2->1} takes s_f from the foreground of x_{2->1} and s_b from the background of x_{1->2}.
+        c_t = g.content(translated)
+        m_t = g.masks(c_t, swap_halves(c_t))
+        s_f_t, s_b_t = g.styles(translated, m_t)
+        cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
+
+        scores, logits = self.discriminator(translated)
+        all_masks = (m, m_t, m_self)
+        terms = {
+            "adv": 2 * losses.generator_adversarial_loss(scores.float()),
+            "cls_f": 2 * losses.classification_loss(logits.float(), swap_halves(y)),
+            "s_f": 2 * losses.foreground_style_loss(s_f_t, swap_halves(s_f)),
+            "s_b": 2 * losses.background_style_loss(s_b_t, s_b),
+            "c": 2 * losses.content_loss(c_t.float(), c.float()),
+            "cyc": 2 * losses.cycle_loss(cycled, x),
+            "x": 2 * losses.self_reconstruction_loss(own, x),
+            "R1": 2 * torch.stack([losses.mask_smoothness(mask, c) for mask in all_masks]).sum(),
+            "R2": losses.style_contrast(*s_f.chunk(2)),
+            "R3": 2 * torch.stack([losses.mask_area(mask) for mask in all_masks]).sum(),
+        }
+        total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
+        with torch.no_grad():
+            statistics = {
+                "mask/mean": m.mean(),
+                "mask/std": m.std(),
+                "mask/spread": m.flatten(1).std(dim=1).mean(),
+            }
+        return total, _detached(terms) | statistics
+
+    @torch.no_grad()
+    def sample(self, batch: Batch) -> dict[str, Tensor]:
+        """Input, exemplar, their masks, result, the way back and the self translation."""
+        g = self.generator
+        x = torch.cat([batch.x1, batch.x2])
+        c = g.content(x)
+        m, m_self = g.masks(c, swap_halves(c)), g.masks(c, c)
+        s_f, s_b = g.styles(x, m)
+        translated = g.decode(c, m, swap_halves(s_f), s_b)
+        c_t = g.content(translated)
+        m_t = g.masks(c_t, swap_halves(c_t))
+        s_f_t, s_b_t = g.styles(translated, m_t)
+        cycled, own = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t), g.decode(c, m_self, s_f, s_b)
+        n = len(batch.x1)
+        columns = {"input": x, "mask": m, "exemplar": swap_halves(x), "exemplar mask": swap_halves(m)}
+        columns |= {"result": translated, "cycle": cycled, "self": own}
+        return {name: column[:n] for name, column in columns.items()}
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """How well unseen pairs are reconstructed and how well D_cls finds the exemplar's labels in the results."""
+        _, terms = self.generator_loss(batch)
+        kept = {name: terms[name] for name in ("cls_f", "cyc", "x", "s_f", "s_b", "c", "mask/mean", "mask/spread")}
+        weights = self.config.weights
+        return kept | {"score": weights.cls * terms["cls_f"] + weights.x * (terms["cyc"] + terms["x"])}
+
+    def warning(self, means: Mapping[str, float]) -> str | None:
+        """Masks that saturate to 0 or 1, or are the same everywhere, translate nothing or everything."""
+        mean, spread = means.get("mask/mean"), means.get("mask/spread")
+        if mean is None or spread is None or self.config.masks == "ones":
+            return None
+        if mean < 0.01 or mean > 0.99:
+            return (
+                f"masks have collapsed to {round(mean)} (mean {mean:.3f}); "
+                f"try {'a smaller' if mean < 0.5 else 'a larger'} model.weights.r3 or another seed"
+            )
+        if spread < 0.01:
+            return f"masks are flat (mean {mean:.3f}, spread {spread:.4f}); try a smaller model.weights.r1"
+        return None
+
+
+def _detached(terms: Terms) -> Terms:
+    return {name: term.detach() for name, term in terms.items()}

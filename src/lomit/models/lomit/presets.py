@@ -1,0 +1,95 @@
+"""The runs of the paper (5.1, 7.2) and of the rendered faces, each at 128 and at 64 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from lomit.config import DataConfig, RunConfig, TrainConfig
+from lomit.models.base import Method, register
+from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.model import Lomit
+
+HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
+ACTION_UNITS = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43))
+
+_CELEBA = {
+    "hair-smile": ("hair colour and smile", (*HAIR, "Smiling"), (HAIR,), HAIR, LossWeights()),
+    "facialhair-gender": (
+        "facial hair and gender",
+        ("Goatee", "Mustache", "No_Beard", "Male"),
+        (),
+        (),
+        LossWeights(r1=0.0, r2=0.0),
+    ),
+    "makeup-lipstick": ("make-up and lipstick", ("Heavy_Makeup", "Wearing_Lipstick"), (), (), LossWeights()),
+    "all": (
+        "all ten attributes of the paper",
+        (*HAIR, "Smiling", "Goatee", "Mustache", "No_Beard", "Male", "Heavy_Makeup", "Wearing_Lipstick"),
+        (HAIR,),
+        (),
+        LossWeights(),
+    ),
+}
+
+
+def at_64(config: RunConfig) -> RunConfig:
+    """The same run at 64 pixels, narrow enough for a CPU: base width 20, two residual blocks, a short schedule."""
+    assert isinstance(config.model, LomitConfig)
+    return RunConfig(
+        model=replace(
+            config.model, width=20, d_width=24, res_blocks=2, mask_convs=3, mask_norm="group", critic_steps=2,
+            mask_init=0.1, image_size=64,
+        ),
+        data=replace(config.data, image_size=64),
+        train=replace(
+            config.train, steps=8_000, lr=4e-4, decay_start=6_000, decay_every=500, ema=0.995, precision="bf16-mixed",
+            log_every=20, sample_every=200, save_every=200,
+        ),
+    )  # fmt: skip
+
+
+def celeba(run: str) -> RunConfig:
+    """One of the paper's CelebA runs at 128 pixels."""
+    _, attributes, groups, required, weights = _CELEBA[run]
+    return RunConfig(
+        model=LomitConfig(weights=weights),
+        data=DataConfig(kind="celeba", attributes=attributes, groups=groups, require_one_of=required),
+    )
+
+
+def emotionet() -> RunConfig:
+    """The paper's EmotioNet run: twelve action units, faces cropped by a detector."""
+    return RunConfig(model=LomitConfig(), data=DataConfig(kind="emotionet", attributes=ACTION_UNITS, face_crop="dlib"))
+
+
+def avatars() -> RunConfig:
+    """Rendered faces: hair colour, smile and facial hair."""
+    attributes = (*HAIR, "Smiling", "Facial_Hair")
+    return RunConfig(model=LomitConfig(), data=DataConfig(kind="avatars", attributes=attributes, groups=(HAIR,)))
+
+
+def tiny() -> RunConfig:
+    """Rendered faces at 32 pixels and a network of a few thousand parameters: minutes on two cores."""
+    run = at_64(avatars())
+    return RunConfig(
+        model=replace(run.model, width=8, d_width=8, image_size=32),  # type: ignore[call-arg]
+        data=replace(run.data, image_size=32, render_count=400),
+        train=replace(run.train, steps=200, decay_start=200, save_every=100, sample_every=100, precision="32-true"),
+    )
+
+
+def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
+    at_128: dict[str, tuple[str, Callable[[], RunConfig]]] = {"avatars": ("rendered faces: hair, smile, facial hair", avatars)}
+    for run, (description, *_) in _CELEBA.items():
+        at_128[f"celeba-{run}"] = (f"CelebA: {description}", lambda run=run: celeba(run))  # type: ignore[misc]
+    at_128["emotionet-aus"] = ("EmotioNet: twelve action units", emotionet)
+    presets = {}
+    for name, (description, make) in at_128.items():
+        presets[name] = (f"{description}, 128 pixels", make)
+        presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", lambda make=make: at_64(make()))
+    presets["tiny"] = ("renders its own faces, 32 pixels, under two minutes on two cores", tiny)
+    return presets
+
+
+LOMIT = register(Method("lomit", LomitConfig, Lomit, _presets()))

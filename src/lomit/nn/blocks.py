@@ -1,0 +1,131 @@
+"""Convolution blocks that all networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Callable[[int], nn.Module]
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """Instance norm with an affine map and without running statistics: the same in training and in use."""
+    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
+
+
+def layer_norm(channels: int) -> nn.Module:
+    """Layer norm over a whole feature map (group norm with one group), affine per channel."""
+    return nn.GroupNorm(1, channels)
+
+
+def group_norm(channels: int) -> nn.Module:
+    """Group norm with up to eight groups."""
+    return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm whose running statistics can be left alone while batch statistics are used.
+
+    `track` is False during the discriminator's step, which runs the generator without training it.
+    """
+
+    track: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and not self.track:
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return super().forward(x)
+
+
+class ConvBlock(nn.Sequential):
+    """Pad, convolve, normalise, activate.
+
+    Args:
+        c_in, c_out: channels.
+        kernel, stride: of the convolution.
+        padding: on each side.
+        norm: makes a normalisation from a channel count; None for none.
+        activation: module applied last; None for none.
+        pad: `reflect` (the generator) or `zeros` (discriminators).
+        upsample: nearest-neighbour upsampling by 2 before the convolution.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        norm: Norm | None = None,
+        activation: nn.Module | None = None,
+        pad: str = "reflect",
+        upsample: bool = False,
+    ) -> None:
+        layers: list[nn.Module] = [nn.Upsample(scale_factor=2, mode="nearest")] if upsample else []
+        layers.append(nn.Conv2d(c_in, c_out, kernel, stride, padding, padding_mode=pad))
+        if norm is not None:
+            layers.append(norm(c_out))
+        if activation is not None:
+            layers.append(activation)
+        super().__init__(*layers)
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), 3 x 3, channels and size kept (He et al., 2016)."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBlock(channels, channels, 3, padding=1, norm=norm, activation=nn.ReLU(inplace=True)),
+            ConvBlock(channels, channels, 3, padding=1, norm=norm),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def he_init(module: nn.Module) -> None:
+    """He initialisation (fan-in) of convolutions and linear layers, biases zero (paper 7.2)."""
+    for m in module.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(m.weight, mode="fan_in", nonlinearity="relu")
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+
+
+def normal_init(module: nn.Module, std: float = 0.02) -> None:
+    """N(0, std) for convolutions and linear layers, biases zero (paper 7.2: "a normal distribution")."""
+    for m in module.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(m.weight, std=std)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
+    """A soft mask at another resolution: averaged where it shrinks, bilinear where it grows.
+
+    Args:
+        m: B x 1 x h x w in [0, 1].
+        size: (height, width) wanted.
+    """
+    if tuple(m.shape[-2:]) == size:
+        return m
+    if m.shape[-2] >= size[0] and m.shape[-1] >= size[1]:
+        return F.adaptive_avg_pool2d(m, size)
+    return F.interpolate(m.float(), size=size, mode="bilinear", align_corners=False).to(m.dtype)
+
+
+def swap_halves(t: Tensor) -> Tensor:
+    """The partner of every sample: a stack of (1, 2) becomes (2, 1) along the batch axis."""
+    first, second = t.chunk(2)
+    return torch.cat([second, first])

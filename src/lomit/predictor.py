@@ -1,0 +1,273 @@
+"""Images in, images out: everything between a user's picture and a translator's tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from lomit.data.transforms import centre_box, denormalise, normalise, resize, to_uint8_chw
+from lomit.errors import LomitError, did_you_mean
+from lomit.images import Picture, as_picture
+from lomit.models.base import Masks, Translation, Translator, method_of
+from lomit.weights import load_pretrained, save_pretrained
+
+ImageLike = Picture | Image.Image | np.ndarray
+"""A `Picture`, a Pillow image of any mode, or a uint8 array H x W, H x W x 3 or H x W x 4."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One translated image.
+
+    Attributes:
+        image: the input at its own size with its centre square translated; RGB, or RGBA where the input is
+            transparent.  Outside the square every value is the input's.
+        input_mask: mode L, as large as the input's centre square, white = foreground; None where the method
+            has no masks.
+        exemplar_mask: the same for the exemplar.
+        raw: the network's own output, S x S x 3, float32 in [-1, 1], S being the model's image size.
+    """
+
+    image: Image.Image
+    input_mask: Image.Image | None
+    exemplar_mask: Image.Image | None
+    raw: np.ndarray
+
+
+class Predictor:
+    """Translates images with a trained translator.
+
+    The largest centre square of an image is scaled to the model's size, translated, scaled back and put in its
+    place.  Equal calls give equal results.
+
+    Args:
+        translator: the model; it is put into eval mode and moved to `device`.
+        device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
+
+    Raises:
+        LomitError: where the device is not to be had.
+    """
+
+    def __init__(self, translator: Translator, device: str | torch.device | None = None) -> None:
+        self.device = _device(device)
+        self.translator = translator.to(self.device).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str] = "avatars", device: str | torch.device | None = None
+    ) -> Predictor:
+        """A predictor by a model's name, folder, training run or Hub id; see `lomit.weights.find_model`."""
+        return cls(load_pretrained(name_or_path), device)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
+        """Writes the model in the Hub's layout; see `lomit.weights.save_pretrained`."""
+        save_pretrained(self.translator, folder, card, half)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the network sees, in pixels."""
+        return self.translator.config.image_size
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the labels that the model was trained on."""
+        return self.translator.config.attributes
+
+    @property
+    def _method(self) -> str:
+        return method_of(self.translator.config).name
+
+    def translate(
+        self,
+        inputs: Sequence[ImageLike],
+        exemplars: Sequence[ImageLike] | None = None,
+        *,
+        input_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
+        exemplar_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
+        label: Mapping[str, float] | None = None,
+        composite: bool = False,
+        batch_size: int = 8,
+    ) -> list[Result]:
+        """Gives each input the style of its exemplar.
+
+        Args:
+            inputs: N images.
+            exemplars: N images, or one for all inputs; None for a method that is guided by labels alone.
+            input_masks: masks to use in place of the predicted ones, white = foreground; each as large as its
+                image, or a square that stands for the image's centre square.  None: the predicted one.
+            exemplar_masks: the same for the exemplars.
+            label: attribute -> 0 or 1, for methods guided by labels; attributes left out are 0.
+            composite: blend the input back through its mask instead of keeping the decoder's whole output.
+            batch_size: images in the network at a time.
+
+        Raises:
+            LomitError: for images that can't be used, numbers that don't match, and what the method lacks.
+        """
+        pictures = [as_picture(image, f"input {i}") for i, image in enumerate(inputs)]
+        guides = None
+        if exemplars is not None:
+            guides = _for_each(pictures, [as_picture(image, f"exemplar {i}") for i, image in enumerate(exemplars)])
+        own_masks = _for_each(pictures, [None] if input_masks is None else input_masks)
+        guide_masks = _for_each(pictures, [None] if exemplar_masks is None else exemplar_masks)
+        target = None if label is None else self._label(label)
+        results = []
+        for start in range(0, len(pictures), max(1, batch_size)):
+            part = slice(start, start + max(1, batch_size))
+            batch, exemplar = pictures[part], None if guides is None else guides[part]
+            translation = self._run(
+                self._tensor(batch),
+                None if exemplar is None else self._tensor(exemplar),
+                self._masks(own_masks[part], batch),
+                self._masks(guide_masks[part], batch if exemplar is None else exemplar),
+                None if target is None else target.expand(len(batch), -1),
+            )
+            results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
+        return results
+
+    def interpolate(
+        self, image: ImageLike, exemplars: Sequence[ImageLike], steps: int, *, composite: bool = False
+    ) -> list[Result]:
+        """Goes from one exemplar's style to another's in `steps` even steps, both ends included.
+
+        Args:
+            image: the input.
+            exemplars: two images, or one: then the way starts at the input's own style.
+            steps: number of results, at least 2.
+            composite: as in `translate`.
+
+        Raises:
+            LomitError: where the method can't interpolate, or for another number of exemplars or steps.
+        """
+        blend: Callable[[Tensor, list[Tensor], list[float]], Translation] | None
+        blend = getattr(self.translator, "interpolate", None)
+        if blend is None:
+            raise LomitError(f"the method '{self._method}' can't interpolate between exemplars")
+        if steps < 2:
+            raise LomitError(f"an interpolation needs at least 2 steps; {steps} asked for")
+        if len(exemplars) not in (1, 2):
+            raise LomitError(f"an interpolation needs one exemplar or two; {len(exemplars)} given")
+        picture = as_picture(image, "input")
+        guides = [as_picture(exemplar, f"exemplar {i}") for i, exemplar in enumerate(exemplars)]
+        ends = [self._tensor([end]) for end in ([picture, *guides] if len(guides) == 1 else guides)]
+        x, results = self._tensor([picture]), []
+        for t in np.linspace(0, 1, steps).tolist():
+            with torch.inference_mode():
+                translation = blend(x, ends, [1 - t, t])
+            results += self._results(translation, [picture], [guides[-1]], composite)
+        return results
+
+    def _run(
+        self, x: Tensor, exemplar: Tensor | None, own: Tensor | None, guide: Tensor | None, label: Tensor | None
+    ) -> Translation:
+        """One batch.  Given masks are B x 1 x S x S, NaN throughout where the predicted one is to be used."""
+        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            if own is None and guide is None:
+                return self.translator.translate(x, exemplar, label=label)
+            if own is None or guide is None or own.isnan().any() or guide.isnan().any():
+                predicted = self.translator.translate(x, exemplar, label=label).masks
+                if predicted is None:
+                    raise LomitError(f"the method '{self._method}' has no masks; leave out the masks you gave")
+                own, guide = _filled(own, predicted.input), _filled(guide, predicted.exemplar)
+            return self.translator.translate(x, exemplar, label=label, masks=Masks(own, guide))
+
+    def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
+        """B x 3 x S x S in [-1, 1]: centre squares at the model's size."""
+        squares = [resize(p.on_white().crop(centre_box(p.size)), self.image_size) for p in pictures]
+        return normalise(torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device))
+
+    def _masks(self, masks: Sequence[Image.Image | np.ndarray | None], pictures: Sequence[Picture]) -> Tensor | None:
+        """B x 1 x S x S in [0, 1], NaN for masks that are not given; None where none is."""
+        if all(mask is None for mask in masks):
+            return None
+        size = self.image_size
+        planes = torch.full((len(masks), 1, size, size), torch.nan)
+        for plane, mask, picture in zip(planes, masks, pictures, strict=True):
+            if mask is None:
+                continue
+            grey = as_picture(mask, f"mask of {picture.name}").on_white().convert("L")
+            if grey.size == picture.size:
+                grey = grey.crop(centre_box(grey.size))
+            elif grey.width != grey.height:
+                raise LomitError(
+                    f"the mask of {picture.name} is {grey.width} x {grey.height}; make it as large as the image "
+                    f"({picture.size[0]} x {picture.size[1]}) or square"
+                )
+            scaled = grey.resize((size, size), Image.Resampling.BILINEAR)
+            plane[0] = torch.from_numpy(np.array(scaled, dtype=np.float32)) / 255
+        return planes.to(self.device)
+
+    def _label(self, label: Mapping[str, float]) -> Tensor:
+        """1 x A."""
+        for name in label:
+            if name not in self.attributes:
+                known = ", ".join(self.attributes) or "none"
+                raise LomitError(f"unknown attribute '{name}'{did_you_mean(name, self.attributes)}; known: {known}")
+        return torch.tensor([[float(label.get(name, 0)) for name in self.attributes]], device=self.device)
+
+    def _results(
+        self, translation: Translation, inputs: Sequence[Picture], exemplars: Sequence[Picture], composite: bool
+    ) -> list[Result]:
+        masks = translation.masks
+        if composite and masks is None:
+            raise LomitError(f"the method '{self._method}' has no masks, so there is nothing to composite through")
+        raw = translation.image.float().permute(0, 2, 3, 1).cpu().numpy()
+        colours = denormalise(translation.image).permute(0, 2, 3, 1).cpu().numpy()
+        results = []
+        for i, (picture, exemplar) in enumerate(zip(inputs, exemplars, strict=True)):
+            input_mask = None if masks is None else _mask_image(masks.input[i, 0], picture)
+            exemplar_mask = None if masks is None else _mask_image(masks.exemplar[i, 0], exemplar)
+            square = Image.fromarray(colours[i])
+            image = _put_back(square, picture, input_mask if composite else None)
+            results.append(Result(image, input_mask, exemplar_mask, raw[i]))
+        return results
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:  # unknown name, or a build or machine without that device
+        raise LomitError(f"device '{device}' is not to be had here: {str(error).splitlines()[0]}") from error
+    return chosen
+
+
+def _for_each(pictures: Sequence[Picture], items: Sequence) -> Sequence:
+    """`items` if there is one for each picture, or the only one repeated."""
+    if len(items) == 1:
+        return list(items) * len(pictures)
+    if len(items) != len(pictures):
+        raise LomitError(f"{len(pictures)} inputs need as many exemplars and masks, or one for all; {len(items)} given")
+    return items
+
+
+def _filled(given: Tensor | None, predicted: Tensor) -> Tensor:
+    """The given masks with the predicted ones, scaled to their size, in the places that hold NaN."""
+    if given is None:
+        return predicted
+    scaled = F.interpolate(predicted, given.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.where(given.isnan(), scaled, given)
+
+
+def _mask_image(mask: Tensor, picture: Picture) -> Image.Image:
+    """A mask h x w in [0, 1] as mode L, at the size of the picture's centre square (bilinear, as Eq. 1 does)."""
+    side = min(picture.size)
+    plane = Image.fromarray(mask.float().cpu().numpy()).resize((side, side), Image.Resampling.BILINEAR)
+    return Image.fromarray(np.rint(np.asarray(plane).clip(0, 1) * 255).astype(np.uint8))
+
+
+def _put_back(square: Image.Image, picture: Picture, mask: Image.Image | None) -> Image.Image:
+    """The picture with its centre square replaced, only under the mask if one is given."""
+    box = centre_box(picture.size)
+    side = box[2] - box[0]
+    colours = picture.rgb.copy()
+    colours.paste(square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0), box[:2], mask)
+    return picture.with_colours(colours)

@@ -1,0 +1,233 @@
+"""Weights by name, from a folder or from the Hugging Face Hub, and back into a folder.
+
+A model is a folder in the Hub's layout: `model.safetensors` (the generator; float16 or float32), `config.json`
+(method, config, version) and `README.md` (the model card).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+import lomit.models  # registers the methods
+from lomit import __version__
+from lomit.config import ModelConfig
+from lomit.errors import LomitError, did_you_mean
+from lomit.models.base import Translator, get_method, method_of, read_saved_config, saved_config
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
+
+_PACKAGE = Path(lomit.__file__).parent
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def known_models() -> dict[str, Path]:
+    """Name -> folder of the models in the package and, in a checkout, under `weights/`."""
+    found: dict[str, Path] = {}
+    for root in (_PACKAGE.parents[1] / "weights", _PACKAGE / "pretrained"):
+        found |= {folder.name: folder for folder in sorted(root.glob("*")) if (folder / CONFIG).is_file()}
+    return dict(sorted(found.items()))
+
+
+def find_model(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of a model.
+
+    Args:
+        name_or_path: a name out of `known_models`, a model's folder (or the weights file in it), a training
+            run's folder (its newest checkpoint is taken) or a Hub id `owner/name`.
+
+    Raises:
+        LomitError: where there is no such model, or a pickle is offered.
+    """
+    known, name, path = known_models(), str(name_or_path), Path(name_or_path)
+    if name in known:
+        return known[name]
+    if path.suffix.lower() in PICKLES:
+        raise _pickle_refused(path)
+    if path.is_file() and path.name == WEIGHTS:
+        path = path.parent
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        raise LomitError(f"{path} is not a model: give the folder that holds {WEIGHTS} and {CONFIG}")
+    if _HUB_ID.fullmatch(name):
+        return _from_hub(name)
+    raise LomitError(
+        f"no model '{name}'{did_you_mean(name, known)}; known: {', '.join(known) or 'none'}, or give a folder"
+    )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of the model in a folder.
+
+    Raises:
+        LomitError: where it is missing, damaged, of an unknown method or holds an unknown key or a wrong value.
+    """
+    path = folder / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LomitError(f"{path} is damaged or half-written: {error}") from error
+    return read_saved_config(values, str(path))
+
+
+def load_pretrained(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Translator:
+    """A translator without its discriminator, float32, in eval mode.
+
+    Args:
+        name_or_path: as for `find_model`.
+        device: where to put it.
+
+    Raises:
+        LomitError: for whatever is wrong with the model, naming the file.
+    """
+    folder = find_model(name_or_path)
+    config = read_config(folder)
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
+        translator = get_method(method_of(config).name).build(config, training=False)
+    _load_into(translator.generator, folder / WEIGHTS)
+    translator.requires_grad_(False)
+    return translator.eval().to(device)
+
+
+def save_pretrained(
+    translator: Translator,
+    folder: str | os.PathLike[str],
+    card: str | None = None,
+    half: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a translator's generator as a model that `load_pretrained` reads.
+
+    The files are written elsewhere first: an interrupted call leaves no half-written model.
+
+    Args:
+        translator: what to save.
+        folder: where to; made if missing.
+        card: text of the model card; None writes a short one.
+        half: store float16, half the size.
+        overwrite: replace the model that stands there.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        LomitError: where a model stands there and `overwrite` is False, where a weight is not finite (or too
+            large for float16), or where the folder can't be written.
+    """
+    folder = Path(folder)
+    if not overwrite and any(os.path.lexists(folder / name) for name in (WEIGHTS, CONFIG, CARD)):
+        raise LomitError(f"{folder} holds a model already; choose another folder or overwrite it")
+    tensors = _to_save(translator.generator, half)
+    config = saved_config(translator.config) | {"lomit_version": __version__}
+    part: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".lomit-", dir=folder))
+        # save_file would leave a file that only its owner can read.
+        (part / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
+        (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (part / CARD).write_text(card if card is not None else default_card(translator), encoding="utf-8")
+        for name in (WEIGHTS, CARD, CONFIG):
+            (part / name).replace(folder / name)
+    except (OSError, SafetensorError) as error:
+        reason = "no space left" if "No space left" in str(error) else (getattr(error, "strerror", None) or str(error))
+        raise LomitError(f"can't save the model in {folder}: {reason}") from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def default_card(translator: Translator) -> str:
+    """A model card with what the config knows."""
+    config, method = translator.config, method_of(translator.config).name
+    parameters = sum(p.numel() for p in translator.generator.parameters())
+    return (
+        f"---\nlibrary_name: lomit\ntags: [image-to-image, {method}]\n---\n\n# {method}, {config.image_size} pixels\n\n"
+        f"- attributes: {', '.join(config.attributes) or 'none'}\n"
+        f"- generator: {parameters:,} parameters\n"
+        f"- written by lomit {__version__}\n\n"
+        '```python\nfrom lomit import Predictor\n\npredictor = Predictor.from_pretrained("this folder")\n```\n'
+    )
+
+
+def _in_folder(path: Path) -> Path:
+    """The model in a folder: the folder itself, or the newest checkpoint of a training run."""
+    latest = path / "checkpoints" / "latest"
+    if not (path / CONFIG).is_file() and latest.is_file():
+        path = latest.parent / latest.read_text(encoding="utf-8").strip()
+    elif not (path / CONFIG).is_file() and (path / "latest").is_file():
+        path = path / (path / "latest").read_text(encoding="utf-8").strip()
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
+            pickles = sorted(p for p in path.glob("*") if p.suffix.lower() in PICKLES)
+            if pickles:
+                raise _pickle_refused(pickles[0])
+            raise LomitError(f"{path} is not a model: it has no {name}")
+    return path
+
+
+def _pickle_refused(path: Path) -> LomitError:
+    return LomitError(
+        f"{path} is refused: a pickle can run any code when it is loaded; lomit reads {WEIGHTS} with {CONFIG} beside it"
+    )
+
+
+def _from_hub(name: str) -> Path:
+    """Downloads a model, or finds it in the Hub's own cache."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise LomitError(
+            f"no folder '{name}'; to fetch it from the Hugging Face Hub: pip install 'lomit[hub]'"
+        ) from None
+    try:
+        return _in_folder(Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD])))
+    except LomitError:
+        raise
+    except Exception as error:  # HTTP errors of either generation of the library, no network, no such model
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LomitError(f"'{name}' is no folder here and was not fetched from the Hugging Face Hub: {line}") from error
+
+
+def _load_into(module: torch.nn.Module, path: Path) -> None:
+    """Copies the tensors of a file into a module, in the module's own precision."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LomitError(f"{path} is damaged or half-written ({error}); save or fetch it again") from error
+    expected = module.state_dict()
+    missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    for key in sorted(expected.keys() & tensors.keys()):
+        if expected[key].shape != tensors[key].shape:
+            raise LomitError(
+                f"{path} does not fit its {CONFIG}: '{key}' has the shape {tuple(tensors[key].shape)}, "
+                f"expected {tuple(expected[key].shape)}"
+            )
+    if missing or unexpected:
+        wrong = f"'{missing[0]}' is missing" if missing else f"'{unexpected[0]}' is not part of the model"
+        more = len(missing) + len(unexpected) - 1
+        raise LomitError(f"{path} does not fit its {CONFIG}: {wrong}{f' (and {more} more)' if more else ''}")
+    module.load_state_dict(tensors)
+
+
+def _to_save(module: torch.nn.Module, half: bool) -> dict[str, Tensor]:
+    """The module's tensors on the CPU, each with memory of its own (safetensors refuses shared memory)."""
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        kept = tensor.detach().to("cpu", torch.float16 if half and tensor.is_floating_point() else None, copy=True)
+        if not torch.isfinite(kept).all():
+            raise LomitError(f"'{name}' is not finite{' in float16' if half else ''}; the model was not saved")
+        tensors[name] = kept.contiguous()
+    return tensors

@@ -1,0 +1,34 @@
+"""Skips the tests whose marker names something this machine lacks; pyproject.toml describes the markers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def _missing(marker: str) -> str | None:
+    """Why tests with this marker can't run here, None where they can."""
+    if marker == "data":
+        root = os.environ.get("LOMIT_DATA")
+        if not root:
+            return "LOMIT_DATA is not set; it names the folder with the photographs"
+        # A wrong path is a mistake to report, not a reason to skip.
+        assert Path(root).is_dir(), f"LOMIT_DATA names {root}, which is not a folder"
+    if marker == "cuda" and not torch.cuda.is_available():
+        return "no CUDA device"
+    if marker == "browser" and not shutil.which("chromium"):
+        return "chromium is not installed"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Turns each absence into a skip with its reason."""
+    reasons = {marker: _missing(marker) for marker in ("data", "cuda", "browser")}
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

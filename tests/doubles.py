@@ -1,0 +1,102 @@
+"""A translator whose every value can be computed by hand, registered as the method `double`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lomit.config import ModelConfig
+from lomit.errors import LomitError
+from lomit.models.base import Masks, Method, Phase, Translation, Translator, register
+from lomit.weights import save_pretrained
+
+
+@dataclass
+class DoubleConfig(ModelConfig):
+    """Config of the double."""
+
+    has_masks: bool = True
+    """Whether it predicts masks and can interpolate."""
+
+
+class MeanColour(nn.Module):
+    """Paints a colour, times `gain`, into a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(3))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor, colour: Tensor, mask: Tensor) -> Tensor:
+        m = nn.functional.interpolate(mask, x.shape[-2:], mode="nearest")
+        return m * (self.gain[:, None, None] * colour) + (1 - m) * x
+
+
+class Double(Translator):
+    """Translates with `MeanColour`."""
+
+    config: DoubleConfig
+    generator: MeanColour
+
+    def __init__(self, config: DoubleConfig, training: bool = True) -> None:
+        super().__init__()
+        self.config, self.generator = config, MeanColour()
+
+    def phases(self) -> Sequence[Phase]:
+        return ()
+
+    def predicted(self, x: Tensor) -> Tensor:
+        side = self.config.image_size // 4
+        left = (torch.arange(side, device=x.device) < side // 2).float()
+        return left.expand(len(x), 1, side, side)
+
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+    ) -> Translation:
+        if exemplar is None:
+            raise LomitError("the double needs an exemplar")
+        masks = masks or Masks(self.predicted(x), self.predicted(exemplar))
+        colour = mean_under(exemplar, masks.exemplar)
+        image = self.generator(x, colour, masks.input)
+        return Translation(image, masks if self.config.has_masks else None)
+
+
+class BlendingDouble(Double):
+    """The double with the optional `interpolate`."""
+
+    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+        mask = self.predicted(x)
+        colour = sum(w * mean_under(e, mask) for e, w in zip(exemplars, weights, strict=True))
+        assert isinstance(colour, Tensor)
+        return Translation(self.generator(x, colour, mask), Masks(mask, mask))
+
+
+def mean_under(image: Tensor, mask: Tensor) -> Tensor:
+    """B x 3 x 1 x 1: the mean colour where the mask is 1."""
+    m = nn.functional.interpolate(mask, image.shape[-2:], mode="nearest")
+    return (image * m).sum((2, 3), keepdim=True) / m.sum((2, 3), keepdim=True).clamp_min(1e-6)
+
+
+def build(config: DoubleConfig, training: bool = True) -> Translator:
+    return (BlendingDouble if config.has_masks else Double)(config, training)
+
+
+register(Method("double", DoubleConfig, build))
+
+
+def double(image_size: int = 16, has_masks: bool = True) -> Translator:
+    return build(DoubleConfig(attributes=("Smiling", "Male"), image_size=image_size, has_masks=has_masks))
+
+
+def saved_double(folder: Path, image_size: int = 16, has_masks: bool = True) -> Path:
+    """A folder that `--model` takes."""
+    return save_pretrained(double(image_size, has_masks), folder)
