@@ -1,7 +1,9 @@
-"""A translator whose every value can be computed by hand, registered as the method `double`."""
+"""Stand-ins: a translator whose every value can be computed by hand (the method `double`), a decompression bomb."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,3 +102,15 @@ def double(image_size: int = 16, has_masks: bool = True) -> Translator:
 def saved_double(folder: Path, image_size: int = 16, has_masks: bool = True) -> Path:
     """A folder that `--model` takes."""
     return save_pretrained(double(image_size, has_masks), folder)
+
+
+def bomb(path: Path, width: int, height: int) -> None:
+    """A small PNG that says it has width x height black and white pixels, and does."""
+    rows = zlib.compressobj()
+    data = b"".join(rows.compress(bytes(1 + (width + 7) // 8)) for _ in range(height)) + rows.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, content in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
+            checksum = zlib.crc32(kind + content)
+            file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum))

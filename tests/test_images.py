@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from doubles import bomb
 from lomit.errors import LomitError
 from lomit.images import as_picture, read_image, read_mask, write_file, write_gif, write_png
 
@@ -155,7 +156,7 @@ def test_animations_are_refused(tmp_path: Path, suffix: str) -> None:
 
 
 def test_large_image_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    bomb(tmp_path / "bomb.png", 20_000, 20_000)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     with pytest.raises(LomitError, match="more than 179 megapixels"):
         read_image(tmp_path / "bomb.png")

@@ -15,6 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def _at_least_float32(t: Tensor) -> Tensor:
+    """Sums over many pixels need more than bfloat16; float64 stays what it is."""
+    return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
 def split_regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     """Eq. 1: x^f = m * x, x^b = (1 - m) * x.
 
@@ -37,8 +42,8 @@ def adain(c: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 def normalise_content(c: Tensor, eps: float = 1e-5) -> Tensor:
-    """(c - mu(c)) / sigma(c) of Eq. 3, B x C x h x w; statistics in float32."""
-    var, mean = torch.var_mean(c.float(), dim=(2, 3), correction=0, keepdim=True)
+    """(c - mu(c)) / sigma(c) of Eq. 3, B x C x h x w; statistics in float32 at least."""
+    var, mean = torch.var_mean(_at_least_float32(c), dim=(2, 3), correction=0, keepdim=True)
     return (c - mean) * torch.rsqrt(var + eps)
 
 
@@ -125,7 +130,7 @@ def gradient_penalty(source_head: Callable[[Tensor], Tensor], x_hat: Tensor) -> 
     x_hat = x_hat.detach().requires_grad_(True)
     scores = source_head(x_hat)
     (gradient,) = torch.autograd.grad(scores.sum(), x_hat, create_graph=True)
-    norm = gradient.float().flatten(1).norm(dim=1)
+    norm = _at_least_float32(gradient).flatten(1).norm(dim=1)
     return ((norm - 1) ** 2).mean()
 
 
@@ -159,7 +164,7 @@ class _SortedMaskSmoothness(torch.autograd.Function):
         weighted = ordered[:, :, None] * c
         before = ordered[:, :, None] * (up_to - c) - (weighted.cumsum(1) - weighted)
         total = (2 / n**2) * (c * before).sum(dim=(1, 2))
-        if ctx.needs_input_grad[0]:
+        if ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
             contiguous = ordered.contiguous()
             first = torch.searchsorted(contiguous, contiguous)
             last = torch.searchsorted(contiguous, contiguous, right=True)
@@ -187,9 +192,8 @@ def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
         m: masks, B x 1 x h x w.
         c: content codes, B x C x h x w.
     """
-    dtype = torch.promote_types(m.dtype, torch.float32)
-    c_hat = F.normalize(c.detach().flatten(2).to(dtype), dim=1).transpose(1, 2)
-    return _SortedMaskSmoothness.apply(m.flatten(1).to(dtype), c_hat).mean()  # type: ignore[no-any-return]
+    c_hat = F.normalize(_at_least_float32(c.detach()).flatten(2), dim=1).transpose(1, 2)
+    return _SortedMaskSmoothness.apply(_at_least_float32(m).flatten(1), c_hat).mean()  # type: ignore[no-any-return]
 
 
 def style_contrast(s_f_1: Tensor, s_f_2: Tensor) -> Tensor:

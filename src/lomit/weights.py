@@ -164,11 +164,10 @@ def default_card(translator: Translator) -> str:
 
 def _in_folder(path: Path) -> Path:
     """The model in a folder: the folder itself, or the newest checkpoint of a training run."""
-    latest = path / "checkpoints" / "latest"
-    if not (path / CONFIG).is_file() and latest.is_file():
-        path = latest.parent / latest.read_text(encoding="utf-8").strip()
-    elif not (path / CONFIG).is_file() and (path / "latest").is_file():
-        path = path / (path / "latest").read_text(encoding="utf-8").strip()
+    for latest in (path / "checkpoints" / "latest", path / "latest"):
+        if latest.is_file() and not (path / WEIGHTS).is_file():
+            path = latest.parent / latest.read_text(encoding="utf-8").strip()
+            break
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             pickles = sorted(p for p in path.glob("*") if p.suffix.lower() in PICKLES)

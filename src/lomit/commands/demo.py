@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from lomit.commands.options import parse
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
-from lomit.figures.grids import change, grid, overlay
 from lomit.images import SOFTWARE, Picture, as_picture, read_image, write_png
-from lomit.predictor import Predictor, Result
+
+if TYPE_CHECKING:
+    from lomit.predictor import Result
 
 CHANGE_FACTOR = 3
 SEED = 2019
@@ -74,6 +76,9 @@ def demo(options: DemoOptions) -> int:
     """
     if (options.input is None) != (options.exemplar is None):
         raise LomitError("give both --input and --exemplar, or neither for rendered faces")
+    # Loads torch: not before the options are known to be right.
+    from lomit.predictor import Predictor
+
     predictor = Predictor.from_pretrained(options.model, options.device)
     if options.input is not None and options.exemplar is not None:
         caption = f"{Path(options.input).name}, exemplar {Path(options.exemplar).name}"
@@ -147,6 +152,8 @@ def _square(image: Image.Image) -> Image.Image:
 
 def _draw(pairs: Sequence[_Pair], results: Sequence[Result]) -> Image.Image:
     """The grid: the centre squares of the pairs."""
+    from lomit.figures.grids import change, grid, overlay
+
     columns: dict[str, list[Image.Image]] = {}
     for pair, result in zip(pairs, results, strict=True):
         before, after = _square(pair.input.on_white()), _square(as_picture(result.image).on_white())
@@ -167,6 +174,8 @@ def _draw(pairs: Sequence[_Pair], results: Sequence[Result]) -> Image.Image:
 
 def _singles(pair: _Pair, result: Result) -> dict[str, Image.Image]:
     """Kind -> image, as large as the user's own."""
+    from lomit.figures.grids import change
+
     before = pair.input.with_colours(pair.input.rgb)
     singles = {"input": before, "exemplar": pair.exemplar.with_colours(pair.exemplar.rgb), "result": result.image}
     if result.input_mask is not None and result.exemplar_mask is not None:

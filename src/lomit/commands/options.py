@@ -16,8 +16,7 @@ from lomit.errors import LomitError
 
 T = TypeVar("T")
 
-_BORDERS = re.compile(r"[│╭╮╰╯]")
-_RULE = re.compile(r"^\s*─{3,}")
+_FRAME = re.compile("[│╭╮╰╯]")
 
 
 def parse(options: type[T], argv: Sequence[str], prog: str) -> T:
@@ -72,21 +71,23 @@ def _tyro(target: Callable[..., T], argv: Sequence[str], prog: str) -> T:
         raise LomitError(f"{line}; see {prog} --help") from None
 
 
-def _one_line(box: str) -> str | None:
-    """The gist of the framed message that tyro prints: what is wrong, and the option it takes to be meant."""
+def _one_line(message: str) -> str | None:
+    """The gist of the framed message that tyro prints: what is wrong, and the option it takes to be meant.
+
+    The frame holds a title and sections with rules between them; where the terminal is not UTF-8 it is made of
+    blanks and the title has a rule of its own.  None where that isn't found.
+    """
     sections: list[list[str]] = [[]]
-    for row in box.splitlines():
-        text = _BORDERS.sub("", row)
-        if row.startswith(("╭", "╰")):
-            continue
-        if _RULE.match(text):
+    for row in message.splitlines():
+        text = _FRAME.sub("", row).strip()
+        if row.startswith("╭") or (text and not text.strip("─-")):
             sections.append([])
-        elif text.strip():
-            sections[-1].append(text.strip())
-    if not sections[0]:
+        elif text:
+            sections[-1].append(text)
+    if len(sections) < 2 or not sections[1]:
         return None
-    message = re.split(r" *Got errors:", " ".join(sections[0]))[0].rstrip(". ")
-    for section in sections[1:]:
+    wrong = " ".join(sections[1]).partition(" Got errors:")[0].rstrip(". ")
+    for section in sections[2:]:
         if section[0].startswith("Perhaps you meant") and len(section) > 1:
-            return f"{message} (did you mean '{section[1].split()[0]}'?)"
-    return message
+            return f"{wrong} (did you mean '{section[1].split()[0]}'?)"
+    return wrong

@@ -1,4 +1,7 @@
-"""What `lomit translate` has to do: which images with which exemplars, and what the results are called."""
+"""What `lomit translate` has to do: which images with which exemplars, and what the results are called.
+
+Nothing here loads torch, so a wrong command line is answered at once.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,35 @@ class Job:
     exemplars: tuple[Path, ...]
     input_mask: Path | None = None
     exemplar_mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every job; the fields are the options of `lomit translate`."""
+
+    model: str
+    device: str | None
+    out: Path
+    save_masks: bool
+    steps: int | None
+    gif: bool
+    composite: bool
+    overwrite: bool
+    threads: int | None = None
+    """CPU threads of each process of a pool."""
+
+    def files(self, name: str) -> list[Path]:
+        """Every file that the job of this name writes."""
+        suffixes = [f"{step}.png" for step in step_names(self.steps)] if self.steps else [".png"]
+        suffixes += [".gif"] if self.gif else []
+        suffixes += ["_input-mask.png", "_exemplar-mask.png"] if self.save_masks else []
+        return [self.out / f"{name}{suffix}" for suffix in suffixes]
+
+
+def step_names(steps: int) -> list[str]:
+    """`_step-01`, `_step-02`, ..."""
+    digits = max(2, len(str(steps)))
+    return [f"_step-{step:0{digits}d}" for step in range(1, steps + 1)]
 
 
 def list_images(folder: Path) -> list[Path]:

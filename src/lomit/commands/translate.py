@@ -10,15 +10,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
 from lomit.commands.options import parse
-from lomit.commands.pairs import Job, pair_up, read_pairs, with_masks
-from lomit.commands.worker import Outcome, Settings, run_jobs
+from lomit.commands.pairs import Job, Settings, pair_up, read_pairs, with_masks
 from lomit.errors import LomitError
-from lomit.weights import find_model
+
+if TYPE_CHECKING:
+    from lomit.commands.worker import Outcome
 
 
 @dataclass
@@ -96,7 +97,6 @@ def translate(options: TranslateOptions) -> int:
         threads=max(1, (os.cpu_count() or 1) // options.processes) if options.processes > 1 else None,
     )
     _check_outputs(jobs, settings)
-    find_model(options.model)  # before processes are started
     written = done = 0
     skipped: dict[object, str] = {}
     with tqdm(total=len(jobs), unit="pair", disable=None) as bar:
@@ -172,15 +172,22 @@ def _check_outputs(jobs: Sequence[Job], settings: Settings) -> None:
 
 
 def _outcomes(settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int) -> Iterator[Outcome]:
+    """Runs the jobs in this process or in several."""
+    # Only now is torch loaded: whatever is wrong with the command line has been said.
+    from lomit.commands.worker import Worker, run_in_pool
+    from lomit.weights import find_model
+
+    find_model(settings.model)
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
     if processes == 1:
+        worker = Worker(settings)
         for batch in batches:
-            yield from run_jobs(settings, batch)
+            yield from worker.run(batch)
         return
     # Forked children of a process that has used torch's thread pools hang, so they are started afresh.
     with ProcessPoolExecutor(min(processes, len(batches)), mp_context=get_context("spawn")) as pool:
         try:
-            for outcomes in pool.map(run_jobs, [settings] * len(batches), batches):
+            for outcomes in pool.map(run_in_pool, [settings] * len(batches), batches):
                 yield from outcomes
         except BrokenProcessPool as error:
             raise LomitError("a process died, perhaps for lack of memory; use fewer --processes") from error

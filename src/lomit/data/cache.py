@@ -88,8 +88,9 @@ def build_cache(source: Source, config: DataConfig, progress: bool = True) -> Ca
             if not (folder / "index.json").is_file():
                 _build(source, geometry, folder, config.workers, progress)
     except OSError as error:
-        raise LomitError(_disk_problem(error, folder.parent)) from error
+        raise disk_problem(error, folder.parent) from error
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    Skipped(len(source), index["skipped"]).report()
     rows = np.array(index["rows"], dtype=np.int64)
     eligible = rows_with_one_of(source, config.require_one_of)[rows]
     check_classes(labels[rows][eligible], source.split[rows][eligible], config.attributes)
@@ -130,7 +131,6 @@ def _build(source: Source, geometry: Geometry, folder: Path, workers: int, progr
             # numpy leaves room in the header for any number of rows, so that its length does not change.
             if _write_header(file, len(rows), geometry.size) != start:
                 raise RuntimeError("the .npy header changed its length")
-        skipped.report()
         (part / "index.json").write_text(json.dumps({"rows": rows, "skipped": skipped.reasons}), encoding="utf-8")
         part.rename(folder)
     except BaseException:
@@ -145,7 +145,8 @@ def _write_header(file: BinaryIO, count: int, size: int) -> int:
     return file.tell()
 
 
-def _disk_problem(error: OSError, folder: Path) -> str:
+def disk_problem(error: OSError, folder: Path) -> LomitError:
+    """The error for a cache folder that is full or can't be used."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left for decoded images in {folder}; free some or choose another place by --data.cache_dir"
-    return f"{folder}: decoded images cannot be kept there ({error.strerror or error}); choose --data.cache_dir"
+        return LomitError(f"no space left in {folder}; free some or choose another place by --data.cache-dir")
+    return LomitError(f"{folder}: no cache can be kept there ({error.strerror or error}); choose --data.cache-dir")

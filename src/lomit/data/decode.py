@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -153,13 +153,13 @@ def decode_all(source: Source, indices: Sequence[int], geometry: Geometry, worke
                 future.cancel()
 
 
+@dataclass
 class Skipped:
-    """The images that could not be used, by name, with the reason; stops a run that loses too many."""
+    """The images, out of `total`, that could not be used, with the reason; stops a run that loses too many."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.reasons: dict[str, str] = {}
-        self.damaged: list[str] = []
+    total: int
+    reasons: dict[str, str] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
     def add(self, name: str, result: Decoded) -> None:
         """Notes one image.

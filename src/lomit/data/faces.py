@@ -27,7 +27,7 @@ def _detector() -> Any:
     try:
         import dlib
     except ImportError as error:
-        raise LomitError("finding faces needs dlib: pip install 'lomit[faces]', or --data.face_crop none") from error
+        raise LomitError("finding faces needs dlib: pip install 'lomit[faces]', or --data.face-crop none") from error
     return dlib.get_frontal_face_detector()
 
 
@@ -46,11 +46,11 @@ def detect_faces(image: Image.Image) -> list[Box]:
     # Doubling the picture once (1) finds faces under 80 pixels.
     found, scores, _ = detector.run(np.asarray(ImageOps.expand(searched, border)), 1, UNSURE)
     sure = [r for r, score in zip(found, scores, strict=True) if score >= 0]
-    # dlib's right and bottom are inside the box, ours outside.
-    edges = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found]
-    boxes: list[Box] = [
-        (round(x / scale), round(y / scale), round(u / scale), round(v / scale)) for x, y, u, v in edges
-    ]
+    boxes = []
+    for r in sure or found:
+        # dlib's right and bottom are inside the box, ours outside.
+        left, top, right, bottom = ((e - border) / scale for e in (r.left(), r.top(), r.right() + 1, r.bottom() + 1))
+        boxes.append((round(left), round(top), round(right), round(bottom)))
     return sorted(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]), reverse=True)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lomit.config import DataConfig
 from lomit.data import celeba, emotionet, pack
-from lomit.data.cache import cache_root
+from lomit.data.cache import cache_root, disk_problem
 from lomit.data.celeba import CelebASource
 from lomit.data.emotionet import EmotioNetSource
 from lomit.data.folder import FolderSource
@@ -116,17 +116,15 @@ def _rendered(config: DataConfig) -> Path:
 
     name = f"avatars-{config.render_count}-{config.render_seed}-{config.image_size}"
     folder = cache_root(config.cache_dir) / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.is_dir():
-            part = folder.with_suffix(".part")
-            write_avatars(
-                part,
-                config.render_count,
-                config.render_seed,
-                config.image_size,
-                config.workers,
-                progress=sys.stderr.isatty(),
-            )
-            part.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                write_avatars(
+                    *(folder, config.render_count, config.render_seed, config.image_size, max(1, config.workers)),
+                    progress=sys.stderr.isatty(),
+                    regions="test",  # true masks serve measuring only, and take most of the time
+                )
+    except OSError as error:
+        raise disk_problem(error, folder.parent) from error
     return folder

@@ -230,15 +230,15 @@ def data_pack(
     max_images: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write crops, labels, splits and people of a data set as one file that --data.root accepts.
+    """Writes crops, labels, splits and people of a data set as one file that `--data.root` accepts.
 
     Args:
-        data: the set and how it is cut; all its attributes are packed.
-        out: file to write.
+        data: The set and how it is cut; all its attributes are packed.
+        out: File to write.
         quality: JPEG quality, 1 to 95.
-        splits: parts to take.
-        max_images: at most so many images, drawn at random but always the same ones.
-        overwrite: replace a file that is already there.
+        splits: Parts to take.
+        max_images: At most so many images, drawn at random but always the same ones.
+        overwrite: Replace a file that is already there.
     """
     from lomit.data.open import open_source  # open.py reads packs, so it imports this module
 

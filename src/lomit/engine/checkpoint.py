@@ -27,8 +27,7 @@ from torch import Tensor
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner
 from lomit.errors import LomitError
-from lomit.models.base import Translator
-from lomit.models.base import saved_config
+from lomit.models.base import Translator, saved_config
 
 
 def folder_name(step: int) -> str:
@@ -37,13 +36,17 @@ def folder_name(step: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a small file atomically."""
+    """Writes a small file atomically: where it can't be written the old one stays and nothing else is left."""
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _optimizer_tensors(runners: Sequence[Runner]) -> dict[str, Tensor]:
@@ -107,10 +110,14 @@ def prune(run: Path, keep: int) -> None:
     """Removes all but the newest `keep` checkpoints and the best one, and what a killed run left half-written."""
     root = run / "checkpoints"
     for part in root.glob(".*.part"):
-        shutil.rmtree(part, ignore_errors=True)
-    best = pointed(run, "best")
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+    # `latest` is the newest, except after somebody put an older one's name there to go on from it.
+    pointers = (pointed(run, "latest"), pointed(run, "best"))
     for old in sorted(root.glob("step_*"))[:-keep]:
-        if old != best:
+        if old not in pointers:
             shutil.rmtree(old)
 
 

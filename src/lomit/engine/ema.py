@@ -11,12 +11,15 @@ from torch.optim.swa_utils import AveragedModel
 
 from lomit.models.base import Translator
 
+TensorList = tuple[Tensor, ...] | list[Tensor]
+
 
 class Ema:
-    """An exponential moving average that starts as a plain mean.
+    """An exponential moving average that warms up.
 
-    The decay of the n-th update is min(decay, n / (n + 9)), so that the first hundred updates of a short run
-    don't drag the random start along.  Buffers (batch norm's statistics) are copied.
+    The first update copies the generator; from then on the decay of the n-th is min(decay, n / (n + 9)), so that
+    the first hundred updates of a short run don't drag the random start along.  Buffers (batch norm's statistics)
+    are copied.
 
     Args:
         generator: the module to follow.
@@ -35,7 +38,7 @@ class Ema:
         return self._averaged.module
 
     @torch.no_grad()
-    def _average(self, averaged: list[Tensor], current: list[Tensor], _: Tensor | int) -> None:
+    def _average(self, averaged: TensorList, current: TensorList, _: Tensor | int) -> None:
         decay = min(self.decay, self.updates / (self.updates + 9))
         torch._foreach_lerp_(averaged, current, 1 - decay)
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lomit.engine.checkpoint import write_text
+
 
 class Means:
     """Means of named scalars since the last call of `take`, kept on the device: nothing waits for it."""
@@ -45,12 +47,10 @@ class RunLog:
 
     def __init__(self, folder: Path, after: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        kept = []
-        if self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines() if _step(line) <= after]
-        if not after:
-            kept = []
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        text = self.path.read_text() if self.path.exists() else ""
+        kept = "".join(f"{line}\n" for line in text.splitlines() if after and _step(line) <= after)
+        if kept != text:
+            write_text(self.path, kept)
         self._file = self.path.open("a", buffering=1)
         self._board: Any = None
         try:

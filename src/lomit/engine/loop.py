@@ -120,7 +120,8 @@ class Loop:
         train, main = self.config.train, self.fabric.is_global_zero
         log = RunLog(self.folder, self.step) if main else None
         started, first = time.monotonic(), self.step
-        bar = tqdm(total=train.steps, initial=self.step, disable=quiet or not main or not sys.stderr.isatty(), unit="it")
+        hidden = quiet or not main or not sys.stderr.isatty()
+        bar = tqdm(total=train.steps, initial=self.step, disable=hidden, unit="it")
         try:
             with _signals() as stop:
                 while self.step < train.steps:
@@ -177,12 +178,7 @@ class Loop:
         losses = {k: v for k, v in means.items() if k.endswith("/loss")}
         broken = [k for k, v in means.items() if not math.isfinite(v)]
         if broken:
-            last = checkpoint.pointed(self.folder, "latest")
-            raise LomitError(
-                f"{broken[0]} became NaN or infinite before step {self.step}; the last good state is "
-                f"{last if last else 'none (nothing was saved yet)'}; go on from it with --resume and a smaller "
-                "train.lr, or 32-true precision"
-            )
+            raise self._diverged(broken[0])
         if log is None:
             return
         lr = learning_rate(self.config.train, self.step - 1)
@@ -192,6 +188,14 @@ class Loop:
         if warning:
             tqdm.write(f"lomit: warning: step {self.step}: {warning}", file=sys.stderr)
             log.write(self.step, {"warning": warning})
+
+    def _diverged(self, what: str) -> LomitError:
+        last = checkpoint.pointed(self.folder, "latest")
+        return LomitError(
+            f"{what} became NaN or infinite before step {self.step}; the last good state is "
+            f"{last if last else 'none (nothing was saved yet)'}; go on from it with --resume and a smaller "
+            "train.lr, or 32-true precision"
+        )
 
     def _held_out(self, index: int) -> Batch:
         return Batch(*load_batch(self.cache, self.validation, index, self.fabric.device, flip=False))
@@ -216,6 +220,9 @@ class Loop:
     def _save(self, log: RunLog | None) -> None:
         """Checkpoint by the first process; the others wait, so that none runs ahead of a failed save."""
         if self.fabric.is_global_zero:
+            # The losses are looked at when they are logged; a checkpoint in between must not become the last good one.
+            if not torch.stack([v.isfinite().all() for v in self.translator.state_dict().values()]).all():
+                raise self._diverged("a weight")
             scores = self._score()
             score = scores.get("val/score", -float(self.step))
             better = score <= self.best

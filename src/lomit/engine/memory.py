@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lomit.models.base import Batch, Method, Translator
 from lomit.config import RunConfig
+from lomit.models.base import Batch, Method, Translator
 
 
 def _bytes(module: nn.Module) -> int:
@@ -38,14 +38,15 @@ def _saved_bytes(translator: Translator, index: int, batch: Batch, config: RunCo
     translator.requires_grad_(False)
     for parameter in phase.parameters():
         parameter.requires_grad_(True)
+    weights = {parameter.untyped_storage()._cdata for parameter in translator.parameters()}
     seen: dict[int, int] = {}
     keep: list[Tensor] = []
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if not isinstance(tensor, nn.Parameter) and id(storage) not in seen:
+        if storage._cdata not in weights:
             seen[storage._cdata] = storage.nbytes()
-            keep.append(tensor)
+            keep.append(tensor)  # or its address could name another tensor later
         return tensor
 
     autocast = config.train.precision == "bf16-mixed"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
 from lomit.config import TrainConfig
@@ -34,7 +35,7 @@ class Runner:
     """A phase, ready to run: its wrapped loss and its optimiser."""
 
     phase: Phase
-    module: nn.Module
+    module: _FabricModule
     optimizer: torch.optim.Adam
 
 

@@ -156,6 +156,11 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     if config.train.threads is not None:
         torch.set_num_threads(config.train.threads)
     world = fabric.world_size
+    if config.train.batch_size % (world * config.train.accumulate):
+        raise LomitError(
+            f"train.batch_size ({config.train.batch_size}) must be a multiple of the {world} process(es) times "
+            f"train.accumulate ({config.train.accumulate})"
+        )
     if fabric.is_global_zero:
         estimate = estimate_peak(method, config, world) / 2**30
         print(f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each")
@@ -219,7 +224,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     return Fabric(

@@ -43,7 +43,7 @@ def grid(
     line = round(1.7 * font.size) if isinstance(font, ImageFont.FreeTypeFont) else 16
     caption = line if rows is not None else 0
     pitch, count = cell + gap, counts.pop()
-    page = Image.new("RGB", (len(columns) * pitch + gap, line + count * (pitch + caption) + gap), PAPER)
+    page = Image.new("RGB", (len(columns) * pitch + gap, line + count * (pitch + caption)), PAPER)
     draw = ImageDraw.Draw(page)
     for i, (heading, column) in enumerate(columns.items()):
         left = gap + i * pitch

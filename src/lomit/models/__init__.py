@@ -1,5 +1,7 @@
 """Every method, registered on import."""
 
+from __future__ import annotations
+
 from lomit.models import lomit
 from lomit.models.base import Batch, Masks, Method, Phase, Translation, Translator, get_method, method_of, methods
 

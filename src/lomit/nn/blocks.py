@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class ConvBlock(nn.Sequential):
         padding: int = 0,
         norm: Norm | None = None,
         activation: nn.Module | None = None,
-        pad: str = "reflect",
+        pad: Literal["zeros", "reflect"] = "reflect",
         upsample: bool = False,
     ) -> None:
         layers: list[nn.Module] = [nn.Upsample(scale_factor=2, mode="nearest")] if upsample else []
@@ -111,6 +112,11 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def at_least_float32(t: Tensor) -> Tensor:
+    """What leaves a network under autocast, fit for a loss: bfloat16 becomes float32, float64 stays."""
+    return t.to(torch.promote_types(t.dtype, torch.float32))
+
+
 def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
     """A soft mask at another resolution: averaged where it shrinks, bilinear where it grows.
 
@@ -122,7 +128,7 @@ def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
         return m
     if m.shape[-2] >= size[0] and m.shape[-1] >= size[1]:
         return F.adaptive_avg_pool2d(m, size)
-    return F.interpolate(m.float(), size=size, mode="bilinear", align_corners=False).to(m.dtype)
+    return F.interpolate(at_least_float32(m), size=size, mode="bilinear", align_corners=False).to(m.dtype)
 
 
 def swap_halves(t: Tensor) -> Tensor:

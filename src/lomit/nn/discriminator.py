@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from lomit.nn.blocks import ConvBlock, normal_init
@@ -29,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         self.trunk = nn.Sequential(
             *(
                 ConvBlock(a, b, 4, 2, 1, activation=nn.LeakyReLU(0.01, inplace=True), pad="zeros")
-                for a, b in zip(channels, channels[1:], strict=False)
+                for a, b in pairwise(channels)
             )
         )
         self.source_head = nn.Conv2d(channels[-1], 1, 3, padding=1)

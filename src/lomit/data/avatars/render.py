@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,40 +71,38 @@ def measure_regions(face: Face, size: int) -> dict[str, np.ndarray]:
     facial_hair, mouth, eyes, brows, glasses: where the face changes when the part takes any variant whose labels are
     others, none at all included.  So `facial_hair` is also known of a face without.
     """
-    whole = (0, 0, size, size)
     masks = {
-        "hair": _changes(face, size, whole, [_recoloured("hair", face.hair)]),
-        "skin": _changes(face, size, whole, [_recoloured("skin", face.skin)]),
-        "facial_hair_now": _changes(
-            face, size, _pixel_box(face, size, "facial_hair"), [_recoloured("facial_hair", face.hair)]
-        ),
+        "hair": _recoloured(face, size, "hair", (0, 0, size, size)),
+        "skin": _recoloured(face, size, "skin", (0, 0, size, size)),
+        "facial_hair_now": _recoloured(face, size, "facial_hair", _pixel_box(face, size, "facial_hair")),
     }
     for part in ("facial_hair", "mouth", "eyes", "brows", "glasses"):
-        others = [v for look in PARTS[part] for v in look.variants[face.style] if not _shown(face, part, look.variants)]
-        masks[part] = _changes(face, size, _pixel_box(face, size, part), [{"variants": {part: v}} for v in others])
+        masks[part] = _replaced(face, size, part, _pixel_box(face, size, part))
     return {name: masks[name] for name in REGIONS}
 
 
-def _shown(face: Face, part: str, variants: dict[str, tuple[str | None, ...]]) -> bool:
-    return face.variants[part] in variants[face.style]
+def _recoloured(face: Face, size: int, part: str, box: PixelBox) -> np.ndarray:
+    """bool, size x size: where the colour of the part matters."""
+    # Black against white: a pixel that is the same under both is the same under every colour between them.
+    black, white = (_paint(face, size, box, {part: colour}) for colour in ((0, 0, 0), (255, 255, 255)))
+    return _changed(size, box, black, [white])
 
 
-def _recoloured(part: str, colour: Rgb) -> dict[str, Any]:
-    """A change of colour by 128 in every channel: the faintest trace of the component shows."""
-    r, g, b = ((c + 128) % 256 for c in colour)
-    return {"colours": {part: (r, g, b)}}
+def _replaced(face: Face, size: int, part: str, box: PixelBox) -> np.ndarray:
+    """bool, size x size: where the variant of the part matters."""
+    looks = [look.variants[face.style] for look in PARTS[part]]
+    others = [v for variants in looks if face.variants[part] not in variants for v in variants]
+    painted = (_paint(replace(face, variants={**face.variants, part: v}), size, box) for v in others)
+    return _changed(size, box, _paint(face, size, box), painted)
 
 
-def _changes(face: Face, size: int, box: PixelBox, changes: list[dict[str, Any]]) -> np.ndarray:
-    """bool, size x size: where any of the changes changes a pixel within the box."""
+def _changed(size: int, box: PixelBox, own: Image.Image, others: Iterable[Image.Image]) -> np.ndarray:
+    """bool, size x size: where, within the box, one of the others differs."""
+    # The images have no background, so a component that happens to have its colour is seen all the same.
     left, top, right, bottom = box
     mask = np.zeros((size, size), dtype=bool)
-    # Without background: a component that happens to have the background's colour still counts.
-    own = np.asarray(_paint(face, size, box))
-    for change in changes:
-        other = replace(face, variants={**face.variants, **change.get("variants", {})})
-        pixels = np.asarray(_paint(other, size, box, change.get("colours", {})))
-        mask[top:bottom, left:right] |= (pixels != own).any(axis=-1)
+    for other in others:
+        mask[top:bottom, left:right] |= (np.asarray(other) != np.asarray(own)).any(axis=-1)
     return mask
 
 

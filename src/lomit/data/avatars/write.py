@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from lomit.data.avatars.parts import ATTRIBUTES, GROUPS, REGION_OF, REGIONS
 from lomit.data.avatars.render import render_face
-from lomit.data.avatars.styles import require_renderer
+from lomit.data.avatars.styles import require_renderer, style_credits
 from lomit.data.folder import pack_regions
 from lomit.errors import LomitError
 
@@ -85,8 +86,8 @@ def write_avatars(
     _check_range("size", size, 16, MAX_SIZE)
     _check_range("workers", workers, 1, 256)
     require_renderer()
-    out = out.expanduser().absolute()
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
+    out = out.expanduser().resolve()
+    part = out.parent / f".{out.name}.part-{os.getpid()}"
     try:
         _check_free(out, overwrite)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -162,12 +163,18 @@ def _render(jobs: Sequence[Job], workers: int) -> Iterator[list[int]]:
         yield from map(_write_face, jobs)
         return
     # Not fork: the calling process may hold threads and locks.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_ignore_interrupt) as pool:
         try:
             yield from pool.map(_write_face, jobs, chunksize=min(16, -(-len(jobs) // workers)))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _ignore_interrupt() -> None:
+    """Leaves Ctrl-C, which reaches every process of the terminal, to the one that cleans up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_face(job: Job) -> list[int]:
@@ -185,7 +192,7 @@ def _file_name(index: int) -> str:
 
 def _put(part: Path, out: Path) -> None:
     """Moves the finished folder to its place; a set that is there is deleted only when the new one stands."""
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
+    old = out.parent / f".{out.name}.old-{os.getpid()}"
     if out.exists():
         out.rename(old)
     try:

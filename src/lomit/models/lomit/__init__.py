@@ -1,5 +1,7 @@
 """LOMIT: local mask-based image-to-image translation."""
 
+from __future__ import annotations
+
 from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
 from lomit.models.lomit.presets import LOMIT

@@ -16,6 +16,7 @@ from lomit.nn.blocks import (
     ConvBlock,
     Norm,
     ResidualBlock,
+    at_least_float32,
     group_norm,
     he_init,
     instance_norm,
@@ -62,7 +63,11 @@ class StyleEncoders(nn.Module):
         def head() -> nn.Sequential:
             c = 4 * width
             return nn.Sequential(
-                conv(c, c, 4, 2, 1), conv(c, c, 4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, style_dim, 1), nn.Flatten()
+                conv(c, c, 4, 2, 1),
+                conv(c, c, 4, 2, 1),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Conv2d(c, style_dim, 1),
+                nn.Flatten(),
             )
 
         self.stem = nn.Sequential(
@@ -98,10 +103,7 @@ class CoSegmentation(nn.Module):
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
         self.A = nn.Sequential(
-            *(
-                ConvBlock(channels, channels, 3, 1, 1, _MASK_NORMS[norm], nn.ReLU(inplace=True))
-                for _ in range(convs)
-            ),
+            *(ConvBlock(channels, channels, 3, 1, 1, _MASK_NORMS[norm], nn.ReLU(inplace=True)) for _ in range(convs)),
             nn.Conv2d(channels, 1, 1),
         )
         self._last_gain = last_gain
@@ -115,7 +117,7 @@ class CoSegmentation(nn.Module):
         """Masks of images whose content is c, each seen beside its partner.  B x C x h x w -> B x 1 x h x w."""
         source = c_partner if self.exchange else c
         attention = self.attention(source.mean(dim=(2, 3)))
-        return torch.sigmoid(self.A(attention[:, :, None, None] * c).float())
+        return torch.sigmoid(at_least_float32(self.A(attention[:, :, None, None] * c)))
 
 
 class Decoder(nn.Sequential):
@@ -153,7 +155,7 @@ class StyleMLP(nn.Module):
             nn.init.ones_(last[len(last) // 2 :])  # type: ignore[index, arg-type]
 
     def forward(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        beta, gamma = self.layers(s).float().chunk(2, dim=1)
+        beta, gamma = at_least_float32(self.layers(s)).chunk(2, dim=1)
         return (torch.exp(0.5 * gamma) if self.exponential else gamma), beta
 
 
@@ -188,19 +190,19 @@ class LomitGenerator(nn.Module):
     def masks(self, c: Tensor, c_partner: Tensor) -> Tensor:
         """Masks of the images with content c beside partners with content c_partner, B x 1 x H/4 x W/4."""
         if self.cosegmentation is None:
-            return torch.ones_like(c[:, :1], dtype=torch.float32)
+            return torch.ones_like(at_least_float32(c[:, :1]))
         return self.cosegmentation(c, c_partner)  # type: ignore[no-any-return]
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """E_s^f(x^f) and E_s^b(x^b) of Eq. 2 under a mask of any resolution; each B x S."""
         x_f, x_b = split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))
         s_f, s_b = self.style_encoders(x_f, x_b)
-        return s_f.float(), s_b.float()
+        return at_least_float32(s_f), at_least_float32(s_b)
 
     def decode(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
         """G(h(m, c, s_f, s_b)): B x 3 x H x W in [-1, 1]; the mask may have any resolution."""
         grid = resize_mask(m, (c.shape[-2], c.shape[-1]))
-        return self.decoder(hadain(grid, c, self.mlp_f(s_f), self.mlp_b(s_b))).float()  # type: ignore[no-any-return]
+        return at_least_float32(self.decoder(hadain(grid, c, self.mlp_f(s_f), self.mlp_b(s_b))))
 
     def translate(self, x: Tensor, exemplar: Tensor, masks: Masks | None = None) -> Translation:
         """x_{1->2} and the masks used (given ones come back as they were given)."""

@@ -12,7 +12,7 @@ from lomit.errors import LomitError
 from lomit.models.base import Batch, Masks, Phase, Translation, Translator
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
-from lomit.nn.blocks import swap_halves
+from lomit.nn.blocks import at_least_float32, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
 Terms = dict[str, Tensor]
@@ -95,11 +95,11 @@ class Lomit(Translator):
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
         scores, logits = d(torch.cat([x, translated]))
-        real, fake = scores.float().chunk(2)
+        real, fake = at_least_float32(scores).chunk(2)
         terms = {
             "critic": 2 * losses.critic_loss(real, fake),
             "penalty": 2 * losses.gradient_penalty(d.source, losses.interpolate_images(x, translated)),
-            "cls_r": 2 * losses.classification_loss(logits[: len(x)].float(), y),
+            "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         return total, _detached(terms)
@@ -127,11 +127,11 @@ class Lomit(Translator):
         scores, logits = self.discriminator(translated)
         all_masks = (m, m_t, m_self)
         terms = {
-            "adv": 2 * losses.generator_adversarial_loss(scores.float()),
-            "cls_f": 2 * losses.classification_loss(logits.float(), swap_halves(y)),
+            "adv": 2 * losses.generator_adversarial_loss(at_least_float32(scores)),
+            "cls_f": 2 * losses.classification_loss(at_least_float32(logits), swap_halves(y)),
             "s_f": 2 * losses.foreground_style_loss(s_f_t, swap_halves(s_f)),
             "s_b": 2 * losses.background_style_loss(s_b_t, s_b),
-            "c": 2 * losses.content_loss(c_t.float(), c.float()),
+            "c": 2 * losses.content_loss(at_least_float32(c_t), at_least_float32(c)),
             "cyc": 2 * losses.cycle_loss(cycled, x),
             "x": 2 * losses.self_reconstruction_loss(own, x),
             "R1": 2 * torch.stack([losses.mask_smoothness(mask, c) for mask in all_masks]).sum(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from lomit.config import DataConfig, RunConfig, TrainConfig
+from lomit.config import DataConfig, RunConfig
 from lomit.models.base import Method, register
 from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
@@ -79,15 +80,20 @@ def tiny() -> RunConfig:
     )
 
 
+def _narrow(make: Callable[[], RunConfig]) -> RunConfig:
+    return at_64(make())
+
+
 def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
-    at_128: dict[str, tuple[str, Callable[[], RunConfig]]] = {"avatars": ("rendered faces: hair, smile, facial hair", avatars)}
-    for run, (description, *_) in _CELEBA.items():
-        at_128[f"celeba-{run}"] = (f"CelebA: {description}", lambda run=run: celeba(run))  # type: ignore[misc]
-    at_128["emotionet-aus"] = ("EmotioNet: twelve action units", emotionet)
-    presets = {}
+    at_128: dict[str, tuple[str, Callable[[], RunConfig]]] = {
+        "avatars": ("rendered faces: hair, smile, facial hair", avatars),
+        **{f"celeba-{run}": (f"CelebA: {_CELEBA[run][0]}", partial(celeba, run)) for run in _CELEBA},
+        "emotionet-aus": ("EmotioNet: twelve action units", emotionet),
+    }
+    presets: dict[str, tuple[str, Callable[[], RunConfig]]] = {}
     for name, (description, make) in at_128.items():
         presets[name] = (f"{description}, 128 pixels", make)
-        presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", lambda make=make: at_64(make()))
+        presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", partial(_narrow, make))
     presets["tiny"] = ("renders its own faces, 32 pixels, under two minutes on two cores", tiny)
     return presets
 

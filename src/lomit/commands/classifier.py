@@ -1,0 +1,151 @@
+"""`lomit classifier train`: the attribute classifier that `lomit evaluate` counts hits with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lomit.commands.labelled import LabelledData, usable_device
+from lomit.commands.options import parse
+from lomit.data.cache import Cache, build_cache
+from lomit.data.open import open_source
+from lomit.errors import LomitError
+from lomit.metrics.classifier import (
+    AttributeClassifier,
+    ClassifierCard,
+    ClassifierConfig,
+    check_free,
+    file_sha256,
+    save_classifier,
+)
+from lomit.metrics.report import markdown_table
+from lomit.metrics.training import ClassifierTraining, train_classifier, validate
+from lomit.weights import WEIGHTS
+
+
+@dataclass
+class ClassifierOptions:
+    """Train a small classifier of face attributes from scratch, and validate it on people it has not seen.
+
+    It learns from the train split and is validated on the val split; `lomit evaluate` uses the test split.
+    """
+
+    data: LabelledData = field(default_factory=LabelledData)
+    """Where the labelled faces are."""
+    attributes: tuple[str, ...] = ()
+    """Attribute to learn; repeat the option, or give several with commas between.  By default all that the data has."""
+    out: str = "classifier"
+    """Folder for the classifier: weights, config and card."""
+    image_size: int = 64
+    """Side of the images it looks at, in pixels."""
+    width: int = 32
+    """Channels of its first convolution."""
+    training: ClassifierTraining = field(default_factory=ClassifierTraining)
+    """How it is trained."""
+    threads: int | None = None
+    """CPU threads; by default PyTorch's choice."""
+    device: str = "cpu"
+    """cpu, cuda, ..."""
+    overwrite: bool = False
+    """Replace a classifier that is there."""
+
+
+def run_classifier_train(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return train(parse(ClassifierOptions, argv, "lomit classifier train"))
+
+
+def train(options: ClassifierOptions) -> int:
+    """Trains, validates and saves; prints the scores and where it is.
+
+    Raises:
+        LomitError: for data, attributes, numbers and folders that can't be used.
+    """
+    attributes = tuple(dict.fromkeys(a.strip() for word in options.attributes for a in word.split(",") if a.strip()))
+    network = ClassifierConfig(attributes, options.image_size, options.width)
+    data = options.data.config(options.image_size, attributes)
+    device = usable_device(options.device)
+    out = Path(options.out)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    source = open_source(data)
+    cache = build_cache(source, data)
+    network = dataclasses.replace(network, attributes=cache.attributes)
+    for split in ("train", "val"):
+        if not len(cache.subset(split)):
+            raise LomitError(f"{data.root} has no image of the {split} split; the classifier needs train and val")
+    check_free(out, options.overwrite)
+    print(f"{len(cache.subset('train'))} images to train on, {len(cache.subset('val'))} to validate")
+    classifier = train_classifier(cache, network, options.training, device)
+    scores = validate(classifier, cache, seed=options.training.seed, device=device)
+    card = ClassifierCard(_training(cache, options), scores)
+    table = scores_table(scores)
+    save_classifier(classifier, card, _card_text(classifier, card, table), out, options.overwrite)
+    print(f"\n{table}\n\nvalidated on people it has not seen; the classifier is in {out}")
+    print(f"sha256 of its weights: {file_sha256(out / WEIGHTS)}")
+    return 0
+
+
+def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """The validation as a Markdown table that also reads well in a terminal."""
+    rows = [["attribute", "accuracy %", "95 % interval", "balanced %", "AUC", "images (with)", "people"]]
+    for name, s in scores.items():
+        interval = "–" if s["low"] is None else f"{100 * s['low']:.1f} to {100 * s['high']:.1f}"
+        rows.append([
+            name,
+            _shown(s["accuracy"], 100, 1),
+            interval,
+            _shown(s["balanced_accuracy"], 100, 1),
+            _shown(s["auc"], 1, 4),
+            f"{s['images']} ({s['positives']})",
+            str(s["people"]),
+        ])  # fmt: skip
+    return markdown_table(rows)
+
+
+def _shown(value: float | None, factor: float, digits: int) -> str:
+    return "–" if value is None else f"{factor * value:.{digits}f}"
+
+
+def _training(cache: Cache, options: ClassifierOptions) -> dict[str, Any]:
+    return {
+        "data": Path(options.data.root or "").name,
+        "images": {split: len(cache.subset(split)) for split in ("train", "val")},
+        "people": {split: len(set(cache.identity[cache.subset(split)].tolist())) for split in ("train", "val")},
+        "settings": dataclasses.asdict(options.training),
+        "torch": torch.__version__,
+    }
+
+
+def _card_text(classifier: AttributeClassifier, card: ClassifierCard, table: str) -> str:
+    """The classifier's card."""
+    config, training = classifier.config, card.training
+    images, people = training["images"], training["people"]
+    settings = ", ".join(f"{name} {value}" for name, value in training["settings"].items())
+    parameters = sum(p.numel() for p in classifier.parameters())
+    return f"""---
+library_name: lomit
+tags: [image-classification, face-attributes]
+---
+
+# Attribute classifier, {config.image_size} pixels
+
+Says which attributes a face shows, to score translated images (`lomit evaluate`). Trained from scratch, apart from any
+translator. {parameters:,} parameters.
+
+- data: {training["data"]}; {images["train"]} images of {people["train"]} people to train on, {images["val"]} of
+  {people["val"]} other people to validate
+- training: {settings}
+- written by lomit with torch {training["torch"]}
+
+## Validation, val split
+{table}
+
+Accuracy and balanced accuracy at the threshold 0.5; intervals are 95 % bootstrap intervals over people. It knows only
+the kind of faces it was trained on: its answers about others mean little, and it must not be used to judge people.
+"""

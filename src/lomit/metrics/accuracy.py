@@ -1,0 +1,54 @@
+"""Attribute accuracy: does a classifier find the exemplar's attributes in the translated image?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+Tally = tuple[Tensor, Tensor]
+"""Numerators and denominators, N each, float64, as `lomit.metrics.bootstrap.ratio` takes them."""
+
+
+def correct(logits: Tensor, target: Tensor) -> Tensor:
+    """Which decisions are right.
+
+    Args:
+        logits: B x A, above 0 decides for the attribute.
+        target: B x A, 1 has it, 0 has not, -1 not annotated (never right).
+
+    Returns:
+        bool, B x A.
+    """
+    return ((logits > 0) == (target == 1)) & (target >= 0)
+
+
+def differing(y1: Tensor, y2: Tensor) -> Tensor:
+    """The attributes in which two images differ, both being annotated: N x A each -> bool, N x A."""
+    return (y1 >= 0) & (y2 >= 0) & (y1 != y2)
+
+
+def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence[str]) -> dict[str, Tally]:
+    """The accuracies of N pairs, each named for what it counts.
+
+    Args:
+        right: bool, N x A, from `correct`.
+        target: N x A, the exemplar's labels; -1 (not annotated) takes no part.
+        differs: bool, N x A, from `differing`.
+        attributes: A names.
+
+    Returns:
+        An attribute: pairs that differ in it, in either direction.  `changed, each`: every decision about an
+        attribute in which its pair differs.  `changed, all at once`: pairs whose changed attributes are all
+        right (the paper's combined classes).  `every attribute, each`: every decision, that what does not
+        differ stays as it is included.  `every attribute, all at once`: pairs with nothing wrong.
+    """
+    known = target >= 0
+    counted = {name: (right[:, k] & differs[:, k], differs[:, k]) for k, name in enumerate(attributes)}
+    counted |= {
+        "changed, each": ((right & differs).sum(1), differs.sum(1)),
+        "changed, all at once": ((right | ~differs).all(1) & differs.any(1), differs.any(1)),
+        "every attribute, each": ((right & known).sum(1), known.sum(1)),
+        "every attribute, all at once": ((right | ~known).all(1) & known.any(1), known.any(1)),
+    }
+    return {name: (numerator.double(), denominator.double()) for name, (numerator, denominator) in counted.items()}

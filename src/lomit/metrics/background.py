@@ -1,0 +1,38 @@
+"""Background kept: how little an image changes outside the region that was to change."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def outside(coverage: Tensor, margin: int) -> Tensor:
+    """The pixels at least `margin` + 1 away from a region.
+
+    The margin keeps edges out: a resized image mixes the colours on both sides of an edge, and a pixel whose
+    colour is partly hair is not background.
+
+    Args:
+        coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1; any share counts.
+        margin: pixels, in the square neighbourhood.
+
+    Returns:
+        bool, B x 1 x H x W.
+    """
+    touched = (coverage > 0).float()
+    return F.max_pool2d(touched, 2 * margin + 1, stride=1, padding=margin) == 0
+
+
+def mean_change(before: Tensor, after: Tensor, where: Tensor) -> Tensor:
+    """Mean absolute difference over the pixels that count and the channels.
+
+    Args:
+        before, after: images, B x C x H x W in 0..255.
+        where: bool, B x 1 x H x W.
+
+    Returns:
+        float64, B, 0..255; nan where no pixel counts.
+    """
+    change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
+    return torch.where(where, change, 0).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))

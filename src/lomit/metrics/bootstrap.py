@@ -1,0 +1,75 @@
+"""95 % bootstrap intervals that resample people, not images.
+
+Pictures of one person are alike; drawing them as if they were independent would make every interval too narrow.
+So people are drawn with replacement, each with all of their samples.  Percentile intervals (Efron, 1979).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: the number over all samples; None where nothing counted.
+        low, high: ends of its interval; None where fewer than two people counted.
+        samples: how many samples (pairs, images) counted.
+        people: how many people they show.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    samples: int
+    people: int
+
+
+def ratio(
+    numerators: Tensor,
+    denominators: Tensor,
+    people: Tensor,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Estimate:
+    """sum(numerators) / sum(denominators) over samples, and its interval over people.
+
+    A mean of per-sample values is the case of denominators 1; a share of several decisions a sample that of
+    counts.  A sample with denominator 0 does not count, whatever its numerator is, nan included.
+
+    Args:
+        numerators, denominators: N each.
+        people: N numbers of the person each sample shows.
+        seed: of the resampling; equal calls give equal results.
+        resamples: how often people are drawn.
+        level: coverage of the interval.
+    """
+    den = denominators.double().numpy()
+    counts = den > 0
+    num, den = numerators.double().numpy()[counts], den[counts]
+    _, person = np.unique(people.numpy()[counts], return_inverse=True)
+    if not len(num):
+        return Estimate(None, None, None, 0, 0)
+    n = int(person.max()) + 1
+    value = float(num.sum() / den.sum())
+    if n < 2:
+        return Estimate(value, None, None, len(num), n)
+    num_of, den_of = (np.bincount(person, weights=v, minlength=n) for v in (num, den))
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    low, high = np.quantile((drawn @ num_of) / (drawn @ den_of), [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), len(num), n)
+
+
+def mean(values: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+    """Mean of per-sample values, nan where a sample does not count; see `ratio`."""
+    return ratio(values, (~values.isnan()).double(), people, seed)

@@ -1,0 +1,55 @@
+"""Masks against the truth, and what they are like: overlap, area, saturation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lomit.nn.blocks import resize_mask
+
+THRESHOLD = 0.5
+"""From here on a pixel belongs to a soft mask or a true region."""
+SATURATED = 0.05
+"""A mask's value this near to 0 or 1 is saturated."""
+
+
+def iou(mask: Tensor, coverage: Tensor) -> Tensor:
+    """Intersection over union of a soft mask and a true region, both cut at 0.5, at the image's resolution.
+
+    Args:
+        mask: B x 1 x h x w in [0, 1]; enlarged bilinearly to the region's resolution before it is cut, as Eq. 1
+            enlarges it.
+        coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1.
+
+    Returns:
+        float64, B in [0, 1]; nan where the true region is empty.
+    """
+    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])) >= THRESHOLD
+    truth = coverage >= THRESHOLD
+    both, either, size = ((t).sum(dim=(1, 2, 3)).double() for t in (found & truth, found | truth, truth))
+    return torch.where(size > 0, both / either, float("nan"))
+
+
+def on_grid(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The true region as a mask of that many cells could hold it: averaged over each cell and cut at 0.5.
+
+    Its `iou` with the region itself is the ceiling that the grid allows to masks of zeros and ones.
+
+    Args:
+        coverage: B x 1 x H x W in [0, 1].
+        grid: height and width of the masks.
+    """
+    return (resize_mask(coverage, grid) >= THRESHOLD).to(coverage.dtype)
+
+
+def area(mask: Tensor) -> Tensor:
+    """Mean of each soft mask, B x 1 x h x w -> float64, B in [0, 1]: the share of the image it takes."""
+    return mask.double().mean(dim=(1, 2, 3))
+
+
+def saturation(mask: Tensor) -> Tensor:
+    """Share of each mask's cells within 0.05 of 0 or 1, B x 1 x h x w -> float64, B in [0, 1].
+
+    A sharp mask is saturated in both ways, a collapsed one in one: read it beside the area.
+    """
+    return ((mask < SATURATED) | (mask > 1 - SATURATED)).double().mean(dim=(1, 2, 3))

@@ -1,0 +1,230 @@
+"""The protocol `avatars`: unseen rendered faces, whose labels and regions are known exactly.
+
+Each pair is translated as the model does it and, for a method with masks, with m = 1 everywhere (plain AdaIN of the
+same weights).  Images are scored as they would be saved: the raw decoder output, rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lomit.data.transforms import denormalise, normalise
+from lomit.errors import LomitError
+from lomit.metrics import accuracy, background, bootstrap, masks
+from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.protocol import Outcome, Setting
+from lomit.metrics.report import Row
+from lomit.metrics.ssim import ssim
+from lomit.metrics.truth import coverage, regions_of
+from lomit.models.base import Masks, Translation
+
+MODEL, PLAIN, FLOOR, CEILING = "model", "m = 1", "floor", "ceiling"
+MARGIN = 1 / 32
+"""Width of the margin around a region that counts as neither region nor background, as a share of the side."""
+
+Values = dict[str, Tensor]
+"""Name -> one value a pair (N) or one a decision (N x A)."""
+
+
+def evaluate_rendered(setting: Setting) -> Outcome:
+    """Runs the protocol.
+
+    Raises:
+        LomitError: where the test split has too few pairs or lacks the true regions, or where the method cannot
+            translate.
+    """
+    cache = setting.cache
+    regions_of(setting.source, cache.attributes)  # what is missing is said before the first translation
+    rows = cache.subset("test")
+    if not len(rows):
+        raise LomitError("the data has no image of the test split to evaluate on")
+    pairs = draw_pairs(cache.labels, rows, setting.pairs, setting.seed)
+    values = measure(setting, pairs)
+    names = [f"{cache.names[i]} {cache.names[e]}" for i, e in zip(pairs.inputs, pairs.exemplars, strict=True)]
+    facts: dict[str, object] = {
+        "pairs": len(pairs),
+        "people": len(np.unique(cache.identity[pairs.inputs])),
+        "test_images": len(rows),
+        "pairs_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+    }
+    return Outcome(facts, notes(setting, pairs), summarise(setting, pairs, values))
+
+
+@torch.no_grad()
+def measure(setting: Setting, pairs: Pairs) -> Values:
+    """Translates every pair and takes every measure of it.
+
+    Returns:
+        `COLUMN/measure` -> N or N x A values, float64 or bool, nan where a pair does not count.
+    """
+    size = setting.data.image_size
+    margin = round(MARGIN * size)
+    parts: dict[str, list[Tensor]] = defaultdict(list)
+    batches = [slice(k, k + setting.batch_size) for k in range(0, len(pairs), setting.batch_size)]
+    hidden = not (setting.progress and sys.stderr.isatty())
+    for part in tqdm(batches, desc="translating", unit="batch", file=sys.stderr, disable=hidden):
+        batch = _Batch(setting, pairs, part)
+        regions, everywhere = batch.regions
+        target, beyond = background.outside(regions, margin), background.outside(everywhere, margin)
+        found: Values = {
+            f"{FLOOR}/right": accuracy.correct(setting.classify(batch.x), batch.y_exemplar),
+            f"{CEILING}/right": accuracy.correct(setting.classify(batch.exemplar), batch.y_exemplar),
+        }
+        predicted = batch.translate(batch.exemplar, batch.y_exemplar, None)
+        given = None if predicted.masks is None else batch.ones
+        for column, mask in ((MODEL, None), (PLAIN, given)):
+            if column == PLAIN and given is None:
+                continue
+            result = predicted if mask is None else batch.translate(batch.exemplar, batch.y_exemplar, mask)
+            own = batch.translate(batch.x, batch.y_input, mask)
+            found[f"{column}/right"] = accuracy.correct(
+                setting.classify(normalise(_as_saved(result))), batch.y_exemplar
+            )
+            before = denormalise(batch.x).float()
+            for name, image in (("translated", result), ("self", own)):
+                after = _as_saved(image).float()
+                found[f"{column}/change {name}"] = background.mean_change(before, after, target)
+                found[f"{column}/ssim {name}"] = ssim(before, after, target)
+                found[f"{column}/beyond {name}"] = background.mean_change(before, after, beyond)
+            if result.masks is not None:
+                m = result.masks.input
+                found[f"{column}/iou"] = masks.iou(m, regions)
+                found[f"{column}/area"] = masks.area(m)
+                found[f"{column}/saturation"] = masks.saturation(m)
+                if column == MODEL:
+                    grid = (m.shape[-2], m.shape[-1])
+                    found[f"{CEILING}/iou"] = masks.iou(masks.on_grid(regions, grid), regions)
+                    found[f"{CEILING}/area"] = masks.area(regions)
+        for name, tensor in found.items():
+            parts[name].append(tensor.cpu())
+    return {name: torch.cat(tensors) for name, tensors in parts.items()}
+
+
+class _Batch:
+    """Tensors of some of the pairs, on the device."""
+
+    def __init__(self, setting: Setting, pairs: Pairs, part: slice) -> None:
+        self.setting = setting
+        inputs, exemplars = pairs.inputs[part], pairs.exemplars[part]
+        cache, device = setting.cache, setting.device
+
+        def images(rows: np.ndarray) -> Tensor:
+            return normalise(torch.from_numpy(np.asarray(cache.images[rows])).to(device))
+
+        def labels(rows: np.ndarray) -> Tensor:
+            return torch.from_numpy(cache.labels[rows]).to(device)
+
+        self.x, self.exemplar = images(inputs), images(exemplars)
+        self.y_input, self.y_exemplar = labels(inputs), labels(exemplars)
+        whole = self.x[:, :1] * 0 + 1
+        self.ones = Masks(whole, whole)
+        all_regions = regions_of(setting.source, cache.attributes)
+        both = []
+        for index, differs in zip(cache.source_index[inputs], pairs.differs[part], strict=True):
+            changed = regions_of(setting.source, _picked(cache.attributes, differs))
+            both.append(coverage(setting.source, setting.data, int(index), (changed, all_regions)))
+        self.regions = torch.stack(both, dim=1).unsqueeze(2).to(device)
+        """Coverage of each input by the regions in which the pair differs, and by those of all attributes:
+        2 x B x 1 x S x S."""
+
+    def translate(self, exemplar: Tensor, y: Tensor, given: Masks | None) -> Translation:
+        """The inputs with this exemplar; the exemplar's labels are for methods that are guided by labels."""
+        return self.setting.translator.translate(self.x, exemplar, label=y.clamp(min=0).float(), masks=given)
+
+
+def summarise(setting: Setting, pairs: Pairs, values: Values) -> list[Row]:
+    """The numbers over all pairs, from `measure`'s values."""
+    attributes = setting.cache.attributes
+    people = torch.from_numpy(setting.cache.identity[pairs.inputs])
+    target = torch.from_numpy(setting.cache.labels[pairs.exemplars])
+    differs = torch.from_numpy(pairs.differs)
+    rows: list[Row] = []
+
+    columns = [c for c in (MODEL, PLAIN, FLOOR, CEILING) if f"{c}/right" in values]
+    counted = {c: accuracy.tallies(values[f"{c}/right"], target, differs, attributes) for c in columns}
+    for name in counted[MODEL]:
+        cells = {c: bootstrap.ratio(100 * t[name][0], t[name][1], people, setting.seed) for c, t in counted.items()}
+        rows.append(Row("attribute accuracy, %", name, "%", 1, cells))
+
+    def add(section: str, name: str, unit: str, digits: int, per_pair: Values, only: Tensor | None = None) -> None:
+        chosen = {c: v if only is None else torch.where(only, v, float("nan")) for c, v in per_pair.items()}
+        cells = {c: bootstrap.mean(v, people, setting.seed) for c, v in chosen.items()}
+        if cells:
+            rows.append(Row(section, name, unit, digits, cells))
+
+    def of(measure: str, *columns: str) -> Values:
+        return {c: values[f"{c}/{measure}"] for c in columns if f"{c}/{measure}" in values}
+
+    section = "background kept"
+    for measure, place in (("change", "outside the target region"), ("beyond", "outside every trained region")):
+        after, floor = of(f"{measure} translated", MODEL, PLAIN), of(f"{measure} self", MODEL, PLAIN)
+        add(section, f"change {place}", "0..255", 2, after)
+        add(section, "- reconstruction floor: self translation", "0..255", 2, floor)
+        add(section, "- above the floor", "0..255", 2, {c: after[c] - floor[c] for c in after})
+    add(section, "SSIM outside the target region", "", 4, of("ssim translated", MODEL, PLAIN))
+    add(section, "- reconstruction floor: self translation", "", 4, of("ssim self", MODEL, PLAIN))
+
+    section = "masks"
+    overlap = of("iou", MODEL, PLAIN, CEILING)
+    add(section, "IoU with the target region", "", 3, overlap)
+    for label, only in single_regions(setting, pairs).items():
+        add(section, f"- pairs that differ in {label} only", "", 3, overlap, only)
+    add(section, "area of the mask (ceiling: of the region)", "", 3, of("area", MODEL, PLAIN, CEILING))
+    add(section, "saturation of the mask", "", 3, of("saturation", MODEL, PLAIN))
+    return rows
+
+
+def single_regions(setting: Setting, pairs: Pairs) -> dict[str, Tensor]:
+    """For each kind of region: which pairs differ in attributes of that kind and in no other, bool, N.
+
+    Attributes with the same true regions are of one kind, called after the first of them (hair colours: `hair`).
+    """
+    kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for k, name in enumerate(setting.cache.attributes):
+        kinds[setting.source.region_of[name]].append(k)
+    differs = torch.from_numpy(pairs.differs)
+    found = {}
+    for regions, columns in kinds.items():
+        others = [k for k in range(differs.shape[1]) if k not in columns]
+        found[regions[0]] = differs[:, columns].any(1) & ~differs[:, others].any(1)
+    return found
+
+
+def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
+    """How the numbers are defined."""
+    size = setting.data.image_size
+    margin = round(MARGIN * size)
+    return (
+        f"{len(pairs)} ordered pairs of unseen faces (test split) that differ in at least one of "
+        f"{', '.join(setting.cache.attributes)}; [ ]: 95 % bootstrap intervals over the people in the inputs.",
+        "m = 1: the same weights with masks of ones given for input and exemplar (plain AdaIN). Images are scored at "
+        f"{size} x {size}, raw decoder output rounded to 8 bits, nothing blended back.",
+        "Accuracy against the exemplar's labels by a separately trained classifier. Floor: the untranslated input; "
+        "ceiling: the exemplar itself. An attribute's row counts the pairs that differ in it, both directions; "
+        "'changed': the attributes in which a pair differs; 'every': all of them, those to be kept included.",
+        f"Change: mean absolute difference from the input. Target region: the input's true regions of the attributes in "
+        f"which the pair differs; {margin} pixels around it count as neither. SSIM: 11 x 11 Gaussian window, sigma 1.5, "
+        "over outside pixels only. Floor: the input translated with itself as exemplar.",
+        "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with the target "
+        "region. Ceiling: the region averaged onto the mask's grid, cut at 0.5 and enlarged in the same way. Saturation: "
+        "share of the mask within 0.05 of 0 or 1.",
+    )
+
+
+def _picked(names: Iterable[str], chosen: np.ndarray) -> list[str]:
+    return [name for name, take in zip(names, chosen.tolist(), strict=True) if take]
+
+
+def _as_saved(result: Translation) -> Tensor:
+    """The image as a PNG would hold it: uint8, B x 3 x S x S."""
+    if not torch.isfinite(result.image).all():
+        raise LomitError("the model's output is not finite; its weights are damaged or its training failed")
+    return denormalise(result.image)

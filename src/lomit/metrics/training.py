@@ -1,0 +1,179 @@
+"""Trains the attribute classifier from scratch and validates it on people it has not seen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from lomit.data.cache import Cache
+from lomit.data.transforms import flip, normalise
+from lomit.errors import LomitError
+from lomit.losses import classification_loss
+from lomit.metrics import binary, bootstrap
+from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
+
+
+@dataclass
+class ClassifierTraining:
+    """How the classifier is trained."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    batch_size: int = 32
+    """Images in a step."""
+    lr: float = 2e-3
+    """Largest learning rate of AdamW; it rises over a tenth of the steps and falls to 0 along a cosine."""
+    weight_decay: float = 0.05
+    """AdamW's weight decay."""
+    shift: float = 0.08
+    """Images are moved by up to this share of their side, each by its own amount."""
+    noise: float = 0.1
+    """Largest standard deviation of the noise that is added; images span -1 to 1."""
+    flip: bool = True
+    """Mirror each image with probability 0.5."""
+    seed: int = 0
+    """Seed of the initial weights, the order and the augmentation."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise LomitError(f"{name} must be at least 1; it is {getattr(self, name)}")
+        if self.lr <= 0:
+            raise LomitError(f"lr must be positive; it is {self.lr}")
+        if not 0 <= self.shift <= 0.25:
+            raise LomitError(f"shift must lie between 0 and 0.25; it is {self.shift}")
+        if self.noise < 0 or self.weight_decay < 0:
+            raise LomitError("noise and weight_decay must not be negative")
+
+
+def train_classifier(
+    cache: Cache,
+    config: ClassifierConfig,
+    training: ClassifierTraining,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> AttributeClassifier:
+    """Trains on the train split.
+
+    Args:
+        cache: images of the classifier's size with labels for its attributes.
+        config: the network.
+        training: settings.
+        device: where to compute.
+        progress: show a bar on standard error where that is a terminal.
+
+    Returns:
+        The classifier in eval mode.
+
+    Raises:
+        LomitError: where there is no training image, or the loss is no longer finite.
+    """
+    rows = torch.from_numpy(cache.subset("train"))
+    if not len(rows):
+        raise LomitError("no image of the train split to train the classifier on")
+    generator = torch.Generator().manual_seed(training.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        classifier = AttributeClassifier(config).to(device)
+    batches = -(-len(rows) // training.batch_size)
+    optimizer = torch.optim.AdamW(classifier.parameters(), training.lr, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.lr, total_steps=training.epochs * batches + 1, pct_start=0.1, cycle_momentum=False
+    )
+    bar = tqdm(
+        total=training.epochs * batches, desc="training", unit="step", file=sys.stderr,
+        disable=not (progress and sys.stderr.isatty()),
+    )  # fmt: skip
+    with bar:
+        for _ in range(training.epochs):
+            for batch in rows[torch.randperm(len(rows), generator=generator)].split(training.batch_size):
+                x = augment(normalise(torch.from_numpy(cache.images[batch.numpy()])), training, generator)
+                y = torch.from_numpy(cache.labels[batch.numpy()]).float()
+                loss = classification_loss(classifier(x.to(device)), y.to(device))
+                if not torch.isfinite(loss):
+                    raise LomitError("the classifier's loss is not finite; try a smaller --lr")
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                bar.update()
+    return classifier.eval().requires_grad_(False)
+
+
+def augment(x: Tensor, training: ClassifierTraining, generator: torch.Generator) -> Tensor:
+    """Moves, mirrors and disturbs each image by its own amount, so that only the attributes stay.
+
+    Args:
+        x: B x 3 x S x S in [-1, 1].
+        training: how much.
+        generator: where the amounts come from.
+    """
+    count, _, size, _ = x.shape
+    reach = round(training.shift * size)
+    if reach:
+        padded = F.pad(x, (reach,) * 4, mode="replicate")
+        windows = padded.unfold(2, size, 1).unfold(3, size, 1)  # a view: B x 3 x shifts x shifts x S x S
+        down, right = torch.randint(2 * reach + 1, (2, count), generator=generator)
+        x = windows[torch.arange(count), :, down, right]
+    if training.flip:
+        x = flip(x, torch.rand(count, generator=generator) < 0.5)
+    if training.noise:
+        std = training.noise * torch.rand(count, 1, 1, 1, generator=generator)
+        x = x + std * torch.randn(x.shape, generator=generator)
+    return x
+
+
+@torch.no_grad()
+def predict(
+    classifier: Callable[[Tensor], Tensor], cache: Cache, rows: Tensor, batch_size: int = 64,
+    device: str | torch.device = "cpu",
+) -> Tensor:  # fmt: skip
+    """Logits of these images of the cache, N x A, on the CPU."""
+    parts = [
+        classifier(normalise(torch.from_numpy(cache.images[part.numpy()])).to(device)).float().cpu()
+        for part in rows.split(batch_size)
+    ]
+    return torch.cat(parts)
+
+
+def validate(
+    classifier: AttributeClassifier, cache: Cache, split: str = "val", seed: int = 0, device: str | torch.device = "cpu"
+) -> dict[str, dict[str, float | int | None]]:
+    """Scores per attribute on one split.
+
+    Returns:
+        Attribute -> `accuracy` with its bootstrap interval over people (`low`, `high`), `balanced_accuracy`, `auc`
+        (None where the split has one class only), `images`, `positives`, `people`.
+
+    Raises:
+        LomitError: where the split is empty.
+    """
+    rows = torch.from_numpy(cache.subset(split))
+    if not len(rows):
+        raise LomitError(f"no image of the {split} split to validate the classifier on")
+    logits = predict(classifier, cache, rows, device=device)
+    labels = torch.from_numpy(cache.labels[rows.numpy()])
+    people = torch.from_numpy(cache.identity[rows.numpy()])
+    scores: dict[str, dict[str, float | int | None]] = {}
+    for k, name in enumerate(cache.attributes):
+        s, y = logits[:, k], labels[:, k]
+        known = (y >= 0).double()
+        estimate = bootstrap.ratio(((s > 0) == (y == 1)).double() * known, known, people, seed)
+        both = bool((y == 0).any() and (y == 1).any())
+        scores[name] = {
+            "accuracy": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "balanced_accuracy": binary.balanced_accuracy(s, y) if both else None,
+            "auc": binary.auc(s, y) if both else None,
+            "images": estimate.samples,
+            "positives": int((y == 1).sum()),
+            "people": estimate.people,
+        }
+    return scores

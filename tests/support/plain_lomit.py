@@ -1,0 +1,275 @@
+"""One training step of LOMIT as the paper writes it, to compare the package with.
+
+Every image goes through every network on its own (no stacking, nothing shared between the directions), means,
+variances and upsampling are written out, and R1 is a matrix over all pairs of pixels.  Nothing is imported from
+lomit: networks are functions of named tensors, so a faster implementation that keeps the names of its weights is
+checked against the same lines.  Batch norm is in eval mode.  Slow; meant for float64, tiny widths and batches of two
+or three.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPS = 1e-5
+"""What every normalisation adds to a variance."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings that decide the formulas; the fields of `LomitConfig` of the same names."""
+
+    masks: str = "cosegmentation"
+    mask_norm: str = "batch"
+    gamma: str = "exp"
+    shared_style_head: bool = False
+    cls: float = 1.0
+    gp: float = 10.0
+    sc: float = 1.0
+    x: float = 10.0
+    r1: float = 0.1
+    r2: float = 0.01
+    r3: float = 0.0001
+
+
+@dataclass
+class Codes:
+    """What one image turns into: content, mask on the content's grid, and its style codes under that mask."""
+
+    c: Tensor
+    m: Tensor
+    s_f: Tensor
+    s_b: Tensor
+
+
+class PlainLomit:
+    """The networks and the two objectives.
+
+    Args:
+        tensors: parameters and buffers of a translator by name (`generator.`..., `discriminator.`...); gradients
+            reach those that require them.
+        choices: settings.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], choices: Choices) -> None:
+        self.tensors, self.choices = tensors, choices
+
+    # Layers.
+
+    def weight(self, name: str) -> tuple[Tensor, Tensor]:
+        return self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+
+    def blocks(self, prefix: str) -> int:
+        """How many numbered children a sequence has weights for (the highest number, plus one)."""
+        names = [n[len(prefix) + 1 :].split(".")[0] for n in self.tensors if n.startswith(f"{prefix}.")]
+        return 1 + max(int(n) for n in names if n.isdigit())
+
+    def conv(self, name: str, x: Tensor, stride: int = 1, padding: int = 0, mode: str = "reflect") -> Tensor:
+        w, b = self.weight(name)
+        if padding:
+            x = F.pad(x, (padding,) * 4, mode="reflect" if mode == "reflect" else "constant")
+        return F.conv2d(x, w, b, stride)
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        w, b = self.weight(name)
+        return x @ w.T + b
+
+    def affine(self, name: str, x: Tensor) -> Tensor:
+        w, b = self.weight(name)
+        return w[:, None, None] * x + b[:, None, None]
+
+    def instance_norm(self, name: str, x: Tensor) -> Tensor:
+        return self.affine(name, standardise(x, (2, 3)))
+
+    def layer_norm(self, name: str, x: Tensor) -> Tensor:
+        return self.affine(name, standardise(x, (1, 2, 3)))
+
+    def mask_norm(self, name: str, x: Tensor) -> Tensor:
+        if self.choices.mask_norm == "none":
+            return x
+        if self.choices.mask_norm == "group":
+            groups = next(g for g in (8, 4, 2, 1) if x.shape[1] % g == 0)
+            return self.affine(name, standardise(x.unflatten(1, (groups, -1)), (2, 3, 4)).flatten(1, 2))
+        mean, var = self.tensors[f"{name}.running_mean"], self.tensors[f"{name}.running_var"]
+        return self.affine(name, (x - mean[:, None, None]) / (var[:, None, None] + EPS).sqrt())
+
+    def residual(self, name: str, x: Tensor, norm: Callable[[str, Tensor], Tensor]) -> Tensor:
+        h = norm(f"{name}.body.0.1", self.conv(f"{name}.body.0.0", x, padding=1)).relu()
+        return x + norm(f"{name}.body.1.1", self.conv(f"{name}.body.1.0", h, padding=1))
+
+    # Networks of the generator.
+
+    def E_c(self, x: Tensor) -> Tensor:
+        name = "generator.content_encoder"
+        for i, (stride, padding) in enumerate(((1, 3), (2, 1), (2, 1))):
+            x = self.instance_norm(f"{name}.{i}.1", self.conv(f"{name}.{i}.0", x, stride, padding)).relu()
+        for i in range(3, self.blocks(name)):
+            x = self.residual(f"{name}.{i}", x, self.instance_norm)
+        return x
+
+    def E_s(self, region: str, x: Tensor) -> Tensor:
+        """E_s^f or E_s^b of a region's image: B x 3 x H x W -> B x S."""
+        name = "generator.style_encoders"
+        head = f"{name}.{'foreground' if self.choices.shared_style_head else region}"
+        for i, (stride, padding) in enumerate(((1, 3), (2, 1), (2, 1))):
+            x = F.leaky_relu(self.conv(f"{name}.stem.{i}.0", x, stride, padding), 0.01)
+        for i in range(2):
+            x = F.leaky_relu(self.conv(f"{head}.{i}.0", x, 2, 1), 0.01)
+        w, b = self.weight(f"{head}.3")
+        return x.mean((2, 3)) @ w[:, :, 0, 0].T + b
+
+    def mask(self, c: Tensor, c_other: Tensor) -> Tensor:
+        """m = A(c_attn(c_other) * c)."""
+        if self.choices.masks == "ones":
+            return torch.ones_like(c[:, :1])
+        name = "generator.cosegmentation"
+        seen = c if self.choices.masks == "own" else c_other
+        hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3))).tanh()
+        h = self.linear(f"{name}.attention.2", hidden).sigmoid()[:, :, None, None] * c
+        last = self.blocks(f"{name}.A") - 1
+        for i in range(last):
+            h = self.mask_norm(f"{name}.A.{i}.1", self.conv(f"{name}.A.{i}.0", h, padding=1)).relu()
+        return self.conv(f"{name}.A.{last}", h).sigmoid()
+
+    def beta_gamma(self, region: str, s: Tensor) -> tuple[Tensor, Tensor]:
+        name = f"generator.mlp_{region[0]}.layers"
+        for i in (0, 2):
+            s = F.leaky_relu(self.linear(f"{name}.{i}", s), 0.01)
+        out = self.linear(f"{name}.4", s)
+        beta, gamma = out[:, : out.shape[1] // 2], out[:, out.shape[1] // 2 :]
+        return beta, (gamma / 2).exp() if self.choices.gamma == "exp" else gamma
+
+    def adain(self, c: Tensor, region: str, s: Tensor) -> Tensor:
+        beta, gamma = self.beta_gamma(region, s)
+        return gamma[:, :, None, None] * standardise(c, (2, 3)) + beta[:, :, None, None]
+
+    def G(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
+        """The decoder on HAdaIN's output (Eq. 4)."""
+        h = m * self.adain(c, "foreground", s_f) + (1 - m) * self.adain(c, "background", s_b)
+        name = "generator.decoder"
+        count = self.blocks(name)
+        for i in range(count - 3):
+            h = self.residual(f"{name}.{i}", h, self.layer_norm)
+        for i in (count - 3, count - 2):
+            h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            h = self.layer_norm(f"{name}.{i}.2", self.conv(f"{name}.{i}.1", h, padding=2)).relu()
+        return self.conv(f"{name}.{count - 1}.0", h, padding=3).tanh()
+
+    # The discriminator.
+
+    def trunk(self, x: Tensor) -> Tensor:
+        for i in range(self.blocks("discriminator.trunk")):
+            x = F.leaky_relu(self.conv(f"discriminator.trunk.{i}.0", x, 2, 1, "zeros"), 0.01)
+        return x
+
+    def D_src(self, x: Tensor) -> Tensor:
+        return self.conv("discriminator.source_head", self.trunk(x), 1, 1, "zeros")
+
+    def D_cls(self, x: Tensor) -> Tensor:
+        return self.conv("discriminator.class_head", self.trunk(x))[:, :, 0, 0]
+
+    # Steps.
+
+    def codes(self, x: Tensor, other: Tensor) -> Codes:
+        """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
+        c = self.E_c(x)
+        m = self.mask(c, self.E_c(other))
+        at_full_size = bilinear_x4(m)
+        s_f = self.E_s("foreground", at_full_size * x)
+        return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
+
+    def translation(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """x_{1->2} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b)))."""
+        one, two = self.codes(x1, x2), self.codes(x2, x1)
+        return self.G(one.c, one.m, two.s_f, one.s_b)
+
+    def discriminator_total(
+        self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], alphas: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """L_D = -L_adv + lambda_cls L_cls_r, summed over 1 -> 2 and 2 -> 1 (Eqs. 10, 11 and 16).
+
+        Args:
+            pair: x1 and x2, B x 3 x H x W.
+            labels: y1 and y2, B x A, -1 where not annotated.
+            alphas: the share of x1 in its interpolation with x_{1->2}, B; and that of x2.
+        """
+        total = pair[0].new_zeros(())
+        for here in (0, 1):
+            x, y, alpha = pair[here], labels[here], alphas[here][:, None, None, None]
+            with torch.no_grad():
+                fake = self.translation(x, pair[1 - here])
+            x_hat = (alpha * x + (1 - alpha) * fake).requires_grad_()
+            (slope,) = torch.autograd.grad(self.D_src(x_hat).sum(), x_hat, create_graph=True)
+            penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
+            adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
+            total = total - adv + self.choices.cls * cross_entropy(self.D_cls(x), y)
+        return total
+
+    def generator_total(self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> Tensor:
+        """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
+        w = self.choices
+        codes = [self.codes(pair[i], pair[1 - i]) for i in (0, 1)]
+        fakes = [self.G(codes[i].c, codes[i].m, codes[1 - i].s_f, codes[i].s_b) for i in (0, 1)]
+        back = [self.codes(fakes[i], fakes[1 - i]) for i in (0, 1)]
+        total = pair[0].new_zeros(())
+        for here, there in ((0, 1), (1, 0)):
+            x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
+            m_self = self.mask(code.c, code.c)
+            own = self.G(code.c, m_self, code.s_f, code.s_b)
+            cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)
+            total = total - self.D_src(fake).mean() + w.cls * cross_entropy(self.D_cls(fake), labels[there])
+            total = total + w.sc * l1(again.s_f, codes[there].s_f)  # Eq. 5
+            total = total + w.sc * l1(again.s_b, code.s_b)  # Eq. 6
+            total = total + w.sc * l1(again.c, code.c)  # Eq. 7
+            total = total + w.x * l1(cycled, x) + w.x * l1(own, x)  # Eqs. 8 and 9
+            for m in (code.m, again.m, m_self):
+                total = total + w.r1 * mask_smoothness_matrix(m, code.c) + w.r3 * m.mean()  # Eqs. 13 and 15
+        return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14
+
+
+def standardise(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) over these dimensions; the variance divides by N."""
+    centred = x - x.mean(dims, keepdim=True)
+    return centred / (centred.pow(2).mean(dims, keepdim=True) + EPS).sqrt()
+
+
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return (a - b).abs().mean()
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """-log D_cls(y | x), summed over the annotated attributes, mean over the batch (Eqs. 11 and 12)."""
+    p = logits.sigmoid()
+    entropy = -torch.where(y == 1, p.log(), (1 - p).log())
+    return torch.where(y < 0, torch.zeros_like(entropy), entropy).sum(1).mean()
+
+
+def mask_smoothness_matrix(m: Tensor, c: Tensor) -> Tensor:
+    """Eq. 13 over all pairs of pixels: mean over i, j of |m_i - m_j| cos(c_i, c_j); no gradient reaches c."""
+    m, c = m.flatten(1), c.detach().flatten(2)
+    c = c / c.norm(dim=1, keepdim=True)
+    distance = (m[:, :, None] - m[:, None, :]).abs()
+    return (distance * (c.transpose(1, 2) @ c)).mean()
+
+
+def bilinear_x4(m: Tensor) -> Tensor:
+    """B x 1 x h x w at four times the size: output pixel k samples the input at (k + 0.5) / 4 - 0.5, clamped."""
+    for dim in (2, 3):
+        n = m.shape[dim]
+        at = ((torch.arange(4 * n, dtype=m.dtype) + 0.5) / 4 - 0.5).clamp(0, n - 1)
+        low = at.floor().long()
+        share = (at - low).view([-1 if d == dim else 1 for d in range(4)])
+        m = (1 - share) * m.index_select(dim, low) + share * m.index_select(dim, (low + 1).clamp(max=n - 1))
+    return m
+
+
+def named_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, as `PlainLomit` takes them."""
+    return dict(itertools.chain(module.named_parameters(), module.named_buffers()))

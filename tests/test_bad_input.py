@@ -1,0 +1,253 @@
+"""Whatever a user gets wrong: one clear line, exit code 2, nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from doubles import bomb, saved_double
+from lomit.cli import main
+
+TRANSLATE = ("translate", "--device", "cpu", "--model", "model", "--out", "out")
+PAIR = ("--input", "good.png", "--exemplar", "red.png")
+BAD = ("--input", "bad.png", "--exemplar", "red.png")
+
+
+def nothing() -> None:
+    """Nothing to prepare."""
+
+
+def write(name: str, content: bytes) -> Callable[[], None]:
+    def prepare() -> None:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(content)
+
+    return prepare
+
+
+def truncated() -> None:
+    content = Path("good.png").read_bytes()
+    Path("bad.png").write_bytes(content[: len(content) // 2])
+
+
+def large() -> None:
+    bomb(Path("bad.png"), 20_000, 20_000)
+
+
+def animated() -> None:
+    Image.new("RGB", (8, 8), "red").save("bad.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
+
+
+def unreadable() -> None:
+    # Modes do not stop root, a link to itself does.
+    Path("bad.png").symlink_to("bad.png")
+
+
+def config_key() -> None:
+    path = Path("model/config.json")
+    path.write_text(path.read_text().replace("image_size", "image_sise"))
+
+
+def config_value() -> None:
+    path = Path("model/config.json")
+    config = json.loads(path.read_text())
+    config["model"]["image_size"] = "sixteen"
+    path.write_text(json.dumps(config))
+
+
+def other_shape() -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file("model/model.safetensors")
+    save_file(tensors | {"gain": torch.ones(5)}, "model/model.safetensors")
+
+
+def half_written() -> None:
+    path = Path("model/model.safetensors")
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def pickled() -> None:
+    torch.save({"gain": torch.ones(3)}, "weights.pth")
+
+
+def existing() -> None:
+    write("out/good__red.png", b"precious")()
+
+
+def two_of_a_name() -> None:
+    for name in ("a/x__y.png", "a/x.png", "b/z.png", "b/y__z.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(name)
+
+
+CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
+    # what is wrong: (how it comes about, words after the options above, what the line says)
+    "not an image": (write("bad.png", b"hello"), BAD, "bad.png is not an image"),
+    "empty file": (write("bad.png", b""), BAD, "bad.png is not an image"),
+    "truncated": (truncated, BAD, "bad.png is truncated or damaged"),
+    "bad exemplar": (truncated, ("--input", "good.png", "--exemplar", "bad.png"), "bad.png is truncated or damaged"),
+    "bad mask": (truncated, (*PAIR, "--input-mask", "bad.png"), "bad.png is truncated or damaged"),
+    "bomb": (large, BAD, "bad.png has more than 179 megapixels"),
+    "animation": (animated, ("--input", "bad.gif", *PAIR[2:]), "bad.gif has 2 frames; give one still image"),
+    "unreadable": (unreadable, BAD, "no such file or folder: bad.png"),
+    "no input": (nothing, ("--input", "none.png", "--exemplar", "red.png"), "no such file or folder: none.png"),
+    "no exemplar": (nothing, ("--input", "good.png", "--exemplar", "none.png"), "no such file or folder: none.png"),
+    "no mask": (nothing, (*PAIR, "--exemplar-mask", "none.png"), "no such file or folder: none.png"),
+    "empty folder": (lambda: Path("empty").mkdir(), ("--input", "empty", *PAIR[2:]), "no images in empty"),
+    "only bad images": (
+        write("folder/bad.png", b"hello"),
+        ("--input", "folder", "--exemplar", "red.png"),
+        "nothing to translate: every image was skipped",
+    ),
+    "mask of another shape": (
+        lambda: Image.new("L", (5, 7)).save("mask.png"),
+        (*PAIR, "--input-mask", "mask.png"),
+        "the mask of good.png is 5 x 7; make it as large as the image (30 x 20) or square",
+    ),
+    "no mask in the folder": (
+        lambda: Path("masks").mkdir() or Image.new("L", (8, 8)).save("masks/other.png"),
+        (*PAIR, "--input-mask", "masks"),
+        "masks holds no mask for good.png: it must be called good.png",
+    ),
+    "no model": (nothing, (*PAIR, "--model", "avatar-64x"), "no model 'avatar-64x'"),
+    "config key": (config_key, PAIR, "unknown key 'image_sise' (did you mean 'image_size'?)"),
+    "config value": (config_value, PAIR, "config.json: model.image_size: expected int, found 'sixteen'"),
+    "other shape": (other_shape, PAIR, "'gain' has the shape (5,), expected (3,)"),
+    "half-written": (half_written, PAIR, "model.safetensors is damaged or half-written"),
+    "pickle": (pickled, (*PAIR, "--model", "weights.pth"), "weights.pth is refused: a pickle can run any code"),
+    "results exist": (existing, PAIR, "1 result would overwrite what is there (first: out/good__red.png)"),
+    "out is a file": (write("out", b"precious"), PAIR, "out is a file; --out must be a folder"),
+    "results of one name": (
+        two_of_a_name,
+        ("--input", "a", "--exemplar", "b"),
+        "two results would be called x__y__z.png",
+    ),
+    "no table": (nothing, ("--pairs", "none.csv"), "none.csv can't be read: No such file or directory"),
+    "table without columns": (
+        write("p.csv", b"a,b\n1,2\n"),
+        ("--pairs", "p.csv"),
+        "needs the columns input and exemplar in its first line; found a, b",
+    ),
+    "empty table": (write("p.csv", b"input,exemplar\n"), ("--pairs", "p.csv"), "p.csv has no rows"),
+    "table of nothing": (write("p.csv", b""), ("--pairs", "p.csv"), "found nothing"),
+    "table with a gap": (write("p.csv", b"input,exemplar\ngood.png\n"), ("--pairs", "p.csv"), "row 1: input or"),
+    "table that is an image": (nothing, ("--pairs", "good.png"), "good.png is not a CSV table"),
+    "table and input": (nothing, ("--pairs", "p.csv", *PAIR), "--pairs takes the place of --input and --exemplar"),
+    "nothing given": (nothing, (), "give --input and --exemplar, or --pairs"),
+    "folders that do not match": (
+        two_of_a_name,
+        ("--input", "a", "--exemplar", "red.png", "--match", "zip"),
+        "--match zip needs as many inputs as exemplars; found 2 and 1",
+    ),
+    "steps": (nothing, (*PAIR, "--steps", "1"), "--steps must be at least 2; it is 1"),
+    "batch size": (nothing, (*PAIR, "--batch-size", "0"), "--batch-size must be at least 1; it is 0"),
+    "processes": (nothing, (*PAIR, "--processes", "-1"), "--processes must be at least 1; it is -1"),
+    "gif without steps": (nothing, (*PAIR, "--gif"), "--gif needs --steps"),
+    "two exemplars without steps": (nothing, (*PAIR, "--exemplar", "red.png"), "two exemplars need --steps"),
+    "three exemplars": (nothing, (*PAIR, *PAIR[2:], *PAIR[2:]), "--exemplar can be given twice at most; 3 given"),
+    "masks with steps": (nothing, (*PAIR, "--steps", "2", "--input-mask", "red.png"), "--steps predicts its masks"),
+    "device": (nothing, (*PAIR, "--device", "gpu"), "device 'gpu' is not to be had here"),
+    "options file": (write("job.json", b"{"), ("--config", "job.json"), "Unrecognized options: --config"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    saved_double(Path("model"))
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save("good.png")
+    Image.new("RGB", (16, 16), "red").save("red.png")
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Path -> digest of every file."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on standard error, apart from the names of skipped images."""
+    told = capsys.readouterr()
+    lines = [line for line in told.err.splitlines() if not line.startswith("lomit: skipped:")]
+    assert told.out == ""
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("lomit: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_code_2_and_nothing_lost(case: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare, words, expected = CASES[case]
+    prepare()
+    before = files(work)
+    assert main([*TRANSLATE, *words]) == 2
+    assert expected in error_line(capsys)
+    assert files(work) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "job.json can't be read as JSON"),
+        ('{"inptu": "a"}', "unknown key 'inptu' (did you mean 'input'?)"),
+        ('{"steps": "two"}', "job.json.steps: expected int, found 'two'"),
+        ('{"match": "some"}', "'some' is not one of all, zip"),
+    ],
+)
+def test_wrong_option_files(content: str, expected: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("job.json").write_text(content)
+    assert main(["translate", "--config", "job.json"]) == 2
+    assert expected in error_line(capsys)
+
+
+def test_one_pixel_works(work: Path) -> None:
+    Image.new("RGB", (1, 1), (1, 2, 3)).save("one.png")
+    assert main([*TRANSLATE, "--input", "one.png", "--exemplar", "one.png"]) == 0
+    with Image.open("out/one__one.png") as image:
+        assert image.size == (1, 1)
+        assert image.getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_no_space_left(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    existing()
+    before = files(work)
+
+    def full(self: Image.Image, file: object, *args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert main([*TRANSLATE, *PAIR, "--overwrite"]) == 2
+    assert "no space left for out/good__red.png" in error_line(capsys)
+    assert files(work) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--input", "good.png"), "give both --input and --exemplar"),
+        (("--input", "none.png", "--exemplar", "red.png"), "no such file: none.png"),
+        (("--model", "none"), "no model 'none'"),
+        ((), "knows none of the rendered faces' attributes"),
+    ],
+)
+def test_demo(words: tuple[str, ...], expected: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("model/config.json")
+    path.write_text(path.read_text().replace("Smiling", "Bangs"))
+    before = files(work)
+    assert main(["demo", "--model", "model", "--device", "cpu", *words]) == 2
+    assert expected in error_line(capsys)
+    assert files(work) == before

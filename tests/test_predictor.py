@@ -1,0 +1,244 @@
+"""Images in, images out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from doubles import double
+from lomit import Predictor
+from lomit.errors import LomitError
+from lomit.images import as_picture
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.model import Lomit
+
+RNG = np.random.default_rng(0)
+S = 16
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    channels = len(mode)
+    array = RNG.integers(0, 256, (height, width, channels), dtype=np.uint8)
+    return Image.fromarray(array[..., 0] if channels == 1 else array)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    return Predictor(double(S), "cpu")
+
+
+RED, BLUE = Image.new("RGB", (S, S), (255, 0, 0)), Image.new("RGB", (S, S), (0, 0, 255))
+
+
+def test_exemplar_colour_goes_into_the_mask(predictor: Predictor) -> None:
+    image = noise(S, S)
+    (result,) = predictor.translate([image], [RED])
+    pixels = np.asarray(result.image)
+    assert (pixels[:, : S // 2] == (255, 0, 0)).all()
+    assert np.array_equal(pixels[:, S // 2 :], np.asarray(image)[:, S // 2 :]), "no rounding on the way"
+    assert result.raw.shape == (S, S, 3)
+    assert result.raw.dtype == np.float32
+    assert result.raw[0, 0].tolist() == [1, -1, -1]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (61, 40), (40, 61), (8, 5), (1, 1), (1, 7), (300, 20)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_any_size_comes_back_and_nothing_changes_outside_the_square(
+    predictor: Predictor, size: tuple[int, int], mode: str
+) -> None:
+    image = noise(*size, mode=mode)
+    (result,) = predictor.translate([image], [RED])
+    assert result.image.size == size
+    assert result.image.mode == ("RGBA" if mode == "RGBA" else "RGB")
+    before, after = np.asarray(image.convert(result.image.mode)), np.asarray(result.image)
+    side, (width, height) = min(size), size
+    left, top = (width - side) // 2, (height - side) // 2
+    outside = np.ones((height, width), dtype=bool)
+    outside[top : top + side, left : left + side] = False
+    assert np.array_equal(before[outside], after[outside])
+    if mode == "RGBA":
+        assert np.array_equal(before[..., 3], after[..., 3])
+    assert result.input_mask is not None
+    assert result.input_mask.size == (side, side)
+    inner = after[top + side // 2, left + side // 8, :3]
+    assert side == 1 or (inner[0] > 200 and inner[1] < 50), "the square is translated"
+
+
+def test_masks_are_as_large_as_each_images_own_square(predictor: Predictor) -> None:
+    (result,) = predictor.translate([noise(50, 40)], [noise(20, 90)])
+    assert result.input_mask is not None
+    assert result.exemplar_mask is not None
+    assert (result.input_mask.size, result.exemplar_mask.size) == ((40, 40), (20, 20))
+    plane = np.asarray(result.input_mask)
+    assert (plane[:, :12] == 255).all()
+    assert (plane[:, -12:] == 0).all()
+    assert (np.diff(plane.astype(int), axis=1) <= 0).all(), "scaled smoothly"
+
+
+def test_one_exemplar_serves_all_and_batches_do_not_matter(predictor: Predictor) -> None:
+    images = [noise(20 + i, 30) for i in range(5)]
+    together = predictor.translate(images, [RED], batch_size=5)
+    apart = predictor.translate(images, [RED] * 5, batch_size=2)
+    for a, b in zip(together, apart, strict=True):
+        assert np.array_equal(np.asarray(a.image), np.asarray(b.image))
+
+
+def test_numbers_must_match(predictor: Predictor) -> None:
+    with pytest.raises(LomitError, match="3 inputs need as many exemplars"):
+        predictor.translate([RED] * 3, [RED] * 2)
+    assert predictor.translate([], [RED]) == []
+
+
+def test_given_input_mask_decides_where_the_colour_goes(predictor: Predictor) -> None:
+    image = noise(32, 32)
+    mask = np.zeros((32, 32), dtype=np.uint8)
+    mask[16:] = 255
+    (result,) = predictor.translate([image], [RED], input_masks=[mask])
+    pixels = np.asarray(result.image)
+    assert (pixels[20:] == (255, 0, 0)).all()
+    assert not (pixels[:12] == (255, 0, 0)).all(axis=-1).any()
+    assert result.input_mask is not None
+    assert np.asarray(result.input_mask)[20:].min() == 255
+
+
+def test_given_exemplar_mask_decides_which_colour_is_taken(predictor: Predictor) -> None:
+    exemplar = Image.new("RGB", (S, S), (255, 0, 0))
+    exemplar.paste((0, 0, 255), (S // 2, 0, S, S))
+    right = np.zeros((S, S), dtype=np.uint8)
+    right[:, S // 2 :] = 255
+    (result,) = predictor.translate([noise(S, S)], [exemplar], exemplar_masks=[Image.fromarray(right)])
+    assert result.image.getpixel((0, 0)) == (0, 0, 255)
+    assert result.image.getpixel((S - 1, 0)) != (0, 0, 255)
+
+
+def test_masks_given_for_some_images_only(predictor: Predictor) -> None:
+    image = noise(S, S)
+    empty = np.zeros((S, S), dtype=np.uint8)
+    masked, plain = predictor.translate([image] * 2, [RED], input_masks=[empty, None])
+    assert np.array_equal(np.asarray(masked.image), np.asarray(image))
+    (alone,) = predictor.translate([image], [RED])
+    assert (
+        np.abs(np.asarray(plain.image).astype(int) - np.asarray(alone.image)).max() <= 128
+    )  # scaled mask: a soft edge
+    assert (np.asarray(plain.image)[:, :6] == (255, 0, 0)).all()
+
+
+def test_mask_as_large_as_the_image_is_cut_like_it(predictor: Predictor) -> None:
+    mask = np.zeros((20, 40), dtype=np.uint8)
+    mask[:, 20:] = 255  # the right half of the image is the right half of its centre square
+    (result,) = predictor.translate([noise(40, 20)], [RED], input_masks=[mask])
+    assert result.image.getpixel((28, 10)) == (255, 0, 0)
+    with pytest.raises(LomitError, match=r"mask of input 0 is 7 x 9; make it as large as the image \(40 x 20\)"):
+        predictor.translate([noise(40, 20)], [RED], input_masks=[np.zeros((9, 7), dtype=np.uint8)])
+
+
+def test_composite_keeps_the_input_outside_the_mask(predictor: Predictor) -> None:
+    # At 4 times the model's size the raw output is blurred everywhere, the composite only where the mask is.
+    image = noise(4 * S, 4 * S)
+    (raw,), (composite,) = (predictor.translate([image], [RED], composite=c) for c in (False, True))
+    before = np.asarray(image)[:, 3 * S :]
+    assert not np.array_equal(np.asarray(raw.image)[:, 3 * S :], before)
+    assert np.array_equal(np.asarray(composite.image)[:, 3 * S :], before)
+    assert (np.asarray(composite.image)[:, : S // 2] == (255, 0, 0)).all()
+
+
+def test_transparent_parts_reach_the_network_as_white(predictor: Predictor) -> None:
+    (result,) = predictor.translate([RED], [Image.new("RGBA", (S, S), (0, 0, 0, 0))])
+    assert result.image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_labels_are_checked(predictor: Predictor) -> None:
+    with pytest.raises(LomitError, match=r"unknown attribute 'smiling' \(did you mean 'Smiling'\?\)"):
+        predictor.translate([RED], [RED], label={"smiling": 1})
+    predictor.translate([RED], [RED], label={"Smiling": 1})
+
+
+def test_interpolation_between_two_exemplars(predictor: Predictor) -> None:
+    results = predictor.interpolate(noise(S, S), [RED, BLUE], steps=3)
+    assert [r.image.getpixel((0, 0)) for r in results] == [(255, 0, 0), (128, 0, 128), (0, 0, 255)]
+
+
+def test_interpolation_starts_at_the_inputs_own_style(predictor: Predictor) -> None:
+    results = predictor.interpolate(BLUE, [RED], steps=5)
+    assert results[0].image.getpixel((0, 0)) == (0, 0, 255)
+    assert results[-1].image.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_interpolation_errors(predictor: Predictor) -> None:
+    with pytest.raises(LomitError, match="at least 2 steps; 1 asked for"):
+        predictor.interpolate(RED, [BLUE], 1)
+    with pytest.raises(LomitError, match="one exemplar or two; 3 given"):
+        predictor.interpolate(RED, [BLUE] * 3, 2)
+    with pytest.raises(LomitError, match="'double' can't interpolate"):
+        Predictor(double(S, has_masks=False), "cpu").interpolate(RED, [BLUE], 2)
+
+
+def test_a_method_without_masks() -> None:
+    predictor = Predictor(double(S, has_masks=False), "cpu")
+    (result,) = predictor.translate([RED], [BLUE])
+    assert (result.input_mask, result.exemplar_mask) == (None, None)
+    with pytest.raises(LomitError, match="nothing to composite"):
+        predictor.translate([RED], [BLUE], composite=True)
+    with pytest.raises(LomitError, match="has no masks; leave out"):
+        predictor.translate([RED], [BLUE], input_masks=[RED])
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(LomitError, match="device 'gpu' is not to be had"):
+        Predictor(double(S), "gpu")
+
+
+@pytest.fixture(scope="module")
+def lomit() -> Lomit:
+    torch.manual_seed(0)
+    config = LomitConfig(attributes=("Smiling",), image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1)
+    return Lomit(config, training=False)
+
+
+def test_lomit_is_deterministic_and_reads_masks_back(lomit: Lomit) -> None:
+    predictor = Predictor(lomit, "cpu")
+    images, exemplars = [noise(40, 50), noise(32, 32)], [noise(64, 32), noise(32, 40)]
+    first, second = (predictor.translate(images, exemplars) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.raw, b.raw)
+    # The network does not depend on what else is in the batch.
+    (alone,) = predictor.translate(images[:1], exemplars[:1])
+    assert np.abs(alone.raw - first[0].raw).max() < 1e-4
+    # Its own masks, given back as pictures, lead to nearly the same result.
+    again = predictor.translate(
+        images,
+        exemplars,
+        input_masks=[r.input_mask for r in first],
+        exemplar_masks=[r.exemplar_mask for r in first],
+    )
+    other = predictor.translate(images, exemplars, input_masks=[np.zeros((8, 8), dtype=np.uint8)])
+    for a, b, c in zip(first, again, other, strict=True):
+        assert np.abs(a.raw - b.raw).mean() < 0.25 * np.abs(a.raw - c.raw).mean()
+
+
+def test_lomit_interpolates_from_its_self_translation_to_the_exemplar(lomit: Lomit) -> None:
+    predictor = Predictor(lomit, "cpu")
+    image, exemplar = noise(32, 32), noise(32, 32)
+    results = predictor.interpolate(image, [exemplar], steps=3)
+    assert np.abs(results[0].raw - predictor.translate([image], [image])[0].raw).max() < 1e-4
+    assert np.abs(results[-1].raw - predictor.translate([image], [exemplar])[0].raw).max() < 1e-4
+
+
+def test_pictures_and_arrays_are_the_same(predictor: Predictor) -> None:
+    image = noise(20, 30)
+    for other in (np.asarray(image), as_picture(image)):
+        (a,), (b,) = predictor.translate([image], [RED]), predictor.translate([other], [RED])
+        assert np.array_equal(np.asarray(a.image), np.asarray(b.image))
+
+
+def test_saved_and_loaded_again(tmp_path: Path, lomit: Lomit) -> None:
+    predictor = Predictor(lomit, "cpu")
+    predictor.save_pretrained(tmp_path / "model", card="# mine")
+    loaded = Predictor.from_pretrained(tmp_path / "model", "cpu")
+    assert (loaded.image_size, loaded.attributes) == (32, ("Smiling",))
+    image, exemplar = noise(32, 32), noise(32, 32)
+    assert np.array_equal(predictor.translate([image], [exemplar])[0].raw, loaded.translate([image], [exemplar])[0].raw)

@@ -1,0 +1,253 @@
+"""`lomit translate` and `lomit demo`: which files come out, with what in them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from doubles import saved_double
+from lomit.cli import main
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.model import Lomit
+from lomit.weights import save_pretrained
+
+Translate = Callable[..., int]
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a model, a folder of three inputs and a folder of two exemplars."""
+    monkeypatch.chdir(tmp_path)
+    saved_double(Path("model"))
+    rng = np.random.default_rng(0)
+    for folder in ("inputs", "exemplars"):
+        Path(folder).mkdir()
+    for i, name in enumerate(("a", "b", "c")):
+        Image.fromarray(rng.integers(0, 200, (20 + i, 30, 3), dtype=np.uint8)).save(f"inputs/{name}.png")
+    for name in ("blue", "red"):
+        Image.new("RGB", (18, 18), COLOURS[name]).save(f"exemplars/{name}.png")
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    return main(["translate", "--model", "model", "--device", "cpu", "--out", "out", *words])
+
+
+def made(folder: str = "out") -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def left_colour(name: str) -> tuple[int, ...]:
+    """The colour that the double painted into the left half of the centre square."""
+    with Image.open(Path("out") / name) as image:
+        pixel = image.convert("RGB").getpixel(((image.width - min(image.size)) // 2 + 1, image.height // 2))
+        assert isinstance(pixel, tuple)
+        return pixel
+
+
+def test_image_with_exemplar(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png") == 0
+    assert made() == ["a__red.png"]
+    assert left_colour("a__red.png") == COLOURS["red"]
+    with Image.open("out/a__red.png") as image:
+        assert image.size == (30, 20)
+    assert capsys.readouterr().out == "translated 1 pair into out (1 file)\n"
+
+
+def test_folder_with_exemplar(work: Path) -> None:
+    assert run("--input", "inputs", "--exemplar", "exemplars/red.png", "--batch-size", "2") == 0
+    assert made() == ["a__red.png", "b__red.png", "c__red.png"]
+    assert {left_colour(name) for name in made()} == {COLOURS["red"]}
+
+
+def test_folder_with_folder(work: Path) -> None:
+    assert run("--input", "inputs", "--exemplar", "exemplars") == 0
+    assert made() == [f"{i}__{e}.png" for i in "abc" for e in ("blue", "red")]
+    assert left_colour("b__blue.png") == COLOURS["blue"]
+    assert left_colour("b__red.png") == COLOURS["red"]
+
+
+def test_folders_one_to_one(work: Path) -> None:
+    Path("inputs/b.png").unlink()
+    assert run("--input", "inputs", "--exemplar", "exemplars", "--match", "zip") == 0
+    assert made() == ["a__blue.png", "c__red.png"]
+
+
+def test_images_of_one_name_and_other_files_in_a_folder(work: Path) -> None:
+    Image.new("RGB", (20, 20)).save("inputs/a.jpg")
+    Path("inputs/notes.txt").write_text("not an image, not taken for one")
+    Path("inputs/._a.png").write_bytes(b"hidden")
+    assert run("--input", "inputs", "--exemplar", "exemplars/red.png") == 0
+    assert made() == ["a_jpg__red.png", "a_png__red.png", "b__red.png", "c__red.png"]
+
+
+def test_table_of_pairs(work: Path) -> None:
+    Path("table").mkdir()
+    rows = "exemplar,note,input\n../exemplars/red.png,x,../inputs/a.png\nexemplars/blue.png,,inputs/b.png\n"
+    Path("table/pairs.csv").write_text("\ufeff" + rows, encoding="utf-8")  # a spreadsheet's byte order mark
+    assert run("--pairs", "table/pairs.csv", "--save-masks") == 0
+    kinds = ("", "_exemplar-mask", "_input-mask")
+    assert made() == [f"{row}{kind}.png" for row in ("0001", "0002") for kind in kinds]
+    assert left_colour("0001.png") == COLOURS["red"]
+    assert left_colour("0002.png") == COLOURS["blue"]
+
+
+def test_bad_rows_keep_their_number_and_show_in_the_exit_code(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("inputs/a.png", "none.png"), ("inputs/b.png", "exemplars/red.png")]
+    Path("pairs.csv").write_text("input,exemplar\n" + "".join(f"{a},{b}\n" for a, b in rows))
+    assert run("--pairs", "pairs.csv") == 2
+    assert made() == ["0002.png"]
+    told = capsys.readouterr()
+    assert "skipped: row 0001: no such file: none.png" in told.err
+    assert "skipped 1 row" in told.out
+
+
+def test_bad_images_of_a_folder_are_named_once_and_skipped(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("inputs/b.png").write_bytes(b"damaged")
+    assert run("--input", "inputs", "--exemplar", "exemplars") == 0
+    assert made() == [f"{i}__{e}.png" for i in "ac" for e in ("blue", "red")]
+    told = capsys.readouterr()
+    assert told.err.count("inputs/b.png is not an image") == 1
+    assert told.out == "translated 4 pairs into out (4 files); skipped 1 image\n"
+
+
+def test_masks_are_saved_and_taken_back(work: Path) -> None:
+    pair = ("--input", "inputs/a.png", "--exemplar", "exemplars/red.png")
+    assert run(*pair, "--save-masks") == 0
+    mask = np.asarray(Image.open("out/a__red_input-mask.png"))
+    assert mask.shape == (20, 20)
+    assert mask[0, 0] == 255
+    assert mask[0, -1] == 0
+    Image.fromarray(255 - mask).save("edited.png")
+    assert run(*pair, "--input-mask", "edited.png", "--exemplar-mask", "edited.png", "--overwrite") == 0
+    assert left_colour("a__red.png") != COLOURS["red"]
+    with Image.open("out/a__red.png") as image:
+        assert image.getpixel((24, 10)) == COLOURS["red"]
+
+
+def test_masks_out_of_a_folder(work: Path) -> None:
+    Path("masks").mkdir()
+    for name in "abc":
+        Image.new("L", (20, 20), 0 if name == "b" else 255).save(f"masks/{name}.png")
+    assert run("--input", "inputs", "--exemplar", "exemplars/red.png", "--input-mask", "masks") == 0
+    assert left_colour("a__red.png") == COLOURS["red"]
+    assert left_colour("b__red.png") != COLOURS["red"]
+
+
+def test_steps_between_two_exemplars_and_their_animation(work: Path) -> None:
+    ends = ("--exemplar", "exemplars/red.png", "--exemplar", "exemplars/blue.png")
+    assert run("--input", "inputs/a.png", *ends, "--steps", "3", "--gif") == 0
+    assert made() == ["a__red__blue.gif", *(f"a__red__blue_step-0{i}.png" for i in (1, 2, 3))]
+    assert [left_colour(name) for name in made()[1:]] == [(255, 0, 0), (128, 0, 128), (0, 0, 255)]
+    with Image.open("out/a__red__blue.gif") as image:
+        assert (image.n_frames, image.size) == (3, (30, 20))
+
+
+def test_steps_from_the_inputs_own_style(work: Path) -> None:
+    assert run("--input", "exemplars/blue.png", "--exemplar", "exemplars/red.png", "--steps", "2", "--save-masks") == 0
+    assert len(made()) == 4
+    assert [left_colour(f"blue__red_step-0{i}.png") for i in (1, 2)] == [COLOURS["blue"], COLOURS["red"]]
+
+
+def test_composite_leaves_the_rest_to_the_bit(work: Path) -> None:
+    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png", "--composite") == 0
+    before, after = (np.asarray(Image.open(path)) for path in ("inputs/a.png", "out/a__red.png"))
+    assert np.array_equal(before[:, 19:], after[:, 19:])
+
+
+def test_results_are_not_overwritten_unless_told_to(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = ("--input", "inputs", "--exemplar", "exemplars/red.png")
+    Path("out").mkdir()
+    Path("out/b__red.png").write_text("mine")
+    assert run(*pair) == 2
+    assert made() == ["b__red.png"], "refused before anything is written"
+    assert Path("out/b__red.png").read_text() == "mine"
+    assert "1 result would overwrite what is there (first: out/b__red.png)" in capsys.readouterr().err
+    assert run(*pair, "--overwrite") == 0
+    assert left_colour("b__red.png") == COLOURS["red"]
+
+
+def test_inputs_are_never_overwritten(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Image.new("RGB", (8, 8)).save("out/0001.png")
+    before = Path("out/0001.png").read_bytes()
+    Path("pairs.csv").write_text("input,exemplar\nout/0001.png,exemplars/red.png\n")
+    assert run("--pairs", "pairs.csv", "--overwrite") == 2
+    assert "is an input or exemplar and would be overwritten" in capsys.readouterr().err
+    assert Path("out/0001.png").read_bytes() == before
+
+
+def test_options_from_a_file(work: Path) -> None:
+    Path("job.json").write_text(
+        '{"input": "inputs/a.png", "exemplar": ["exemplars/red.png"], "model": "model", "out": "out"}'
+    )
+    assert main(["translate", "--config", "job.json"]) == 0
+    assert made() == ["a__red.png"]
+
+
+@pytest.fixture
+def tiny_lomit(work: Path) -> str:
+    """A real model that other processes know too."""
+    torch.manual_seed(0)
+    config = LomitConfig(
+        attributes=("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Facial_Hair"),
+        image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1,
+    )  # fmt: skip
+    return str(save_pretrained(Lomit(config, training=False), work / "lomit"))
+
+
+def test_several_processes_make_the_same_files(tiny_lomit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("inputs/b.png").write_bytes(b"damaged")
+    words = ["translate", "--model", tiny_lomit, "--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1"]
+    assert main([*words, "--out", "one"]) == 0
+    assert main([*words, "--out", "two", "--processes", "2"]) == 0
+    assert made("one") == made("two")
+    assert len(made("one")) == 4
+    for name in made("one"):
+        one, two = (np.asarray(Image.open(Path(folder) / name)).astype(int) for folder in ("one", "two"))
+        assert np.abs(one - two).max() <= 1
+    assert capsys.readouterr().err.count("inputs/b.png is not an image") == 2
+
+
+def test_demo_with_two_images(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["demo", "--model", "model", "--input", "inputs/a.png", "--exemplar", "exemplars/red.png"]
+    assert main(words) == 0
+    kinds = ("change", "exemplar-mask", "exemplar", "input-mask", "input", "result")
+    assert made("demo") == [*(f"01_{kind}.png" for kind in kinds), "grid.png"]
+    assert "demo/grid.png" in capsys.readouterr().out
+    with Image.open("demo/01_result.png") as result, Image.open("demo/01_change.png") as change:
+        assert result.size == change.size == (30, 20)
+    # An earlier demo's files are replaced, a file of the user's is not.
+    assert main(words) == 0
+    Image.new("RGB", (8, 8)).save("demo/01_input.png")
+    assert main(words) == 2
+    assert "demo/01_input.png is in the way" in capsys.readouterr().err
+    with Image.open("demo/01_input.png") as image:
+        assert image.size == (8, 8)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("resvg_py") is None, reason="needs the avatars extra")
+def test_demo_with_rendered_faces(tiny_lomit: str) -> None:
+    from lomit.commands.demo import SEED, WISHES, rendered_pairs
+    from lomit.data.avatars import render_face
+
+    assert main(["demo", "--model", tiny_lomit]) == 0
+    assert len(made("demo")) == 6 * len(WISHES) + 1
+    pairs = rendered_pairs(("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Facial_Hair"), 32, SEED)
+    by_pixels = {render_face(SEED, i, 32, regions=False).image.tobytes(): i for i in range(200)}
+    for pair, (_, wanted, offered) in zip(pairs, WISHES, strict=True):
+        own, other = (
+            render_face(SEED, by_pixels[picture.rgb.tobytes()], 32, regions=False).labels
+            for picture in (pair.input, pair.exemplar)
+        )
+        assert wanted.items() <= own.items()
+        assert offered.items() <= other.items()
+    # A model that does not know facial hair is shown no such pair.
+    assert len(rendered_pairs(("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling"), 32, SEED)) == 4
