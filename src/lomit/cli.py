@@ -32,7 +32,11 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:run_demo"),
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:run_translate"),
-    "train": Command("train a model from a preset", "lomit.engine.train:run_train"),
+    "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
+    "evaluate": Command("measure a model on pairs of unseen faces", "lomit.commands.evaluate:run_evaluate"),
+    "classifier train": Command(
+        "train the attribute classifier that evaluate needs", "lomit.commands.classifier:run_classifier_train"
+    ),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),

@@ -33,8 +33,6 @@ class DataConfig:
     """Layout of `root`; `auto` recognises it from the files."""
     attributes: tuple[str, ...] = ()
     """Attributes the model is trained on, in label order."""
-    groups: tuple[tuple[str, ...], ...] = ()
-    """Groups of attributes of which at most one holds (hair colours)."""
     require_one_of: tuple[str, ...] = ()
     """Images with none of these attributes are left out (the paper's hair-colour runs)."""
     image_size: int = 128
@@ -58,9 +56,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 16:
             raise LomitError(f"data.image_size must be a multiple of 16, at least 16; it is {self.image_size}")
-        unknown = [a for group in (*self.groups, self.require_one_of) for a in group if a not in self.attributes]
+        unknown = [a for a in self.require_one_of if a not in self.attributes]
         if self.attributes and unknown:
-            raise LomitError(f"data.groups or data.require_one_of name '{unknown[0]}', which is not in data.attributes")
+            raise LomitError(f"data.require_one_of names '{unknown[0]}', which is not in data.attributes")
 
 
 @dataclass
@@ -154,7 +152,9 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise LomitError(f"{where}: unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(sorted(known))}")
+            raise LomitError(
+                f"{where}: unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(sorted(known))}"
+            )
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
 
 

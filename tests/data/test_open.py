@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,4 +118,5 @@ def test_rendered_faces_are_made_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_worker_processes_need_not_load_torch() -> None:
     # Decoding starts fresh processes; torch would cost each of them seconds and hundreds of megabytes.
     program = "import sys, lomit.data.decode, lomit.data.open; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", program], env=environment).returncode == 0

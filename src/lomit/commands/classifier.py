@@ -43,7 +43,7 @@ class ClassifierOptions:
     """Folder for the classifier: weights, config and card."""
     image_size: int = 64
     """Side of the images it looks at, in pixels."""
-    width: int = 32
+    width: int = 16
     """Channels of its first convolution."""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)
     """How it is trained."""

@@ -76,7 +76,10 @@ def evaluate(options: EvaluateOptions) -> int:
     """
     protocol = _check(options)
     device = usable_device(options.device)
-    translator = load_pretrained(options.model, device)
+    # Found once: a run that goes on may have another newest checkpoint by the end.
+    folder = find_model(options.model)
+    sha256 = file_sha256(folder / WEIGHTS)
+    translator = load_pretrained(folder, device)
     assert options.classifier is not None
     classifier, card = load_classifier(options.classifier)
     config = translator.config
@@ -92,19 +95,19 @@ def evaluate(options: EvaluateOptions) -> int:
         return classifier(x)[:, columns]
 
     setting = Setting(
-        translator, classify, source, data, cache, options.pairs, options.seed, options.batch_size, device
+        translator, classify, source, data, cache, device, options.pairs, options.seed, options.batch_size
     )
     outcome = protocol(setting)
-    facts = {
+    facts: dict[str, object] = {
         "protocol": options.protocol,
         "seed": options.seed,
-        "model": _model_facts(options.model, translator),
+        "model": {"name": folder.name, "sha256": sha256, **_model_facts(translator)},
         "classifier": _classifier_facts(options.classifier, classifier, card.sha256),
         "data": {"name": Path(data.root or "").name, "images": len(cache)},
         **outcome.facts,
     }
     report = Report(facts, outcome.notes, outcome.rows)
-    table = f"`{facts['model']['name']}` by the protocol `{options.protocol}`\n\n{report.to_markdown()}\n"
+    table = f"`{folder.name}` by the protocol `{options.protocol}`\n\n{report.to_markdown()}\n"
     if options.out is not None:
         for name, text in ((RESULTS, report.to_json()), (TABLE, table)):
             content = text.encode()
@@ -136,16 +139,13 @@ def _check(options: EvaluateOptions) -> Protocol:
     return PROTOCOLS[options.protocol]
 
 
-def _model_facts(name: str, translator: Translator) -> dict[str, object]:
+def _model_facts(translator: Translator) -> dict[str, object]:
     config = translator.config
-    folder = find_model(name)
     return {
-        "name": folder.name,
         "method": method_of(config).name,
         "image_size": config.image_size,
         "attributes": list(config.attributes),
         "parameters": sum(p.numel() for p in translator.generator.parameters()),
-        "sha256": file_sha256(folder / WEIGHTS),
     }
 
 

@@ -19,11 +19,24 @@ T = TypeVar("T")
 _FRAME = re.compile("[│╭╮╰╯]")
 
 
-def parse(options: type[T], argv: Sequence[str], prog: str) -> T:
+def parse(
+    options: type[T],
+    argv: Sequence[str],
+    prog: str,
+    default: Callable[[Any], T] | None = None,
+    repeat: bool = True,
+) -> T:
     """An options dataclass from a command line.
 
-    Each field is an option, its docstring the help; tuples are options that may be repeated.
+    Each field is an option, its docstring the help.
     `--config FILE` reads all of them from a JSON object instead, which needs no tyro.
+
+    Args:
+        options: the dataclass.
+        argv: the words after the command.
+        prog: the command, for messages.
+        default: makes an instance with other values than the dataclass's, given a mark for those that are required.
+        repeat: tuples are options that are repeated (`--a X --a Y`); False: that take several values (`--a X Y`).
 
     Raises:
         LomitError: for a wrong command line or file, in one line.
@@ -35,7 +48,7 @@ def parse(options: type[T], argv: Sequence[str], prog: str) -> T:
         except (OSError, ValueError) as error:
             raise LomitError(f"{argv[1]} can't be read as JSON: {error}") from error
         return from_dict(options, values, argv[1])
-    return _tyro(options, argv, prog)
+    return _tyro(options, argv, prog, default, repeat)
 
 
 def call_typed(function: Callable[..., int | None], argv: Sequence[str], prog: str) -> int | None:
@@ -51,16 +64,23 @@ def call_typed(function: Callable[..., int | None], argv: Sequence[str], prog: s
     return call()
 
 
-def _tyro(target: Callable[..., T], argv: Sequence[str], prog: str) -> T:
+def _tyro(
+    target: Callable[..., T],
+    argv: Sequence[str],
+    prog: str,
+    default: Callable[[Any], T] | None = None,
+    repeat: bool = True,
+) -> T:
     try:
         import tyro
     except ImportError:
         raise LomitError("options need tyro: pip install tyro (or give them as --config FILE.json)") from None
-    config = (tyro.conf.UseAppendAction, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, *([tyro.conf.UseAppendAction] if repeat else []))
+    values = {} if default is None else {"default": default(tyro.MISSING)}
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(target, args=list(argv), prog=prog, config=config)
+            return tyro.cli(target, args=list(argv), prog=prog, config=config, **values)
     except SystemExit as stopped:
         if stopped.code in (None, 0):
             raise
@@ -84,7 +104,8 @@ def _one_line(message: str) -> str | None:
             sections.append([])
         elif text:
             sections[-1].append(text)
-    if len(sections) < 2 or not sections[1]:
+    sections = sections[:1] + [section for section in sections[1:] if section]
+    if len(sections) < 2:
         return None
     wrong = " ".join(sections[1]).partition(" Got errors:")[0].rstrip(". ")
     for section in sections[2:]:

@@ -33,12 +33,12 @@ class CelebASource(TableSource):
         Raises:
             LomitError: where a file is missing or a line of it is wrong.
         """
+        table = read_table(root)
         images = find(root, IMAGES)
         if images is None:
             raise LomitError(f"{root}: no folder {IMAGES}/ beside {ATTRIBUTES}")
         # Kaggle's archive holds the folder inside a folder of the same name.
         self.folder = images / IMAGES if (images / IMAGES).is_dir() else images
-        table = read_table(root)
         super().__init__(table, fingerprint_files((self.folder / n for n in table.names), table.names))
 
     def load(self, index: int) -> Image.Image:

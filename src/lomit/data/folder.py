@@ -20,7 +20,7 @@ from PIL import Image
 from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
 from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
 from lomit.errors import LomitError
-from lomit.images import read_image
+from lomit.images import read_image, read_mask
 
 NAME_COLUMNS = ("image", "file", "name", "filename", "image_id", "path")
 SPLIT_COLUMN, IDENTITY_COLUMN = "split", "identity"
@@ -71,8 +71,7 @@ class FolderSource(TableSource):
         path = self.root.joinpath("regions", *parts)
         if not self.region_names or not path.is_file():  # a set may hold the masks of its test part alone
             return {}
-        with Image.open(path) as image:
-            return unpack_regions(np.asarray(image.convert("L")), self.region_names)
+        return unpack_regions(np.asarray(read_mask(path)), self.region_names)
 
 
 def unpack_regions(bits: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -73,9 +73,9 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         weights = {f"translator.{k}": v.contiguous() for k, v in translator.state_dict().items()}
-        save_file(_unshared(weights | _optimizer_tensors(runners)), temporary / "training.safetensors")
+        _write_tensors(temporary / "training.safetensors", weights | _optimizer_tensors(runners))
         averaged = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
-        save_file(_unshared(averaged), temporary / "model.safetensors")
+        _write_tensors(temporary / "model.safetensors", averaged)
         write_text(temporary / "config.json", json.dumps(saved_config(translator.config), indent=1))
         write_text(temporary / "state.json", json.dumps({"step": step, "ema_updates": ema.updates, **extra}, indent=1))
         if final.exists():
@@ -94,6 +94,13 @@ def save(
 
 def _is_full(error: BaseException) -> bool:
     return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error)
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(_unshared(tensors), path)
+    path.chmod(mode)  # save_file makes files that only their owner can read
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

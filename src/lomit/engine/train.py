@@ -1,12 +1,10 @@
-"""`lomit train`: from a preset or a config file to a finished run."""
+"""From a run's config to a finished run."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,82 +18,8 @@ from lomit.data.open import open_source
 from lomit.engine import checkpoint
 from lomit.engine.loop import Loop, Outcome, write_run_config
 from lomit.engine.memory import estimate_peak
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError
 from lomit.models import Method, get_method, method_of, methods
-
-
-def presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
-    """Every method's presets: name -> (description, maker of the config)."""
-    return {name: preset for method in methods().values() for name, preset in method.presets.items()}
-
-
-def run_train(argv: Sequence[str]) -> int:
-    """Runs `lomit train PRESET|--config FILE [options]`.  Returns the exit code."""
-    known = presets()
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_overview(known))
-        return 0 if argv else 2
-    if argv[0].startswith("--config"):
-        return _from_file(argv)
-    name, *options = argv
-    if name not in known:
-        raise LomitError(f"unknown preset '{name}'{did_you_mean(name, known)}; `lomit train --help` lists them")
-    config = known[name][1]()
-    command = _parse(config, f"lomit train {name}", known[name][0], options)
-    return _finish(train(command.config(), Path(command.out), command.resume), Path(command.out))
-
-
-def _overview(known: dict[str, tuple[str, Callable[[], RunConfig]]]) -> str:
-    width = max(map(len, known))
-    lines = ["usage: lomit train PRESET --data.root DIR --out DIR [--resume] [options]"]
-    lines += ["       lomit train --config FILE --out DIR [--resume]", "", "presets:"]
-    lines += [f"  {name:{width}}  {description}" for name, (description, _) in known.items()]
-    lines += ["", "`lomit train PRESET --help` lists every option with the preset's value."]
-    return "\n".join(lines)
-
-
-@dataclass
-class _Command:
-    """Options of one run; subclassed with the preset's own model config."""
-
-    out: str
-    """Folder of the run: checkpoints, samples, logs."""
-    resume: bool = False
-    """Go on from the newest checkpoint in `out`."""
-    data: DataConfig = field(default_factory=DataConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    def config(self) -> RunConfig:
-        return RunConfig(self.model, self.data, self.train)  # type: ignore[attr-defined]
-
-
-def _parse(config: RunConfig, program: str, description: str, options: Sequence[str]) -> Any:
-    try:
-        import tyro
-    except ImportError as error:
-        raise LomitError(
-            "options need tyro: pip install tyro; without it write the config as JSON and use --config FILE"
-        ) from error
-    command = dataclasses.make_dataclass(
-        "Command", [("model", type(config.model), field(default_factory=lambda: config.model))], bases=(_Command,),
-        kw_only=True,
-    )  # fmt: skip
-    command.__annotations__["model"] = type(config.model)
-    default = command(out=tyro.MISSING, model=config.model, data=config.data, train=config.train)
-    return tyro.cli(command, prog=program, description=description, args=list(options), default=default)
-
-
-def _from_file(argv: Sequence[str]) -> int:
-    """`--config FILE --out DIR [--resume]`, which needs no option parser."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="lomit train", allow_abbrev=False)
-    parser.add_argument("--config", required=True, help="config.json of a run, or one written by hand")
-    parser.add_argument("--out", required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    arguments = parser.parse_args(list(argv))
-    config = read_run_config(Path(arguments.config))
-    return _finish(train(config, Path(arguments.out), arguments.resume), Path(arguments.out))
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -120,15 +44,6 @@ def read_run_config(path: Path) -> RunConfig:
 class _Rest:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-def _finish(outcome: Outcome, out: Path) -> int:
-    saved = checkpoint.pointed(out, "latest")
-    if outcome.reason:
-        print(f"stopped at step {outcome.step}: {outcome.reason}; saved {saved}; go on with --resume")
-        return 128 + outcome.signum if outcome.signum else 0
-    print(f"finished at step {outcome.step}; newest {saved}, best {checkpoint.pointed(out, 'best')}")
-    return 0
 
 
 def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = False) -> Outcome:
@@ -161,13 +76,12 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
             f"train.batch_size ({config.train.batch_size}) must be a multiple of the {world} process(es) times "
             f"train.accumulate ({config.train.accumulate})"
         )
-    if fabric.is_global_zero:
-        estimate = estimate_peak(method, config, world) / 2**30
-        print(f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each")
     with fabric.rank_zero_first():
         cache = build_cache(open_source(config.data), config.data, progress=not quiet)
     _check_classes(cache.subset("train"), config)
     if fabric.is_global_zero:
+        estimate = estimate_peak(method, config, world) / 2**30
+        print(f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each")
         write_run_config(out, method, to_dict(config))
         print(f"{len(cache.subset('train'))} images to train on, {len(cache.subset('val'))} to validate; run in {out}")
     fabric.barrier()

@@ -79,15 +79,16 @@ def to_image(picture: Tensor) -> Image.Image:
     return Image.fromarray(denormalise(picture).permute(1, 2, 0).numpy())
 
 
-def overlay(image: Image.Image, mask: Image.Image, strength: float = 0.75) -> Image.Image:
-    """An image in grey with its mask laid over it in colour.
+def overlay(image: Image.Image, mask: Image.Image, strength: float = 0.85) -> Image.Image:
+    """An image in pale grey with its mask laid over it in colour.
 
     Args:
         image: any mode.
         mask: mode L, white = foreground; scaled to the image.
         strength: opacity of the colour where the mask is 1, in [0, 1].
     """
-    grey = image.convert("L").convert("RGB")
+    # Pale and flat, so that it is the mask that is read and not the brightness of what lies below.
+    grey = image.convert("L").point(lambda v: 130 + 0.45 * v).convert("RGB")
     opacity = mask.convert("L").resize(grey.size, Image.Resampling.BILINEAR).point(lambda v: strength * v)
     return Image.composite(Image.new("RGB", grey.size, TINT), grey, opacity)
 

@@ -30,16 +30,19 @@ def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     return torch.where(size > 0, both / either, float("nan"))
 
 
-def on_grid(coverage: Tensor, grid: tuple[int, int]) -> Tensor:
-    """The true region as a mask of that many cells could hold it: averaged over each cell and cut at 0.5.
+def on_grid(coverage: Tensor, grid: tuple[int, int], binary: bool = False) -> Tensor:
+    """The true region as a mask of that many cells holds it: averaged over each cell.
 
-    Its `iou` with the region itself is the ceiling that the grid allows to masks of zeros and ones.
+    Its `iou` with the region itself says what the grid costs.  It is no strict bound: a soft mask whose cells are
+    fitted to the outline could do better, so a trained one may.
 
     Args:
         coverage: B x 1 x H x W in [0, 1].
         grid: height and width of the masks.
+        binary: cut at 0.5 as well: the best a mask of zeros and ones can be expected to do.
     """
-    return (resize_mask(coverage, grid) >= THRESHOLD).to(coverage.dtype)
+    mask = resize_mask(coverage, grid)
+    return (mask >= THRESHOLD).to(coverage.dtype) if binary else mask
 
 
 def area(mask: Tensor) -> Tensor:

@@ -25,10 +25,10 @@ class Setting:
         source: the data set.
         data: how its images are cut and how large they are.
         cache: its images, with labels for the translator's attributes.
+        device: where to compute.
         pairs: how many pairs to draw from the test split.
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
-        device: where to compute.
         progress: show a bar on standard error where that is a terminal.
     """
 
@@ -37,10 +37,10 @@ class Setting:
     source: Source
     data: DataConfig
     cache: Cache
+    device: torch.device
     pairs: int = 1_000
     seed: int = 0
     batch_size: int = 16
-    device: torch.device = torch.device("cpu")
     progress: bool = True
 
 

@@ -26,7 +26,7 @@ from lomit.metrics.ssim import ssim
 from lomit.metrics.truth import coverage, regions_of
 from lomit.models.base import Masks, Translation
 
-MODEL, PLAIN, FLOOR, CEILING = "model", "m = 1", "floor", "ceiling"
+MODEL, PLAIN, FLOOR, CEILING, CEILING_BINARY = "model", "m = 1", "floor", "ceiling", "ceiling 0/1"
 MARGIN = 1 / 32
 """Width of the margin around a region that counts as neither region nor background, as a share of the side."""
 
@@ -102,6 +102,7 @@ def measure(setting: Setting, pairs: Pairs) -> Values:
                 if column == MODEL:
                     grid = (m.shape[-2], m.shape[-1])
                     found[f"{CEILING}/iou"] = masks.iou(masks.on_grid(regions, grid), regions)
+                    found[f"{CEILING_BINARY}/iou"] = masks.iou(masks.on_grid(regions, grid, binary=True), regions)
                     found[f"{CEILING}/area"] = masks.area(regions)
         for name, tensor in found.items():
             parts[name].append(tensor.cpu())
@@ -173,7 +174,7 @@ def summarise(setting: Setting, pairs: Pairs, values: Values) -> list[Row]:
     add(section, "- reconstruction floor: self translation", "", 4, of("ssim self", MODEL, PLAIN))
 
     section = "masks"
-    overlap = of("iou", MODEL, PLAIN, CEILING)
+    overlap = of("iou", MODEL, PLAIN, CEILING, CEILING_BINARY)
     add(section, "IoU with the target region", "", 3, overlap)
     for label, only in single_regions(setting, pairs).items():
         add(section, f"- pairs that differ in {label} only", "", 3, overlap, only)
@@ -210,12 +211,13 @@ def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
         "Accuracy against the exemplar's labels by a separately trained classifier. Floor: the untranslated input; "
         "ceiling: the exemplar itself. An attribute's row counts the pairs that differ in it, both directions; "
         "'changed': the attributes in which a pair differs; 'every': all of them, those to be kept included.",
-        f"Change: mean absolute difference from the input. Target region: the input's true regions of the attributes in "
-        f"which the pair differs; {margin} pixels around it count as neither. SSIM: 11 x 11 Gaussian window, sigma 1.5, "
-        "over outside pixels only. Floor: the input translated with itself as exemplar.",
-        "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with the target "
-        "region. Ceiling: the region averaged onto the mask's grid, cut at 0.5 and enlarged in the same way. Saturation: "
-        "share of the mask within 0.05 of 0 or 1.",
+        "Change: mean absolute difference from the input. Target region: the input's true regions of the attributes "
+        f"in which the pair differs; {margin} pixels around it count as neither. SSIM: 11 x 11 Gaussian window, "
+        "sigma 1.5, over outside pixels only. Floor: the input translated with itself as exemplar.",
+        "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with the "
+        "target region. Ceiling: the region averaged onto the mask's grid and enlarged in the same way; 0/1: also "
+        "cut at 0.5 on the grid. A soft mask fitted to the outline can exceed both. Saturation: share of the mask "
+        "within 0.05 of 0 or 1.",
     )
 
 

@@ -52,9 +52,7 @@ def coverage(source: Source, config: DataConfig, index: int, unions: Sequence[Se
     """
     masks = source.regions(index)
     if not masks:
-        raise LomitError(
-            f"there are no true masks of {source.names[index]}; render the set with --regions test or all"
-        )
+        raise LomitError(f"there are no true masks of {source.names[index]}; render the set with --regions test or all")
     geometry = Geometry.of(source, config)
     result = []
     for names in unions:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from lomit.models import lomit
-from lomit.models.base import Batch, Masks, Method, Phase, Translation, Translator, get_method, method_of, methods
+from lomit.models.base import (
+    Batch,
+    Masks,
+    Method,
+    Phase,
+    Translation,
+    Translator,
+    get_method,
+    method_of,
+    methods,
+    presets,
+)
 
 __all__ = [
-    "Batch", "Masks", "Method", "Phase", "Translation", "Translator", "get_method", "lomit", "method_of", "methods",
+    "Batch", "Masks", "Method", "Phase", "Translation", "Translator", "get_method", "lomit", "method_of", "methods", "presets",
 ]  # fmt: skip

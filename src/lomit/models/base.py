@@ -157,6 +157,11 @@ def methods() -> dict[str, Method]:
     return dict(_METHODS)
 
 
+def presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
+    """Every method's presets: name -> (description, function that makes the run's config)."""
+    return {name: preset for method in _METHODS.values() for name, preset in method.presets.items()}
+
+
 def get_method(name: str) -> Method:
     """The method of that name.
 

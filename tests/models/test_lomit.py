@@ -1,0 +1,392 @@
+"""LOMIT's networks and what can be done with them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lomit import losses
+from lomit.errors import LomitError
+from lomit.models import Masks
+from lomit.models.lomit import Lomit, LomitConfig
+from lomit.nn.blocks import BatchNorm, count_parameters
+from support.tiny import random_batch, tiny_config, tiny_translator
+
+
+def tiny(**options: Any) -> Lomit:
+    translator = tiny_translator("lomit", **options)
+    assert isinstance(translator, Lomit)
+    return translator
+
+
+def trained_looking(**options: Any) -> Lomit:
+    """Weights, biases and running statistics away from their initial values, so that nothing is zero by accident."""
+    translator = tiny(**options)
+    for name, tensor in translator.state_dict().items():
+        if tensor.is_floating_point():
+            noise = torch.rand_like(tensor) if "running_var" in name else torch.randn_like(tensor)
+            tensor.add_(0.2 * noise)
+    return translator
+
+
+def constant(value: float, side: int = 4, count: int = 2) -> Tensor:
+    return torch.full((count, 1, side, side), value)
+
+
+# Architecture
+
+
+def test_parameter_counts() -> None:
+    with torch.device("meta"):
+        whole = Lomit(LomitConfig(attributes=("a", "b", "c", "d"), image_size=128))
+        authors = Lomit(LomitConfig(attributes=("a", "b", "c", "d"), shared_style_head=True))
+    assert count_parameters(whole.generator) == 20_220_308
+    assert whole.discriminator is not None
+    assert count_parameters(whole.discriminator) == 44_753_861
+    assert count_parameters(authors.generator) == 18_120_588
+
+
+@pytest.mark.parametrize(
+    ("image_size", "width", "d_width"), [(16, 1, 1), (48, 3, 2), (64, 4, 2), (128, 2, 1), (256, 2, 1)]
+)
+def test_image_sizes_and_widths(image_size: int, width: int, d_width: int) -> None:
+    translator = tiny(image_size=image_size, width=width, d_width=d_width, mask_norm="group")
+    batch = random_batch(image_size, count=1)
+    result = translator.translate(batch.x1, batch.x2)
+    assert result.image.shape == (1, 3, image_size, image_size)
+    assert result.image.abs().max() <= 1
+    assert result.masks is not None
+    for mask in (result.masks.input, result.masks.exemplar):
+        assert mask.shape == (1, 1, image_size // 4, image_size // 4)
+        assert mask.min() > 0
+        assert mask.max() < 1
+    for phase in translator.phases():
+        assert torch.isfinite(phase.loss(batch)[0])
+
+
+def test_the_content_code_has_four_times_the_width() -> None:
+    g = tiny(image_size=32, width=5).generator
+    assert g.content(torch.randn(2, 3, 32, 32)).shape == (2, 20, 8, 8)
+
+
+def parameters_of(module: nn.Module) -> set[int]:
+    return {p.data_ptr() for p in module.parameters()}
+
+
+def test_style_heads_share_no_weights() -> None:
+    encoders = tiny().generator.style_encoders
+    heads = parameters_of(encoders.foreground), parameters_of(encoders.background)
+    assert len(heads[0]) == len(heads[1]) == 6
+    assert not heads[0] & heads[1]
+    assert not parameters_of(encoders.stem) & (heads[0] | heads[1])
+    x = torch.randn(2, 3, 16, 16)
+    s_f, s_b = encoders(x, x)
+    assert not torch.allclose(s_f, s_b), "both codes come from the same weights"
+    with torch.no_grad():
+        encoders.foreground[0][0].weight.add_(1)
+    changed_f, changed_b = encoders(x, x)
+    assert not torch.equal(changed_f, s_f)
+    assert torch.equal(changed_b, s_b)
+
+
+def test_a_shared_style_head_is_one_encoder() -> None:
+    encoders = tiny(shared_style_head=True).generator.style_encoders
+    x = torch.randn(2, 3, 16, 16)
+    s_f, s_b = encoders(x, x)
+    assert torch.equal(s_f, s_b)
+
+
+def test_the_mlps_share_no_weights() -> None:
+    g = tiny().generator
+    assert not parameters_of(g.mlp_f) & parameters_of(g.mlp_b)
+
+
+def test_initial_gamma_is_about_one_either_way() -> None:
+    for gamma in ("exp", "linear"):
+        mlp = tiny(gamma=gamma, style_dim=8).generator.mlp_f
+        scale, offset = mlp(torch.zeros(1, 8))
+        torch.testing.assert_close(scale, torch.ones_like(scale))
+        torch.testing.assert_close(offset, torch.zeros_like(offset))
+
+
+def test_mask_init_scales_the_last_weights_only() -> None:
+    full, small = tiny(mask_init=1.0).generator.cosegmentation, tiny(mask_init=0.1).generator.cosegmentation
+    assert full is not None
+    assert small is not None
+    for (name, a), (_, b) in zip(full.named_parameters(), small.named_parameters(), strict=True):
+        factor = 0.1 if name == f"A.{len(full.A) - 1}.weight" else 1.0
+        torch.testing.assert_close(b, factor * a)
+
+
+def test_he_initialisation_in_the_generator_and_normal_in_the_discriminator() -> None:
+    translator = tiny(width=16, d_width=16, image_size=32)
+    for name, module in translator.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear) or module.weight.numel() < 2_000:
+            continue
+        fan_in = module.weight[0].numel()
+        expected = (2 / fan_in) ** 0.5 if name.startswith("generator") else 0.02
+        assert module.weight.std().item() == pytest.approx(expected, rel=0.1), name
+        assert module.bias is not None
+        assert not module.bias.any(), name
+
+
+def test_generator_pads_by_reflection_and_discriminator_by_zeros() -> None:
+    for name, module in tiny().named_modules():
+        if isinstance(module, nn.Conv2d) and module.padding != (0, 0):
+            assert module.padding_mode == ("reflect" if name.startswith("generator") else "zeros"), name
+
+
+# Train and eval
+
+
+@pytest.mark.parametrize("mask_norm", ["group", "none"])
+def test_train_and_eval_outputs_are_equal(mask_norm: str) -> None:
+    translator = trained_looking(mask_norm=mask_norm)
+    batch = random_batch()
+    results = [t.translate(batch.x1, batch.x2) for t in (translator.train(), translator.eval())]
+    for _ in range(2):
+        translator.generator_loss(batch)  # leaves no trace, either
+    results.append(translator.translate(batch.x1, batch.x2))
+    for result in results[1:]:
+        assert torch.equal(result.image, results[0].image)
+
+
+def test_with_batch_norm_only_masks_differ_between_train_and_eval() -> None:
+    translator = trained_looking(mask_norm="batch")
+    batch = random_batch()
+    given = Masks(torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4))
+    found = {}
+    for training in (True, False):
+        translator.train(training)
+        predicted = translator.translate(batch.x1, batch.x2).masks
+        assert predicted is not None
+        found[training] = predicted.input, translator.translate(batch.x1, batch.x2, masks=given).image
+    assert not torch.allclose(found[True][0], found[False][0])
+    assert torch.equal(found[True][1], found[False][1])
+    assert [n for n, m in translator.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] == [
+        n for n, m in translator.named_modules() if isinstance(m, BatchNorm)
+    ]
+    assert all(
+        n.startswith("generator.cosegmentation.A") for n, m in translator.named_modules() if isinstance(m, BatchNorm)
+    )
+
+
+def test_frozen_statistics_thaw_after_an_error() -> None:
+    g = tiny(mask_norm="batch").generator
+    norms = [m for m in g.modules() if isinstance(m, BatchNorm)]
+    assert norms
+
+    def fail() -> None:
+        with g.frozen_statistics():
+            assert not any(n.track for n in norms)
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fail()
+    assert all(n.track for n in norms)
+
+
+# Masks that are given
+
+
+def test_masks_come_back_as_they_were_given() -> None:
+    translator = tiny()
+    batch = random_batch()
+    masks = Masks(torch.rand(2, 1, 16, 16), torch.rand(2, 1, 4, 4))
+    result = translator.translate(batch.x1, batch.x2, masks=masks)
+    assert result.masks is masks
+
+
+def test_predicted_masks_given_back_change_nothing() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch = random_batch()
+    free = translator.translate(batch.x1, batch.x2)
+    assert torch.equal(translator.translate(batch.x1, batch.x2, masks=free.masks).image, free.image)
+
+
+def test_with_an_empty_input_mask_the_exemplar_has_no_say() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch, other = random_batch(), random_batch(seed=7)
+    empty = Masks(constant(0), torch.rand(2, 1, 4, 4))
+    kept = translator.translate(batch.x1, batch.x2, masks=empty).image
+    assert torch.equal(translator.translate(batch.x1, other.x2, masks=empty).image, kept)
+    assert not torch.allclose(translator.translate(batch.x1, batch.x2).image, kept)
+
+
+def test_a_full_input_mask_is_plain_adain_with_the_exemplars_style() -> None:
+    translator = trained_looking(mask_norm="group")
+    g = translator.generator
+    batch = random_batch()
+    masks = Masks(constant(1), torch.rand(2, 1, 16, 16))
+    result = translator.translate(batch.x1, batch.x2, masks=masks).image
+    s_f, _ = g.styles(batch.x2, masks.exemplar)
+    expected = g.decoder(losses.adain(g.content(batch.x1), *g.mlp_f(s_f)))
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_edited_exemplar_mask_hides_what_lies_outside() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch = random_batch()
+    left = torch.zeros(2, 1, 16, 16)
+    left[..., :8] = 1
+    masks = Masks(torch.rand(2, 1, 4, 4), left)
+    edited = batch.x2.clone()
+    edited[..., 8:] = 0.5
+    result = translator.translate(batch.x1, batch.x2, masks=masks).image
+    assert torch.equal(translator.translate(batch.x1, edited, masks=masks).image, result)
+    edited[..., :8] = 0.5
+    assert not torch.allclose(translator.translate(batch.x1, edited, masks=masks).image, result)
+
+
+def test_given_masks_may_have_any_resolution() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch = random_batch()
+    expected = translator.translate(batch.x1, batch.x2, masks=Masks(constant(0.3), constant(0.8))).image
+    for side in (2, 16, 37):
+        masks = Masks(constant(0.3, side), constant(0.8, side))
+        result = translator.translate(batch.x1, batch.x2, masks=masks).image
+        torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_masks_are_of_the_pair() -> None:
+    """m1 depends on the exemplar (co-segmentation); an `own` mask does not; `ones` are ones."""
+    batch, other = random_batch(), random_batch(seed=7)
+    for masks, depends in (("cosegmentation", True), ("own", False), ("ones", False)):
+        translator = trained_looking(masks=masks, mask_norm="group")
+        found = [translator.translate(batch.x1, x2).masks for x2 in (batch.x2, other.x2)]
+        assert found[0] is not None
+        assert found[1] is not None
+        assert torch.equal(found[0].input, found[1].input) != depends
+        assert (found[0].input == 1).all() == (masks == "ones")
+
+
+def test_only_an_exemplar_guides() -> None:
+    batch = random_batch()
+    with pytest.raises(LomitError, match="give one"):
+        tiny().translate(batch.x1, label=batch.y2)
+
+
+# Interpolation
+
+
+def test_interpolation_ends_at_the_translations() -> None:
+    translator = trained_looking(mask_norm="batch").eval()
+    batch, other = random_batch(), random_batch(seed=7)
+    exemplars = [batch.x2, other.x2]
+    for weights, exemplar in (((1.0, 0.0), batch.x2), ((0.0, 1.0), other.x2)):
+        blend, expected = translator.interpolate(batch.x1, exemplars, weights), translator.translate(batch.x1, exemplar)
+        torch.testing.assert_close(blend.image, expected.image, rtol=1e-4, atol=1e-5)
+        assert blend.masks is not None
+        assert expected.masks is not None
+        torch.testing.assert_close(blend.masks.input, expected.masks.input)
+        torch.testing.assert_close(blend.masks.exemplar, expected.masks.exemplar)
+
+
+def test_interpolation_lies_between() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch, other = random_batch(), random_batch(seed=7)
+    exemplars = [batch.x2, other.x2]
+    ends = [translator.translate(batch.x1, e) for e in exemplars]
+    middle = translator.interpolate(batch.x1, exemplars, (0.25, 0.75))
+    assert middle.masks is not None
+    assert ends[0].masks is not None
+    assert ends[1].masks is not None
+    torch.testing.assert_close(middle.masks.input, 0.25 * ends[0].masks.input + 0.75 * ends[1].masks.input)
+    same = translator.interpolate(batch.x1, [batch.x2, batch.x2], (0.5, 0.5))
+    torch.testing.assert_close(same.image, ends[0].image, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="zip"):
+        translator.interpolate(batch.x1, exemplars, (1.0,))
+
+
+# Losses, sheets and warnings (the values: test_lomit_step.py)
+
+
+def test_both_directions_count_alike() -> None:
+    translator = trained_looking(mask_norm="group").double()
+    batch = random_batch(dtype=torch.float64)
+    mirrored = type(batch)(batch.x2, batch.x1, batch.y2, batch.y1)
+    torch.testing.assert_close(translator.generator_loss(batch)[0], translator.generator_loss(mirrored)[0])
+
+
+def test_the_critics_step_runs_every_iteration_and_the_generators_every_fifth() -> None:
+    phases = Lomit(LomitConfig(attributes=("a",), width=1, d_width=1)).phases()
+    assert [(p.name, p.every) for p in phases] == [("D", 1), ("G", 5)]
+
+
+def test_a_sample_sheet_shows_both_ways() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch = random_batch()
+    columns = translator.sample(batch)
+    assert list(columns) == ["input", "mask", "exemplar", "exemplar mask", "result", "cycle", "self"]
+    result = translator.translate(batch.x1, batch.x2)
+    assert result.masks is not None
+    torch.testing.assert_close(columns["result"], result.image)
+    torch.testing.assert_close(columns["mask"], result.masks.input)
+    torch.testing.assert_close(columns["exemplar mask"], result.masks.exemplar)
+    assert torch.equal(columns["input"], batch.x1)
+    assert torch.equal(columns["exemplar"], batch.x2)
+
+
+def test_the_score_is_lower_for_better_reconstructions() -> None:
+    translator = trained_looking(mask_norm="group")
+    score = translator.score(random_batch())
+    weights = translator.config.weights
+    expected = weights.cls * score["cls_f"] + weights.x * (score["cyc"] + score["x"])
+    torch.testing.assert_close(score["score"], expected)
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "expected"),
+    [
+        (0.004, 0.02, r"collapsed to 0 \(mean 0.004\); try a smaller model.weights.r3"),
+        (0.995, 0.02, r"collapsed to 1 \(mean 0.995\); try a larger model.weights.r3"),
+        (0.4, 0.001, r"flat \(mean 0.400, spread 0.0010\)"),
+        (0.4, 0.1, None),
+    ],
+)
+def test_a_collapse_of_the_masks_is_a_warning(mean: float, spread: float, expected: str | None) -> None:
+    line = tiny().warning({"mask/mean": mean, "mask/spread": spread})
+    assert (line is None) == (expected is None)
+    assert expected is None or re.search(expected, line or "")
+
+
+def test_masks_that_are_ones_by_choice_are_no_collapse() -> None:
+    assert tiny(masks="ones").warning({"mask/mean": 1.0, "mask/spread": 0.0}) is None
+    assert tiny().warning({}) is None
+
+
+def test_mask_statistics_are_those_of_the_pair() -> None:
+    translator = trained_looking(mask_norm="group")
+    batch = random_batch()
+    _, terms = translator.generator_loss(batch)
+    masks = translator.translate(batch.x1, batch.x2).masks
+    assert masks is not None
+    both = torch.cat([masks.input, masks.exemplar])
+    torch.testing.assert_close(terms["mask/mean"], both.mean())
+    torch.testing.assert_close(terms["mask/spread"], both.flatten(1).std(1).mean())
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 20}, "model.image_size must be a multiple of 16"),
+        ({"width": 0}, "model.width must be at least 1; it is 0"),
+        ({"critic_steps": -1}, "model.critic_steps"),
+    ],
+)
+def test_wrong_values_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(LomitError, match=message):
+        tiny_config("lomit", **options)
+
+
+def test_without_attributes_there_is_nothing_to_train() -> None:
+    with pytest.raises(LomitError, match="model.attributes is empty"):
+        Lomit(LomitConfig())
+    assert Lomit(LomitConfig(width=1), training=False).discriminator is None

@@ -1,0 +1,163 @@
+"""What holds for every registered method: gradients, separate phases, presets, finite outputs."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lomit.config import RunConfig
+from lomit.engine.phases import only_require
+from lomit.errors import LomitError
+from lomit.models import Batch, get_method, method_of
+from lomit.models.base import read_saved_config, saved_config
+from support.tiny import ATTRIBUTES, random_batch, real_methods, snapshot, tiny_config, tiny_translator
+
+METHODS = sorted(real_methods())
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "lomit": [
+        {},
+        {"mask_norm": "group", "gamma": "linear", "image_size": 32},
+        {"mask_norm": "none", "masks": "own"},
+        {"shared_style_head": True, "width": 5, "d_width": 3},
+    ]
+}
+"""Configs to try beside the default, by method."""
+CASES = [(name, options) for name in METHODS for options in VARIANTS.get(name, [{}])]
+ZERO_BY_DESIGN = {
+    # The bias cancels in E[D_src(fake)] - E[D_src(real)], and the penalty sees slopes only (Eq. 10).
+    "lomit": {"discriminator.source_head.bias"},
+}
+
+
+def biases_that_a_norm_removes(module: nn.Module) -> set[str]:
+    """Biases of convolutions whose output has its mean per channel subtracted next: they can have no gradient."""
+    names = set()
+    for prefix, sequence in module.named_modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        for (name, layer), (_, norm) in pairwise(sequence.named_children()):
+            per_channel = isinstance(norm, nn.InstanceNorm2d | nn.BatchNorm2d) or (
+                isinstance(norm, nn.GroupNorm) and norm.num_groups == norm.num_channels
+            )
+            if isinstance(layer, nn.Conv2d) and per_channel:
+                names.add(f"{prefix}.{name}.bias")
+    return names
+
+
+def as_float64(batch: Batch) -> Batch:
+    return Batch(*(t.double() for t in vars(batch).values()))
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_every_parameter_of_every_network_gets_a_gradient(name: str, options: dict[str, Any]) -> None:
+    translator = tiny_translator(name, **options).double()
+    batch = as_float64(random_batch(translator.config.image_size, count=3))
+    names = {id(p): n for n, p in translator.named_parameters()}
+    silent = biases_that_a_norm_removes(translator) | ZERO_BY_DESIGN.get(name, set())
+    seen = set()
+    for phase in translator.phases():
+        translator.zero_grad()
+        only_require(translator, phase)
+        total, terms = phase.loss(batch)
+        assert torch.isfinite(total)
+        assert all(torch.isfinite(t) and t.shape == () and not t.requires_grad for t in terms.values())
+        total.backward()
+        updated = {names[id(p)] for p in phase.parameters()}
+        seen |= updated
+        for parameter_name, parameter in translator.named_parameters():
+            if parameter_name not in updated:
+                assert parameter.grad is None, f"{phase.name} reaches {parameter_name}"
+                continue
+            assert parameter.grad is not None, parameter_name
+            assert torch.isfinite(parameter.grad).all(), parameter_name
+            if parameter_name in silent:
+                assert parameter.grad.abs().max() < 1e-10, parameter_name
+            else:
+                assert parameter.grad.abs().max() > 1e-10, parameter_name
+    assert seen == set(names.values()), "a network that no phase trains"
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_a_loss_changes_no_weight_and_no_statistic_of_another_network(name: str, options: dict[str, Any]) -> None:
+    translator = tiny_translator(name, **options)
+    batch = random_batch(translator.config.image_size)
+    for phase in translator.phases():
+        before = snapshot(translator)
+        phase.loss(batch)
+        own = {id(t) for m in phase.modules for t in (*m.parameters(), *m.buffers())}
+        for tensor_name, tensor in translator.state_dict(keep_vars=True).items():
+            if id(tensor) not in own:
+                assert torch.equal(tensor, before[tensor_name]), f"{phase.name} changes {tensor_name}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_training_there_is_the_generator_alone(name: str) -> None:
+    whole, bare = tiny_translator(name), tiny_translator(name, training=False)
+    assert {n.split(".")[0] for n, _ in bare.named_parameters()} == {"generator"}
+    bare.generator.load_state_dict(whole.generator.state_dict())
+    batch = random_batch()
+    results = [t.eval().translate(batch.x1, batch.x2, label=batch.y2.clamp(min=0)).image for t in (whole, bare)]
+    assert torch.equal(*results)
+    assert results[0].shape == batch.x1.shape
+    assert results[0].abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_samples_and_scores_are_finite_and_carry_no_graph(name: str) -> None:
+    translator = tiny_translator(name).eval()
+    batch = random_batch(count=3)
+    for column, picture in translator.sample(batch).items():
+        assert len(picture) == 3, column
+        assert picture.shape[1] in (1, 3), column
+        assert torch.isfinite(picture).all()
+        assert not picture.requires_grad
+    for value in translator.score(batch).values():
+        assert torch.isfinite(value)
+        assert not value.requires_grad
+
+
+PRESETS = [(method, preset) for method in METHODS for preset in get_method(method).presets]
+
+
+@pytest.mark.parametrize(("method", "preset"), PRESETS)
+def test_every_preset_builds(method: str, preset: str) -> None:
+    description, make = get_method(method).presets[preset]
+    run = make()
+    assert isinstance(run, RunConfig)
+    assert make() is not run
+    assert description
+    assert method_of(run.model).name == method
+    assert run.data.attributes
+    assert run.model.image_size == run.data.image_size
+    assert f"{run.data.image_size} pixels" in description
+    model = type(run.model)(**vars(run.model) | {"attributes": run.data.attributes})
+    with torch.device("meta"):
+        translator = get_method(method).build(model, training=True)
+        image = torch.empty(1, 3, run.data.image_size, run.data.image_size)
+        label = torch.zeros(1, len(run.data.attributes))
+        for phase in translator.phases():
+            phase.loss(Batch(image, image, label, label))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_saved_config_is_read_back(name: str) -> None:
+    config = tiny_config(name)
+    assert config.attributes == ATTRIBUTES
+    assert read_saved_config(saved_config(config)) == config
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(LomitError, match=r"unknown method 'lommit' \(did you mean 'lomit'\?\)"):
+        get_method("lommit")
+
+
+def test_a_batch_is_cut_into_equal_pieces() -> None:
+    batch = random_batch(count=6)
+    pieces = batch.micro(3)
+    assert [len(p.x1) for p in pieces] == [2, 2, 2]
+    for field in vars(batch):
+        assert torch.equal(torch.cat([getattr(p, field) for p in pieces]), getattr(batch, field))

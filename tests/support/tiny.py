@@ -1,0 +1,90 @@
+"""Networks, batches and data sets that are small enough for a test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from lomit.models import Batch, Method, Translator, get_method, methods
+
+SIZES = {"width": 4, "d_width": 4, "style_dim": 3, "res_blocks": 1, "mask_convs": 2, "critic_steps": 1}
+"""What makes a network tiny, for every method whose config has a field of that name."""
+ATTRIBUTES = ("Smiling", "Hat")
+
+
+def real_methods() -> dict[str, Method]:
+    """The registered methods, without the tests' doubles (which have nothing to train)."""
+    return {name: method for name, method in methods().items() if method.presets}
+
+
+def tiny_config(method: str = "lomit", **options: Any) -> ModelConfig:
+    """A method's config at the smallest sizes; `options` are fields of it."""
+    config = get_method(method).config
+    names = {field.name for field in dataclasses.fields(config)}
+    small = {name: value for name, value in SIZES.items() if name in names}
+    return config(**{"attributes": ATTRIBUTES, "image_size": 16} | small | options)
+
+
+def tiny_translator(method: str = "lomit", training: bool = True, seed: int = 0, **options: Any) -> Translator:
+    """A translator of that config, initialised from a seed."""
+    torch.manual_seed(seed)
+    return get_method(method).build(tiny_config(method, **options), training=training)
+
+
+def random_batch(
+    size: int = 16, count: int = 2, attributes: int = 2, seed: int = 1, dtype: torch.dtype = torch.float32
+) -> Batch:
+    """Noise in [-1, 1] with labels of all three kinds (1, 0 and -1)."""
+    generator = torch.Generator().manual_seed(seed)
+    images = [2 * torch.rand(count, 3, size, size, generator=generator, dtype=dtype) - 1 for _ in range(2)]
+    labels = [torch.randint(-1, 2, (count, attributes), generator=generator).to(dtype) for _ in range(2)]
+    return Batch(images[0], images[1], labels[0], labels[1])
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def write_folder(root: Path, count: int = 40, size: int = 16, attributes: Sequence[str] = ATTRIBUTES) -> Path:
+    """A data set in the folder layout: noise whose mean colour follows its labels; the last quarter is validation."""
+    draw = np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    lines = [",".join(["image", *attributes, "split"])]
+    for k in range(count):
+        labels = [k >> bit & 1 for bit in range(len(attributes))]
+        tint = 80 * np.resize(np.array(labels), 3)
+        pixels = (draw.integers(0, 176, (size, size, 3)) + tint).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"{k:03d}.png")
+        split = "train" if k < 3 * count // 4 else "val"
+        lines.append(",".join([f"{k:03d}.png", *map(str, labels), split]))
+    (root / "attributes.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def tiny_run(root: Path, method: str = "lomit", model: dict[str, Any] | None = None, **train: Any) -> RunConfig:
+    """A run of some steps on `write_folder`'s data.
+
+    Args:
+        root: the data set; decoded images are kept beside it.
+        method: registered name.
+        model: fields of the model's config.
+        train: fields of `TrainConfig`.
+    """
+    short = {"steps": 6, "batch_size": 4, "log_every": 1, "save_every": 3, "sample_every": 100, "accelerator": "cpu"}
+    return RunConfig(
+        model=tiny_config(method, **{"critic_steps": 2, "mask_norm": "group"} | (model or {})),
+        data=DataConfig(
+            root=str(root), kind="folder", attributes=ATTRIBUTES, image_size=16, workers=1,
+            cache_dir=str(root.with_name(f"{root.name}-cache")),
+        ),
+        train=TrainConfig(**short | {"lr": 1e-3, "ema": 0.9} | train),
+    )  # fmt: skip
