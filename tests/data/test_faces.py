@@ -48,11 +48,11 @@ def test_no_face_in_a_plain_picture() -> None:
 def test_a_face_is_found_where_it_was_put() -> None:
     pytest.importorskip("dlib")
     root = Path(os.environ["LOMIT_DATA"]) / "emotionet_proxy" / "images"
-    photographs = [Image.open(p).convert("RGB") for p in sorted(root.iterdir())[:200:20]]
+    photographs = [Image.open(p).convert("RGB") for p in sorted(root.iterdir())[:100:20]]
     found = [detect_faces(p) for p in photographs]
-    assert sum(map(bool, found)) >= 8
+    assert sum(map(bool, found)) >= 4
     photograph, boxes = next((p, b) for p, b in zip(photographs, found, strict=True) if b)
-    # The same face, 1.5 times as large, somewhere in a wide picture that is searched at a third of its size.
+    # The same face, 1.5 times as large, somewhere in a wide picture that is searched at a fifth of its size.
     wide = Image.new("RGB", (3000, 2000), "grey")
     wide.paste(photograph.resize((525, 525)), (1800, 900))
     expected = np.array(boxes[0]) * 525 / photograph.width + [1800, 900, 1800, 900]

@@ -33,8 +33,8 @@ def paint(index: int) -> tuple[Image.Image, tuple[int, int, int]]:
     rng = np.random.default_rng(index)
     hat, smiling = int(rng.integers(3)), int(rng.integers(2))
     pixels = np.empty((2 * SIZE, 2 * SIZE, 3), dtype=np.uint8)
-    pixels[:] = rng.integers(60, 200, 3)
-    colours = {"hat": ((230, 20, 20), (20, 20, 230), (20, 200, 20))[hat], "mouth": (250 * smiling,) * 3}
+    pixels[:] = rng.integers(60, 180, 3)  # far enough from 0 and 255 for what the painter adds
+    colours = {"hat": ((220, 20, 20), (20, 20, 220), (20, 200, 20))[hat], "mouth": (20 + 200 * smiling,) * 3}
     for name, (rows, columns) in PLACES.items():
         pixels[_twice(rows), _twice(columns)] = colours[name]
     return Image.fromarray(pixels), (int(hat == 0), int(hat == 1), smiling)
@@ -83,7 +83,7 @@ class Painter(Translator):
     Args:
         brighten: added to every pixel of a translation, 0..255; not to a self translation.
         haze: added to every pixel of both.
-        size: side of the images it says it takes.
+        has_masks: whether it returns them.
     """
 
     def __init__(self, brighten: int = 0, haze: int = 0, has_masks: bool = True) -> None:

@@ -83,7 +83,7 @@ def tiny_run(root: Path, method: str = "lomit", model: dict[str, Any] | None = N
     return RunConfig(
         model=tiny_config(method, **{"critic_steps": 2, "mask_norm": "group"} | (model or {})),
         data=DataConfig(
-            root=str(root), kind="folder", attributes=ATTRIBUTES, image_size=16, workers=1,
+            root=str(root), kind="folder", attributes=ATTRIBUTES, image_size=16, workers=0,
             cache_dir=str(root.with_name(f"{root.name}-cache")),
         ),
         train=TrainConfig(**short | {"lr": 1e-3, "ema": 0.9} | train),

@@ -146,7 +146,7 @@ def decode_all(source: Source, indices: Sequence[int], geometry: Geometry, worke
                 yield from pending.popleft().result()
         except BrokenProcessPool as error:
             raise LomitError(
-                "a process that decodes images died (out of memory, or a script without `if __name__ == '__main__':`?); "
+                "a process that decodes images died (out of memory, or a script without `if __name__ == '__main__'`?); "
                 "try --data.workers 1, or 0 to decode in-process"
             ) from error
         finally:

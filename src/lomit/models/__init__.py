@@ -17,5 +17,15 @@ from lomit.models.base import (
 )
 
 __all__ = [
-    "Batch", "Masks", "Method", "Phase", "Translation", "Translator", "get_method", "lomit", "method_of", "methods", "presets",
-]  # fmt: skip
+    "Batch",
+    "Masks",
+    "Method",
+    "Phase",
+    "Translation",
+    "Translator",
+    "get_method",
+    "lomit",
+    "method_of",
+    "methods",
+    "presets",
+]

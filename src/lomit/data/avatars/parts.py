@@ -2,7 +2,8 @@
 
 The styles are `avataaars` (Pablo Stanley) and `toon-head` (Johan Melin) of the package dicebear-styles;
 `docs/credits-avatars.md` has their licences.  The look of each part is drawn on its own and with the same shares in
-both styles, so no attribute tells anything about another but for those that exclude or imply each other.
+both styles, so no attribute tells anything about another but for those that exclude or imply each other - and an
+open mouth, which is more often a smile than not, as it is among people.
 
 Left out on purpose: hats, hijab and turban, bald heads, decorated or veiled hair (its colour must show), a fringe over
 the brows, dark glasses (they hide the eyes), and variants that are hard to read at 64 pixels or mean two things at
@@ -57,10 +58,10 @@ class Look:
 
 PARTS: dict[str, tuple[Look, ...]] = {
     "mouth": (
-        Look(0.25, ("Smiling", "AU12"), {"avataaars": ("twinkle",), "toon-head": ("smile",)}),
-        Look(0.25, ("Smiling", "AU12", "AU25_26"), {"avataaars": ("default", "smile"), "toon-head": ("laugh",)}),
-        Look(0.25, (), {"avataaars": ("serious", "sad"), "toon-head": ("sad",)}),
-        Look(0.25, ("AU25_26",), {"avataaars": ("concerned", "screamOpen"), "toon-head": ("agape", "angry")}),
+        Look(0.15, ("Smiling", "AU12"), {"avataaars": ("twinkle",), "toon-head": ("smile",)}),
+        Look(0.35, ("Smiling", "AU12", "AU25_26"), {"avataaars": ("default", "smile"), "toon-head": ("laugh",)}),
+        Look(0.35, (), {"avataaars": ("serious", "sad"), "toon-head": ("sad",)}),
+        Look(0.15, ("AU25_26",), {"avataaars": ("concerned", "screamOpen"), "toon-head": ("agape", "angry")}),
     ),
     "facial_hair": (
         Look(0.5, ("No_Beard",), {"avataaars": (None,), "toon-head": (None,)}),

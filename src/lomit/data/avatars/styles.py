@@ -53,8 +53,8 @@ COLOURS = {"hair": "hair", "facial_hair": "facialHair", "skin": "skin", "clothes
 FRAMES = {"avataaars": (140.0, 113.0, 224.0), "toon-head": (384.0, 318.0, 640.0)}
 """Style -> centre x, centre y and side of the square that is shown, in the units of the style's canvas."""
 
-MOUTH_SCALE = 1.25
-MOUTH_DROP = {"avataaars": 1.0, "toon-head": 9.0}
+MOUTH_SCALE = 1.6
+MOUTH_DROP = {"avataaars": 3.0, "toon-head": 16.0}
 BROW_COLOUR = "#3a2a24"
 CHANGES = {
     "avataaars": "larger mouth",
@@ -106,7 +106,7 @@ def part_box(name: str, part: str) -> Box:
     match = re.match(r"translate\(([\d.]+)[ ,]+([\d.]+)\)", transform)
     assert match, transform
     left, top = float(match[1]), float(match[2])
-    room = 0.25 * max(component["width"], component["height"])
+    room = 0.5 * max(component["width"], component["height"])
     return left - room, top - room, left + component["width"] + room, top + component["height"] + room
 
 

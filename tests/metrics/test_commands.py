@@ -1,0 +1,163 @@
+"""`lomit classifier train` and `lomit evaluate` on painted faces, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lomit.cli import main
+from lomit.metrics.classifier import file_sha256
+from lomit.models import get_method
+from lomit.models.lomit import LomitConfig
+from lomit.weights import save_pretrained
+from metrics.conftest import ATTRIBUTES
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny untrained LOMIT."""
+    torch.manual_seed(0)
+    config = LomitConfig(ATTRIBUTES, 32, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_norm="group")
+    return save_pretrained(get_method("lomit").build(config, training=False), tmp_path_factory.mktemp("m") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def classifier(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command trains."""
+    out = tmp_path_factory.mktemp("c") / "classifier"
+    assert main(train(painted, out)) == 0
+    return out
+
+
+def train(painted: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "classifier", "train", "--data.root", str(painted), "--data.cache-dir", str(painted / "cache"), "--out", str(out),
+        "--image-size", "32", "--width", "8", "--training.epochs", "4", "--training.batch-size", "8", *more,
+    ]  # fmt: skip
+
+
+def evaluate(model: Path, painted: Path, classifier: Path, *more: str) -> list[str]:
+    data = ["--data.root", str(painted), "--data.cache-dir", str(painted / "cache")]
+    return ["evaluate", str(model), *data, "--classifier", str(classifier), "--pairs", "30", "--device", "cpu", *more]
+
+
+def test_classifier_and_its_card(classifier: Path) -> None:
+    config = json.loads((classifier / "config.json").read_text())
+    assert config["classifier"]["attributes"] == list(ATTRIBUTES)
+    assert config["training"]["images"] == {"train": 72, "val": 12}
+    assert config["training"]["people"] == {"train": 24, "val": 4}
+    card = (classifier / "README.md").read_text()
+    for name in ATTRIBUTES:
+        scores = config["validation"][name]
+        assert scores["images"] == 12
+        row = next(line for line in card.splitlines() if line.startswith(f"| {name} "))
+        assert f"| {100 * scores['accuracy']:.1f} " in row
+    assert "72 images of 24 people" in card
+
+
+def test_attributes_are_chosen_in_either_way(painted: Path, tmp_path: Path) -> None:
+    words = ("--attributes", "Smiling,Red_Hat", "--attributes", "Smiling", "--attributes", "Blue_Hat")
+    assert main(train(painted, tmp_path / "c", *words)) == 0
+    config = json.loads((tmp_path / "c" / "config.json").read_text())
+    assert config["classifier"]["attributes"] == ["Smiling", "Red_Hat", "Blue_Hat"]
+
+
+def test_evaluation_is_printed_and_written(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(evaluate(model, painted, classifier, "--out", str(tmp_path / "e"))) == 0
+    table, text = (tmp_path / "e" / "results.md").read_text(), (tmp_path / "e" / "results.json").read_text()
+    assert table in capsys.readouterr().out
+    values = json.loads(text)
+    assert values["protocol"] == "avatars"
+    assert values["pairs"] == 30
+    assert values["model"]["sha256"] == file_sha256(model / "model.safetensors")
+    assert values["classifier"]["sha256"] == file_sha256(classifier / "model.safetensors")
+    assert values["versions"]["torch"] == torch.__version__
+    # No number without its counts, and its interval around it.
+    for row in values["results"]:
+        cells = [cell for cell in row.values() if isinstance(cell, dict)]
+        assert cells
+        for cell in cells:
+            assert 0 < cell["people"] <= cell["samples"] <= 30
+            assert cell["low"] <= cell["value"] <= cell["high"] or cell["people"] < 4
+        shown = next(line for line in table.splitlines() if line.startswith(f"| {row['name']}"))
+        assert f"{row['model']['value']:.1f}"[:3] in shown
+
+
+def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for more in ((), ("--batch-size", "16"), ("--seed", "1")):
+        assert main(evaluate(model, painted, classifier, "--json", *more)) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert json.loads(printed[0])["results"] != json.loads(printed[2])["results"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--classifier", "{none}"], "is not a classifier: it has no config.json"),
+        (["--classifier", "{model}"], "holds a translator, not a classifier"),
+        (["--protocol", "avatar"], "unknown protocol 'avatar' (did you mean 'avatars'?); known: avatars"),
+        (["--pairs", "0"], "--pairs must be at least 1"),
+        (["--pairs", "100000"], "100000 pairs were asked for, but only"),
+        (["--seed", "-1"], "--seed must not be negative"),
+        (["--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--data.root", "{none}"], "no such folder or file"),
+        (["--device", "toaster"], "no device 'toaster' here"),
+        (["--out", "{full}"], "holds results.json already; choose another --out or add --overwrite"),
+        (["--pair", "3"], "see lomit evaluate --help"),
+    ],
+)
+def test_bad_input_is_one_line(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    words: list[str], says: str,
+) -> None:  # fmt: skip
+    (tmp_path / "results.json").write_text("mine")
+    places = {"none": tmp_path / "none", "model": model, "full": tmp_path}
+    assert main(evaluate(model, painted, classifier, *(w.format(**places) for w in words))) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert (tmp_path / "results.json").read_text() == "mine"
+
+
+def test_without_classifier_or_data(model: Path, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(model), "--data.root", str(painted)]) == 2
+    assert "give --classifier" in capsys.readouterr().err
+    assert main(["classifier", "train"]) == 2
+    assert "set --data.root" in capsys.readouterr().err
+
+
+def test_attribute_that_the_classifier_does_not_know(
+    model: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(train(painted, tmp_path / "c", "--attributes", "Smiling")) == 0
+    assert main(evaluate(model, painted, tmp_path / "c")) == 2
+    assert "the classifier does not know 'Red_Hat', it knows Smiling" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--attributes", "Smilin"], "no attribute 'Smilin' (did you mean 'Smiling'?)"),
+        (["--training.epochs", "0"], "epochs must be at least 1"),
+        (["--image-size", "20"], "image_size must be a multiple of 16"),
+        (["--out", "{full}"], "holds README.md already; choose another --out or add --overwrite"),
+        (["--data.root", "{none}"], "no such folder or file"),
+    ],
+)
+def test_training_a_classifier_with_bad_input(
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    places = {"none": tmp_path / "none", "full": tmp_path}
+    assert main(train(painted, tmp_path / "new", *(w.format(**places) for w in words))) == 2
+    assert says in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert not (tmp_path / "new").exists()
