@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.tiny import write_folder
 
 from lomit.engine.loop import Loop
+from support.tiny import write_folder
 
 At = Callable[[int, Callable[[Loop], object]], None]
 
@@ -21,15 +21,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def after_step(monkeypatch: pytest.MonkeyPatch) -> At:
-    """`after_step(n, act)`: calls `act(loop)` when the n-th iteration is done, before anything is logged or saved."""
+    """`after_step(n, act)`: calls `act(loop)` once the n-th iteration is done, before anything is logged or saved."""
 
     def install(step: int, act: Callable[[Loop], object]) -> None:
-        iterate = Loop.iterate
+        iterate, waiting = Loop.iterate, [act]
 
         def disturbed(self: Loop) -> None:
             iterate(self)
-            if self.step == step:
-                act(self)
+            if self.step == step and waiting:
+                waiting.pop()(self)
 
         monkeypatch.setattr(Loop, "iterate", disturbed)
 

@@ -23,7 +23,7 @@ from lomit.models.base import Masks, Phase, Translation, Translator
 SIZE = 32
 """Side of the network's input; the files are twice as large."""
 ATTRIBUTES = ("Red_Hat", "Blue_Hat", "Smiling")
-PLACES = {"hat": (slice(0, 8), slice(8, 24)), "mouth": (slice(24, 28), slice(12, 20))}
+PLACES = {"hat": (slice(0, 8), slice(8, 24)), "mouth": (slice(20, 28), slice(8, 24))}
 """Region -> rows and columns at `SIZE`: whole cells of a mask of a quarter of the size."""
 COUNT = 120
 
@@ -73,7 +73,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def look(x: Tensor) -> Tensor:
     """A classifier that cannot be wrong: the logits of `ATTRIBUTES`, from the colours at the regions' centres."""
     red, green, blue = x[:, :, 2:6, 12:20].mean(dim=(2, 3)).unbind(1)
-    mouth = x[:, :, 25:27, 14:18].mean(dim=(1, 2, 3))
+    mouth = x[:, :, 22:26, 12:20].mean(dim=(1, 2, 3))
     return torch.stack([red - torch.maximum(green, blue), blue - torch.maximum(red, green), mouth], dim=1)
 
 

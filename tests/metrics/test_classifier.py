@@ -22,11 +22,11 @@ from lomit.metrics.classifier import (
     save_classifier,
 )
 from lomit.metrics.protocol import Setting
-from lomit.metrics.training import ClassifierTraining, augment, predict, train_classifier, validate
+from lomit.metrics.training import ClassifierTraining, augment, learning_rate, predict, train_classifier, validate
 from metrics.conftest import ATTRIBUTES, Painter
 
 CONFIG = ClassifierConfig(ATTRIBUTES, image_size=32, width=8, features=16)
-QUICK = ClassifierTraining(epochs=12, batch_size=8, lr=5e-3)
+QUICK = ClassifierTraining(epochs=16, batch_size=8, lr=5e-3)
 
 
 @pytest.fixture
@@ -88,6 +88,18 @@ def test_what_is_not_annotated_teaches_nothing(cache: Cache) -> None:
     assert (head.weight[1] == 0).all()  # where it started
     assert head.bias[1] == 0
     assert (head.weight[[0, 2]] != 0).any(dim=1).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 1000])
+def test_learning_rate_rises_and_falls(steps: int) -> None:
+    rates = [learning_rate(step, steps) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert max(rates) == 1
+    assert top <= steps // 10
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert all(0 < rate <= 1 for rate in rates)
+    assert learning_rate(steps, steps) == pytest.approx(0, abs=1e-12) or steps == 1
 
 
 def test_augmentation_keeps_what_it_should() -> None:

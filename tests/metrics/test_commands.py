@@ -34,8 +34,9 @@ def classifier(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(painted: Path, out: Path, *more: str) -> list[str]:
     return [
-        "classifier", "train", "--data.root", str(painted), "--data.cache-dir", str(painted / "cache"), "--out", str(out),
-        "--image-size", "32", "--width", "8", "--training.epochs", "4", "--training.batch-size", "8", *more,
+        "classifier", "train", "--data.root", str(painted), "--data.cache-dir", str(painted / "cache"),
+        "--out", str(out), "--image-size", "32", "--width", "8",
+        "--training.epochs", "4", "--training.batch-size", "8", *more,
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,13 +84,11 @@ def train_classifier(
         classifier = AttributeClassifier(config).to(device)
     batches = -(-len(rows) // training.batch_size)
     optimizer = torch.optim.AdamW(classifier.parameters(), training.lr, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.lr, total_steps=training.epochs * batches + 1, pct_start=0.1, cycle_momentum=False
-    )
+    steps = training.epochs * batches
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, steps))
     bar = tqdm(
-        total=training.epochs * batches, desc="training", unit="step", file=sys.stderr,
-        disable=not (progress and sys.stderr.isatty()),
-    )  # fmt: skip
+        total=steps, desc="training", unit="step", file=sys.stderr, disable=not (progress and sys.stderr.isatty())
+    )
     with bar:
         for _ in range(training.epochs):
             for batch in rows[torch.randperm(len(rows), generator=generator)].split(training.batch_size):
@@ -104,6 +103,14 @@ def train_classifier(
                 schedule.step()
                 bar.update()
     return classifier.eval().requires_grad_(False)
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Share of the largest learning rate at a step: rises over the first tenth, falls to 0 along a cosine."""
+    rise = max(1, steps // 10)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 def augment(x: Tensor, training: ClassifierTraining, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ open mouth, which is more often a smile than not, as it is among people.
 
 Left out on purpose: hats, hijab and turban, bald heads, decorated or veiled hair (its colour must show), a fringe over
 the brows, dark glasses (they hide the eyes), and variants that are hard to read at 64 pixels or mean two things at
-once (grimace, tongue, one raised brow, wink, a tuft on the chin).
+once (grimace, concern, tongue, one raised brow, wink, a tuft on the chin).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PARTS: dict[str, tuple[Look, ...]] = {
         Look(0.15, ("Smiling", "AU12"), {"avataaars": ("twinkle",), "toon-head": ("smile",)}),
         Look(0.35, ("Smiling", "AU12", "AU25_26"), {"avataaars": ("default", "smile"), "toon-head": ("laugh",)}),
         Look(0.35, (), {"avataaars": ("serious", "sad"), "toon-head": ("sad",)}),
-        Look(0.15, ("AU25_26",), {"avataaars": ("concerned", "screamOpen"), "toon-head": ("agape", "angry")}),
+        Look(0.15, ("AU25_26",), {"avataaars": ("screamOpen",), "toon-head": ("agape", "angry")}),
     ),
     "facial_hair": (
         Look(0.5, ("No_Beard",), {"avataaars": (None,), "toon-head": (None,)}),

@@ -1,0 +1,242 @@
+"""Checkpoints: written whole or not at all, read back exactly, refused when damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lomit.config import TrainConfig
+from lomit.engine import checkpoint
+from lomit.engine.ema import Ema
+from lomit.engine.phases import Runner, make_runners, run_phase
+from lomit.errors import LomitError
+from lomit.models import Translator
+from lomit.weights import from_pretrained
+from support.runs import assert_same_tensors, checkpoint_folder, leftovers, saved_tensors
+from support.tiny import random_batch, snapshot, tiny_translator
+
+
+class State:
+    """A translator in training, with what is saved beside it."""
+
+    def __init__(self, seed: int = 0, **options: Any) -> None:
+        self.fabric = Fabric(accelerator="cpu", devices=1)
+        self.translator: Translator = tiny_translator("lomit", seed=seed, **options)
+        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.translator.generator, 0.9)
+        self.runners: list[Runner] = make_runners(self.fabric, self.translator, TrainConfig())
+
+    def step(self, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        for runner in self.runners:
+            run_phase(self.fabric, self.translator, runner, [random_batch(seed=seed)], 1e-3)
+        self.ema.update(self.translator.generator)
+
+    def save(self, run: Path, step: int, **extra: Any) -> Path:
+        return checkpoint.save(run, step, self.translator, self.ema, self.runners, extra)
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        return checkpoint.load(folder, self.translator, self.ema, self.runners)
+
+    def moments(self) -> list[dict[str, Tensor]]:
+        return [state for runner in self.runners for state in runner.optimizer.state_dict()["state"].values()]
+
+
+@pytest.fixture
+def trained() -> State:
+    state = State()
+    for seed in (1, 2):
+        state.step(seed)
+    return state
+
+
+def test_everything_comes_back(trained: State, tmp_path: Path) -> None:
+    folder = trained.save(tmp_path, 2, best=0.25)
+    assert folder == checkpoint_folder(tmp_path, 2)
+    other = State(seed=9)
+    other.step(7)  # has moments of its own, which must go
+    state = other.load(folder)
+    assert (state["step"], state["ema_updates"], state["best"]) == (2, 2, 0.25)
+    assert_same_tensors(snapshot(other.translator), snapshot(trained.translator))
+    assert_same_tensors(snapshot(other.ema.module), snapshot(trained.ema.module))
+    for found, expected in zip(other.moments(), trained.moments(), strict=True):
+        assert_same_tensors(found, expected)
+    for one in (trained, other):
+        one.step(3)
+    assert_same_tensors(snapshot(other.translator), snapshot(trained.translator))
+    assert_same_tensors(snapshot(other.ema.module), snapshot(trained.ema.module))
+
+
+def test_moments_keep_the_memory_layout_of_their_weights(trained: State, tmp_path: Path) -> None:
+    """Fused Adam walks weights and moments in memory order: moments laid out otherwise would go to other weights."""
+    other = State(seed=9)
+    other.load(trained.save(tmp_path, 2))
+    layouts = set()
+    for runner in other.runners:
+        for parameter in runner.phase.parameters():
+            for name in ("exp_avg", "exp_avg_sq"):
+                assert runner.optimizer.state[parameter][name].stride() == parameter.stride()
+            layouts.add(parameter.is_contiguous())
+    assert layouts == {True, False}, "the test needs weights that are channels last"
+
+
+def test_the_folder_is_a_model_that_from_pretrained_loads(trained: State, tmp_path: Path) -> None:
+    folder = trained.save(tmp_path, 2)
+    translator = from_pretrained(str(folder))
+    assert_same_tensors(snapshot(translator.generator), snapshot(trained.ema.module))
+    assert translator.config == trained.translator.config
+
+
+def test_a_style_head_used_twice_is_saved(tmp_path: Path) -> None:
+    state = State(shared_style_head=True)
+    state.step()
+    other = State(seed=9, shared_style_head=True)
+    other.load(state.save(tmp_path, 1))
+    assert_same_tensors(snapshot(other.translator), snapshot(state.translator))
+
+
+def test_pointers_and_pruning(trained: State, tmp_path: Path) -> None:
+    def names() -> list[str]:
+        return sorted(p.name for p in (tmp_path / "checkpoints").iterdir() if p.is_dir())
+
+    assert checkpoint.pointed(tmp_path, "latest") is None
+    for step in range(1, 6):
+        folder = trained.save(tmp_path, step)
+        if step == 2:
+            checkpoint.write_text(tmp_path / "checkpoints" / "best", folder.name)
+        assert checkpoint.pointed(tmp_path, "latest") == folder
+        checkpoint.prune(tmp_path, keep=2)
+    assert names() == ["step_0000002", "step_0000004", "step_0000005"]
+    assert checkpoint.pointed(tmp_path, "best") == checkpoint_folder(tmp_path, 2)
+    # Somebody goes back to step 4, without removing 5, and the run saves 4 again.
+    trained.save(tmp_path, 4)
+    checkpoint.prune(tmp_path, keep=1)
+    assert checkpoint.pointed(tmp_path, "latest") == checkpoint_folder(tmp_path, 4)
+
+
+def test_pruning_removes_what_a_killed_run_left_half_written(trained: State, tmp_path: Path) -> None:
+    trained.save(tmp_path, 1)
+    root = tmp_path / "checkpoints"
+    (root / ".step_0000002.part").mkdir()
+    (root / ".step_0000002.part" / "training.safetensors").write_bytes(b"half")
+    (root / ".latest.part").write_text("step_00")
+    checkpoint.prune(tmp_path, keep=2)
+    assert leftovers(tmp_path) == []
+    assert checkpoint.pointed(tmp_path, "latest") == checkpoint_folder(tmp_path, 1)
+
+
+def test_a_pointer_to_nothing_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "latest").write_text("step_0000009")
+    assert checkpoint.pointed(tmp_path, "latest") is None
+
+
+def fail_after_half_a_file(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def save_file(tensors: dict[str, Tensor], path: Path) -> None:
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(checkpoint, "save_file", save_file)
+
+
+def fail_at_small_files(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fsync(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def fail_at_the_pointer(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    write = checkpoint.write_text
+
+    def write_text(path: Path, text: str) -> None:
+        if path.name == "latest":
+            raise error
+        write(path, text)
+
+    monkeypatch.setattr(checkpoint, "write_text", write_text)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("fail", "error", "reason"),
+    [
+        (fail_after_half_a_file, FULL, "no space left"),
+        (fail_after_half_a_file, SafetensorError("I/O error: No space left on device (os error 28)"), "no space left"),
+        (fail_after_half_a_file, OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (fail_at_small_files, FULL, "no space left"),
+        (fail_at_the_pointer, FULL, "no space left"),
+    ],
+)
+def test_a_failed_save_leaves_the_last_one_alone(
+    trained: State,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fail: Callable[[pytest.MonkeyPatch, Exception], None],
+    error: Exception,
+    reason: str,
+) -> None:
+    trained.save(tmp_path, 2)
+    before = saved_tensors(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        fail(patch, error)
+        trained.step(3)
+        with pytest.raises(LomitError, match=f"could not save step 3 in .*: .*{reason}.*go on with --resume"):
+            trained.save(tmp_path, 3)
+    assert leftovers(tmp_path) == []
+    assert checkpoint.pointed(tmp_path, "latest") == checkpoint_folder(tmp_path, 2)
+    assert_same_tensors(saved_tensors(tmp_path, 2), before)
+    trained.save(tmp_path, 3)
+    assert checkpoint.pointed(tmp_path, "latest") == checkpoint_folder(tmp_path, 3)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def drop_a_key(path: Path) -> None:
+    state = json.loads(path.read_text())
+    del state["ema_updates"]
+    path.write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("training.safetensors", truncate),
+        ("training.safetensors", Path.unlink),
+        ("model.safetensors", truncate),
+        ("state.json", truncate),
+        ("state.json", drop_a_key),
+    ],
+)
+def test_a_half_written_checkpoint_is_named(
+    trained: State, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    folder = trained.save(tmp_path, 2)
+    damage(folder / name)
+    with pytest.raises(LomitError) as error:
+        State().load(folder)
+    message = str(error.value)
+    assert message.startswith(f"checkpoint {folder} can't be resumed: ")
+    assert f"put the name of an older one into {tmp_path / 'checkpoints' / 'latest'}" in message
+    assert "\n" not in message
+
+
+def test_a_checkpoint_of_another_shape_is_named(trained: State, tmp_path: Path) -> None:
+    folder = trained.save(tmp_path, 2)
+    for other in (State(width=5), State(res_blocks=2)):
+        with pytest.raises(LomitError, match=r"can't be resumed: Error\(s\) in loading state_dict"):
+            other.load(folder)
