@@ -20,9 +20,9 @@ from support.tiny import ATTRIBUTES, tiny_config
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads sizes from /proc")
 
 
-def run_config(width: int = 16, batch_size: int = 4, accumulate: int = 1) -> RunConfig:
+def run_config(width: int = 16, d_width: int = 16, batch_size: int = 4, accumulate: int = 1) -> RunConfig:
     return RunConfig(
-        tiny_config("lomit", width=width, d_width=width, image_size=64, res_blocks=2, mask_norm="group"),
+        tiny_config("lomit", width=width, d_width=d_width, image_size=64, res_blocks=2, mask_norm="group"),
         DataConfig(image_size=64, attributes=ATTRIBUTES),
         TrainConfig(batch_size=batch_size, accumulate=accumulate),
     )
@@ -33,11 +33,11 @@ def estimate(config: RunConfig, world: int = 1) -> int:
 
 
 @needs_proc
-@pytest.mark.parametrize(("width", "batch_size"), [(16, 4), (64, 1)], ids=["activations", "weights"])
+@pytest.mark.parametrize(("width", "d_width", "batch_size"), [(16, 16, 4), (4, 64, 1)], ids=["activations", "weights"])
 def test_the_estimate_is_within_a_factor_of_two_of_the_measured_peak(
-    tmp_path: Path, width: int, batch_size: int
+    tmp_path: Path, width: int, d_width: int, batch_size: int
 ) -> None:
-    config = run_config(width, batch_size)
+    config = run_config(width, d_width, batch_size)
     done = subprocess.run(
         [sys.executable, measured_peak.__file__, str(write_config(tmp_path / "run.json", config))],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.runs import log_lines
 
 from lomit.cli import main
 from lomit.engine import checkpoint
-from lomit.weights import from_pretrained
+from lomit.weights import load_pretrained
+from support.runs import log_lines
 
 
 @pytest.mark.slow
@@ -27,4 +27,4 @@ def test_tiny_learns_to_reconstruct(tmp_path: Path) -> None:
         assert sheet.width > 7 * 64, "seven columns at twice 32 pixels"
     best = checkpoint.pointed(run, "best")
     assert best is not None
-    assert from_pretrained(str(best)).config.image_size == 32
+    assert load_pretrained(best).config.image_size == 32

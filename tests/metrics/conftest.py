@@ -83,14 +83,17 @@ class Painter(Translator):
     Args:
         brighten: added to every pixel of a translation, 0..255; not to a self translation.
         haze: added to every pixel of both.
+        tint: added wherever a mask is set.
+        stain: added to the mouth of a translation, whether the pair differs in it or not.
         has_masks: whether it returns them.
     """
 
-    def __init__(self, brighten: int = 0, haze: int = 0, has_masks: bool = True) -> None:
+    def __init__(self, brighten: int = 0, haze: int = 0, tint: int = 0, stain: int = 0, has_masks: bool = True) -> None:
         super().__init__()
         self.config = ModelConfig(ATTRIBUTES, SIZE)
         self.generator = nn.Identity()
-        self.brighten, self.haze, self.has_masks = brighten, haze, has_masks
+        self.brighten, self.haze, self.tint, self.stain = brighten, haze, tint, stain
+        self.has_masks = has_masks
 
     def phases(self) -> Sequence[Phase]:
         return ()
@@ -117,9 +120,10 @@ class Painter(Translator):
             m = self.predicted(x, exemplar)
             masks = Masks(m, m)
         where = F.interpolate(masks.input, x.shape[-2:], mode="nearest") >= 0.5
-        image = torch.where(where, exemplar, x) + self.haze / 127.5
+        image = torch.where(where, exemplar, x) + (self.haze + self.tint * where) / 127.5
         if not torch.equal(x, exemplar):
             image = image + self.brighten / 127.5
+            image[:, :, *PLACES["mouth"]] += self.stain / 127.5
         return Translation(image, masks if self.has_masks else None)
 
 

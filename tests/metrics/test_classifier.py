@@ -26,7 +26,7 @@ from lomit.metrics.training import ClassifierTraining, augment, learning_rate, p
 from metrics.conftest import ATTRIBUTES, Painter
 
 CONFIG = ClassifierConfig(ATTRIBUTES, image_size=32, width=8, features=16)
-QUICK = ClassifierTraining(epochs=16, batch_size=8, lr=5e-3)
+QUICK = ClassifierTraining(epochs=12, batch_size=8, lr=5e-3)
 
 
 @pytest.fixture

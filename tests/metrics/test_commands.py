@@ -26,9 +26,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command trains."""
+    """What the command trains; its attributes come in another order than the model's."""
     out = tmp_path_factory.mktemp("c") / "classifier"
-    assert main(train(painted, out)) == 0
+    words = ("--attributes", "Smiling,Blue_Hat,Red_Hat", "--training.epochs", "12", "--training.lr", "5e-3")
+    assert main(train(painted, out, *words)) == 0
     return out
 
 
@@ -47,7 +48,7 @@ def evaluate(model: Path, painted: Path, classifier: Path, *more: str) -> list[s
 
 def test_classifier_and_its_card(classifier: Path) -> None:
     config = json.loads((classifier / "config.json").read_text())
-    assert config["classifier"]["attributes"] == list(ATTRIBUTES)
+    assert config["classifier"]["attributes"] == ["Smiling", "Blue_Hat", "Red_Hat"]
     assert config["training"]["images"] == {"train": 72, "val": 12}
     assert config["training"]["people"] == {"train": 24, "val": 4}
     card = (classifier / "README.md").read_text()
@@ -78,6 +79,10 @@ def test_evaluation_is_printed_and_written(
     assert values["model"]["sha256"] == file_sha256(model / "model.safetensors")
     assert values["classifier"]["sha256"] == file_sha256(classifier / "model.safetensors")
     assert values["versions"]["torch"] == torch.__version__
+    # The classifier's logits have found the model's attributes.
+    for row in values["results"][: len(ATTRIBUTES)]:
+        assert row["ceiling"]["value"] >= 80
+        assert row["floor"]["value"] <= 20
     # No number without its counts, and its interval around it.
     for row in values["results"]:
         cells = [cell for cell in row.values() if isinstance(cell, dict)]
@@ -85,8 +90,17 @@ def test_evaluation_is_printed_and_written(
         for cell in cells:
             assert 0 < cell["people"] <= cell["samples"] <= 30
             assert cell["low"] <= cell["value"] <= cell["high"] or cell["people"] < 4
-        shown = next(line for line in table.splitlines() if line.startswith(f"| {row['name']}"))
-        assert f"{row['model']['value']:.1f}"[:3] in shown
+        shown = [cell["value"] for cell in cells]
+        printed = next(p for p in (numbers(line, row) for line in table.splitlines()) if p is not None)
+        assert sorted(printed) == pytest.approx(sorted(shown), abs=0.051)
+
+
+def numbers(line: str, row: dict[str, str]) -> list[float] | None:
+    """The values in a table's line, if it is the line of that row."""
+    name, *cells = [cell.strip() for cell in line.split("|")[1:-1]] or [""]
+    if name not in (row["name"], f"{row['name']}, {row['unit']}"):
+        return None
+    return [float(cell.split()[0]) for cell in cells[:-2] if cell != "–"]
 
 
 def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,9 +26,10 @@ def test_regions_stand_where_they_were_painted(setting_for: Callable[..., Settin
     torch.testing.assert_close(found, torch.stack([*expected, expected.sum(0)]))
 
 
-def test_pixels_hold_the_share_that_the_region_takes(painted: Path) -> None:
+def test_pixels_hold_the_share_that_the_region_takes(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(DataConfig(str(painted)))
-    full = source.regions(0)["hat"]
+    full = np.random.default_rng(0).random((64, 64)) < 0.5
+    monkeypatch.setattr(source, "regions", lambda index: {"hat": full})
     small = coverage(source, DataConfig(image_size=16), 0, [("hat",)])[0]
     torch.testing.assert_close(small, torch.from_numpy(full).float().view(16, 4, 16, 4).mean(dim=(1, 3)))
     cut = coverage(source, DataConfig(image_size=48, crop=48), 0, [("hat",)])[0]

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lomit import losses
+from lomit.engine.phases import only_require
 from lomit.errors import LomitError
 from lomit.models import Masks
-from lomit.models.lomit import Lomit, LomitConfig
+from lomit.models.lomit import Lomit, LomitConfig, LossWeights
 from lomit.nn.blocks import BatchNorm, count_parameters
 from support.tiny import random_batch, tiny_config, tiny_translator
 
@@ -331,12 +332,21 @@ def test_a_sample_sheet_shows_both_ways() -> None:
     assert torch.equal(columns["exemplar"], batch.x2)
 
 
-def test_the_score_is_lower_for_better_reconstructions() -> None:
+def test_the_score_is_the_reconstruction_and_leaves_the_discriminator_out() -> None:
     translator = trained_looking(mask_norm="group")
-    score = translator.score(random_batch())
-    weights = translator.config.weights
-    expected = weights.cls * score["cls_f"] + weights.x * (score["cyc"] + score["x"])
-    torch.testing.assert_close(score["score"], expected)
+    batch = random_batch()
+    score = translator.score(batch)
+    columns = translator.sample(
+        type(batch)(torch.cat([batch.x1, batch.x2]), torch.cat([batch.x2, batch.x1]), *[batch.y1] * 2)
+    )
+    x = columns["input"]
+    expected = sum(2 * (columns[name] - x).abs().mean() for name in ("cycle", "self"))
+    torch.testing.assert_close(score["score"], translator.config.weights.x * expected)
+    assert translator.discriminator is not None
+    for parameter in translator.discriminator.parameters():
+        nn.init.normal_(parameter)
+    assert torch.equal(translator.score(batch)["score"], score["score"])
+    assert not torch.equal(translator.score(batch)["cls_f"], score["cls_f"])
 
 
 @pytest.mark.parametrize(
@@ -390,3 +400,14 @@ def test_without_attributes_there_is_nothing_to_train() -> None:
     with pytest.raises(LomitError, match="model.attributes is empty"):
         Lomit(LomitConfig())
     assert Lomit(LomitConfig(width=1), training=False).discriminator is None
+
+
+def test_without_a_classification_loss_the_class_head_is_not_trained() -> None:
+    """Every parameter of a phase has a gradient, or several processes would wait for it for ever."""
+    translator = tiny(weights=LossWeights(cls=0.0), mask_norm="group")
+    assert translator.discriminator is not None
+    for phase in translator.phases():
+        only_require(translator, phase)
+        phase.loss(random_batch())[0].backward()
+        assert all(p.grad is not None for p in phase.parameters()), phase.name
+    assert translator.discriminator.class_head.weight.grad is None

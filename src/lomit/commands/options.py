@@ -76,7 +76,7 @@ def _tyro(
     except ImportError:
         raise LomitError("options need tyro: pip install tyro (or give them as --config FILE.json)") from None
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, *([tyro.conf.UseAppendAction] if repeat else []))
-    values = {} if default is None else {"default": default(tyro.MISSING)}
+    values: dict[str, Any] = {} if default is None else {"default": default(tyro.MISSING)}
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

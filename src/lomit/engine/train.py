@@ -146,5 +146,5 @@ def make_fabric(config: TrainConfig) -> Fabric:
         devices=local,
         num_nodes=world // local,
         precision=config.precision,
-        strategy=DDPStrategy(broadcast_buffers=True),
+        strategy=DDPStrategy(),
     )

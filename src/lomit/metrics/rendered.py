@@ -65,52 +65,22 @@ def measure(setting: Setting, pairs: Pairs) -> Values:
     Returns:
         `COLUMN/measure` -> N or N x A values, float64 or bool, nan where a pair does not count.
     """
-    size = setting.data.image_size
-    margin = round(MARGIN * size)
     parts: dict[str, list[Tensor]] = defaultdict(list)
     batches = [slice(k, k + setting.batch_size) for k in range(0, len(pairs), setting.batch_size)]
     hidden = not (setting.progress and sys.stderr.isatty())
     for part in tqdm(batches, desc="translating", unit="batch", file=sys.stderr, disable=hidden):
         batch = _Batch(setting, pairs, part)
-        regions, everywhere = batch.regions
-        target, beyond = background.outside(regions, margin), background.outside(everywhere, margin)
-        found: Values = {
-            f"{FLOOR}/right": accuracy.correct(setting.classify(batch.x), batch.y_exemplar),
-            f"{CEILING}/right": accuracy.correct(setting.classify(batch.exemplar), batch.y_exemplar),
-        }
-        predicted = batch.translate(batch.exemplar, batch.y_exemplar, None)
-        given = None if predicted.masks is None else batch.ones
-        for column, mask in ((MODEL, None), (PLAIN, given)):
-            if column == PLAIN and given is None:
-                continue
-            result = predicted if mask is None else batch.translate(batch.exemplar, batch.y_exemplar, mask)
-            own = batch.translate(batch.x, batch.y_input, mask)
-            found[f"{column}/right"] = accuracy.correct(
-                setting.classify(normalise(_as_saved(result))), batch.y_exemplar
-            )
-            before = denormalise(batch.x).float()
-            for name, image in (("translated", result), ("self", own)):
-                after = _as_saved(image).float()
-                found[f"{column}/change {name}"] = background.mean_change(before, after, target)
-                found[f"{column}/ssim {name}"] = ssim(before, after, target)
-                found[f"{column}/beyond {name}"] = background.mean_change(before, after, beyond)
-            if result.masks is not None:
-                m = result.masks.input
-                found[f"{column}/iou"] = masks.iou(m, regions)
-                found[f"{column}/area"] = masks.area(m)
-                found[f"{column}/saturation"] = masks.saturation(m)
-                if column == MODEL:
-                    grid = (m.shape[-2], m.shape[-1])
-                    found[f"{CEILING}/iou"] = masks.iou(masks.on_grid(regions, grid), regions)
-                    found[f"{CEILING_BINARY}/iou"] = masks.iou(masks.on_grid(regions, grid, binary=True), regions)
-                    found[f"{CEILING}/area"] = masks.area(regions)
+        result = batch.to_exemplar()
+        found = batch.bounds(result.masks) | batch.measures(MODEL, result, batch.to_itself())
+        if result.masks is not None:
+            found |= batch.measures(PLAIN, batch.to_exemplar(batch.ones), batch.to_itself(batch.ones))
         for name, tensor in found.items():
             parts[name].append(tensor.cpu())
     return {name: torch.cat(tensors) for name, tensors in parts.items()}
 
 
 class _Batch:
-    """Tensors of some of the pairs, on the device."""
+    """Some of the pairs, on the device."""
 
     def __init__(self, setting: Setting, pairs: Pairs, part: slice) -> None:
         self.setting = setting
@@ -132,13 +102,58 @@ class _Batch:
         for index, differs in zip(cache.source_index[inputs], pairs.differs[part], strict=True):
             changed = regions_of(setting.source, _picked(cache.attributes, differs))
             both.append(coverage(setting.source, setting.data, int(index), (changed, all_regions)))
-        self.regions = torch.stack(both, dim=1).unsqueeze(2).to(device)
-        """Coverage of each input by the regions in which the pair differs, and by those of all attributes:
-        2 x B x 1 x S x S."""
+        self.target, everywhere = torch.stack(both, dim=1).unsqueeze(2).to(device)
+        """Coverage by the true regions in which a pair differs, B x 1 x S x S; `everywhere`: by those of all
+        attributes."""
+        margin = margin_at(setting.data.image_size)
+        self.outside = {
+            "change": background.outside(self.target, margin),
+            "beyond": background.outside(everywhere, margin),
+        }
 
-    def translate(self, exemplar: Tensor, y: Tensor, given: Masks | None) -> Translation:
-        """The inputs with this exemplar; the exemplar's labels are for methods that are guided by labels."""
+    def to_exemplar(self, given: Masks | None = None) -> Translation:
+        """The inputs with their exemplars; the exemplars' labels are for methods that are guided by labels."""
+        return self._translate(self.exemplar, self.y_exemplar, given)
+
+    def to_itself(self, given: Masks | None = None) -> Translation:
+        """The inputs, each with itself as exemplar: how well the model reconstructs what it should keep."""
+        return self._translate(self.x, self.y_input, given)
+
+    def _translate(self, exemplar: Tensor, y: Tensor, given: Masks | None) -> Translation:
         return self.setting.translator.translate(self.x, exemplar, label=y.clamp(min=0).float(), masks=given)
+
+    def bounds(self, found: Masks | None) -> Values:
+        """What no translation can fall below or rise above; of the masks only where the method has some."""
+        classify = self.setting.classify
+        values = {
+            f"{FLOOR}/right": accuracy.correct(classify(self.x), self.y_exemplar),
+            f"{CEILING}/right": accuracy.correct(classify(self.exemplar), self.y_exemplar),
+        }
+        if found is not None:
+            grid = (found.input.shape[-2], found.input.shape[-1])
+            values |= {
+                f"{CEILING}/iou": masks.iou(masks.on_grid(self.target, grid), self.target),
+                f"{CEILING_BINARY}/iou": masks.iou(masks.on_grid(self.target, grid, binary=True), self.target),
+                f"{CEILING}/area": masks.area(self.target),
+            }
+        return values
+
+    def measures(self, column: str, result: Translation, own: Translation) -> Values:
+        """Every measure of a translation and of the self translation made in the same way."""
+        right = accuracy.correct(self.setting.classify(normalise(_as_saved(result))), self.y_exemplar)
+        values = {f"{column}/right": right}
+        before = denormalise(self.x).float()
+        for name, image in (("translated", result), ("self", own)):
+            after = _as_saved(image).float()
+            for measure, where in self.outside.items():
+                values[f"{column}/{measure} {name}"] = background.mean_change(before, after, where)
+            values[f"{column}/ssim {name}"] = ssim(before, after, self.outside["change"])
+        if result.masks is not None:
+            m = result.masks.input
+            values[f"{column}/iou"] = masks.iou(m, self.target)
+            values[f"{column}/area"] = masks.area(m)
+            values[f"{column}/saturation"] = masks.saturation(m)
+        return values
 
 
 def summarise(setting: Setting, pairs: Pairs, values: Values) -> list[Row]:
@@ -165,21 +180,21 @@ def summarise(setting: Setting, pairs: Pairs, values: Values) -> list[Row]:
         return {c: values[f"{c}/{measure}"] for c in columns if f"{c}/{measure}" in values}
 
     section = "background kept"
-    for measure, place in (("change", "outside the target region"), ("beyond", "outside every trained region")):
+    for measure, place in (("change", "target"), ("beyond", "all regions")):
         after, floor = of(f"{measure} translated", MODEL, PLAIN), of(f"{measure} self", MODEL, PLAIN)
-        add(section, f"change {place}", "0..255", 2, after)
-        add(section, "- reconstruction floor: self translation", "0..255", 2, floor)
-        add(section, "- above the floor", "0..255", 2, {c: after[c] - floor[c] for c in after})
-    add(section, "SSIM outside the target region", "", 4, of("ssim translated", MODEL, PLAIN))
-    add(section, "- reconstruction floor: self translation", "", 4, of("ssim self", MODEL, PLAIN))
+        add(section, f"change outside {place}", "0..255", 2, after)
+        add(section, f"change outside {place}, self (floor)", "0..255", 2, floor)
+        add(section, f"change outside {place}, above floor", "0..255", 2, {c: after[c] - floor[c] for c in after})
+    add(section, "SSIM outside target", "", 4, of("ssim translated", MODEL, PLAIN))
+    add(section, "SSIM outside target, self (floor)", "", 4, of("ssim self", MODEL, PLAIN))
 
     section = "masks"
     overlap = of("iou", MODEL, PLAIN, CEILING, CEILING_BINARY)
-    add(section, "IoU with the target region", "", 3, overlap)
+    add(section, "IoU with target", "", 3, overlap)
     for label, only in single_regions(setting, pairs).items():
-        add(section, f"- pairs that differ in {label} only", "", 3, overlap, only)
-    add(section, "area of the mask (ceiling: of the region)", "", 3, of("area", MODEL, PLAIN, CEILING))
-    add(section, "saturation of the mask", "", 3, of("saturation", MODEL, PLAIN))
+        add(section, f"IoU, pairs that differ in {label} only", "", 3, overlap, only)
+    add(section, "mask area (ceiling: the region's)", "", 3, of("area", MODEL, PLAIN, CEILING))
+    add(section, "mask saturation", "", 3, of("saturation", MODEL, PLAIN))
     return rows
 
 
@@ -202,7 +217,7 @@ def single_regions(setting: Setting, pairs: Pairs) -> dict[str, Tensor]:
 def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
     """How the numbers are defined."""
     size = setting.data.image_size
-    margin = round(MARGIN * size)
+    margin = margin_at(size)
     return (
         f"{len(pairs)} ordered pairs of unseen faces (test split) that differ in at least one of "
         f"{', '.join(setting.cache.attributes)}; [ ]: 95 % bootstrap intervals over the people in the inputs.",
@@ -211,14 +226,20 @@ def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
         "Accuracy against the exemplar's labels by a separately trained classifier. Floor: the untranslated input; "
         "ceiling: the exemplar itself. An attribute's row counts the pairs that differ in it, both directions; "
         "'changed': the attributes in which a pair differs; 'every': all of them, those to be kept included.",
-        "Change: mean absolute difference from the input. Target region: the input's true regions of the attributes "
-        f"in which the pair differs; {margin} pixels around it count as neither. SSIM: 11 x 11 Gaussian window, "
-        "sigma 1.5, over outside pixels only. Floor: the input translated with itself as exemplar.",
+        "Change: mean absolute difference from the input. Target: the input's true regions of the attributes in which "
+        f"the pair differs; all regions: of every attribute; {margin} pixels around count as neither. SSIM: 11 x 11 "
+        "Gaussian window, sigma 1.5, over outside pixels only. Self: the input translated with itself as exemplar, the "
+        "reconstruction floor.",
         "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with the "
-        "target region. Ceiling: the region averaged onto the mask's grid and enlarged in the same way; 0/1: also "
+        "target. Ceiling: the target averaged onto the mask's grid and enlarged in the same way; 0/1: also "
         "cut at 0.5 on the grid. A soft mask fitted to the outline can exceed both. Saturation: share of the mask "
         "within 0.05 of 0 or 1.",
     )
+
+
+def margin_at(size: int) -> int:
+    """Pixels around a region that count as neither, in images of this side."""
+    return round(MARGIN * size)
 
 
 def _picked(names: Iterable[str], chosen: np.ndarray) -> list[str]:

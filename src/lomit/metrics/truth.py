@@ -26,8 +26,8 @@ def regions_of(source: Source, attributes: Iterable[str]) -> tuple[str, ...]:
     for name in attributes:
         if name not in source.region_of or not source.region_names:
             raise LomitError(
-                f"the data has no true masks for '{name}'; this protocol needs rendered faces with their regions "
-                "(lomit data avatars)"
+                f"the data has no true masks for '{name}'; this protocol needs rendered faces with their regions: "
+                "lomit data avatars --regions test"
             )
         wanted |= set(source.region_of[name])
     return tuple(name for name in source.region_names if name in wanted)

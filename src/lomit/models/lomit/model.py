@@ -44,9 +44,12 @@ class Lomit(Translator):
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2)."""
-        assert self.discriminator is not None, "built without a discriminator"
+        d = self.discriminator
+        assert d is not None, "built without a discriminator"
+        # A class head that no loss reaches is left out: several processes would wait for its gradient.
+        trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
         return (
-            Phase("D", self.discriminator_loss, [self.discriminator]),
+            Phase("D", self.discriminator_loss, trained),
             Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
         )
 
