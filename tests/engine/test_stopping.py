@@ -28,6 +28,14 @@ def command(config: Path, run: Path, *more: str) -> list[str]:
     return ["train", "--config", str(config), "--out", str(run), *more]
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """As in a terminal: tests run as a shell's background job would find SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_exits_with_its_number(
     signum: signal.Signals, data: Path, tmp_path: Path, after_step: At, capsys: pytest.CaptureFixture[str]
@@ -41,6 +49,13 @@ def test_a_signal_saves_and_exits_with_its_number(
     assert [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)] == handlers
     assert main(command(config, run, "--resume")) == 0
     assert "resumed from step 4\n" in capsys.readouterr().out
+
+
+def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path, after_step: At) -> None:
+    config, run = write_config(tmp_path / "run.json", tiny_run(data)), tmp_path / "run"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    after_step(4, lambda _: signal.raise_signal(signal.SIGINT))
+    assert main(command(config, run)) == 0
 
 
 def test_a_second_signal_does_not_wait(

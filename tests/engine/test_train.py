@@ -264,7 +264,8 @@ def test_the_best_checkpoint_is_kept_beside_the_last(
     monkeypatch.setattr(Lomit, "score", score)
     monkeypatch.setattr(Loop, "_save", next_score)
     run = tmp_path / "run"
-    train(tiny_run(data, save_every=1, keep=1), run, quiet=True)
+    train(tiny_run(data, steps=3, save_every=1, keep=1), run, quiet=True)
+    train(tiny_run(data, save_every=1, keep=1), run, resume=True, quiet=True)  # remembers what was best
     kept = sorted(p.name for p in (run / "checkpoints").iterdir())
     assert kept == ["best", "latest", "step_0000002", "step_0000006"]
     assert (run / "checkpoints" / "best").read_text() == "step_0000002"

@@ -173,6 +173,8 @@ def test_logits_come_in_the_order_asked_for() -> None:
 
 def test_predictions_do_not_depend_on_the_batch(cache: Cache) -> None:
     classifier, rows = small(), torch.arange(30)
+    images = torch.from_numpy(cache.images[:30].astype(np.float32)) / 127.5 - 1
+    torch.testing.assert_close(predict(classifier, cache, rows, 30), classifier(images), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(predict(classifier, cache, rows, 30), predict(classifier, cache, rows, 7))
 
 

@@ -58,12 +58,16 @@ class Outcome:
 
 @contextmanager
 def _signals() -> Iterator[Stop]:
-    """SIGTERM and SIGINT become a wish to stop; a second one has its usual effect."""
+    """SIGTERM and SIGINT become a wish to stop; a second one has its usual effect.
+
+    One that is ignored (a shell's background job ignores SIGINT) stays ignored.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    previous = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    previous = {s: handler for s, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def handle(signum: int, _: Any) -> None:
         stop.reason, stop.signum = f"{signal.Signals(signum).name} received", signum
