@@ -103,7 +103,10 @@ class TrainConfig:
     """Stop, save and exit after this many minutes."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "sample_every", "save_every", "keep"):
+        for name in (
+            *("steps", "batch_size", "accumulate", "decay_every", "log_every", "sample_every", "save_every", "keep"),
+            *(["threads"] if self.threads is not None else []),
+        ):
             if getattr(self, name) < 1:
                 raise LomitError(f"train.{name} must be at least 1; it is {getattr(self, name)}")
         if self.batch_size % self.accumulate:

@@ -122,6 +122,8 @@ def test_two_micro_batches_of_four_train_like_a_batch_of_eight(data: Path, tmp_p
         ({"lr": 0.0}, "train.lr must be positive; it is 0.0"),
         ({"ema": 1.0}, "train.ema must lie in [0, 1); it is 1.0"),
         ({"save_every": 0}, "train.save_every must be at least 1; it is 0"),
+        ({"decay_every": 0}, "train.decay_every must be at least 1; it is 0"),
+        ({"threads": 0}, "train.threads must be at least 1; it is 0"),
     ],
 )
 def test_wrong_values_are_named(train_options: dict[str, float], message: str) -> None:

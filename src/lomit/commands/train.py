@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,9 @@ def _train(config: RunConfig, options: RunOptions) -> int:
     outcome = train(config, out, options.resume)
     latest, best = checkpoint.pointed(out, "latest"), checkpoint.pointed(out, "best")
     if outcome.reason:
-        print(f"stopped at step {outcome.step}: {outcome.reason}; saved {latest}; go on with --resume")
-        return 128 + outcome.signum if outcome.signum else 0
-    print(f"finished at step {outcome.step}; newest {latest}, best {best}")
-    return 0
+        line = f"stopped at step {outcome.step}: {outcome.reason}; saved {latest}; go on with --resume"
+    else:
+        line = f"finished at step {outcome.step}; newest {latest}, best {best}"
+    if os.environ.get("RANK", "0") == "0":  # one line under torchrun too
+        print(line)
+    return 128 + outcome.signum if outcome.signum else 0
