@@ -38,18 +38,13 @@ def adain(c: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
         c: content code, B x C x h x w.
         gamma, beta: B x C.
     """
-    return hadain_scale(normalise_content(c, eps), gamma, beta)
+    return gamma[:, :, None, None] * normalise_content(c, eps) + beta[:, :, None, None]
 
 
 def normalise_content(c: Tensor, eps: float = 1e-5) -> Tensor:
     """(c - mu(c)) / sigma(c) of Eq. 3, B x C x h x w; statistics in float32 at least."""
     var, mean = torch.var_mean(_at_least_float32(c), dim=(2, 3), correction=0, keepdim=True)
     return (c - mean) * torch.rsqrt(var + eps)
-
-
-def hadain_scale(normalised: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    """The affine half of Eq. 3 on content that is normalised already."""
-    return gamma[:, :, None, None] * normalised + beta[:, :, None, None]
 
 
 def hadain(

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,6 @@ class Outcome:
     step: int
     reason: str = ""
     signum: int = 0
-    best: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager
