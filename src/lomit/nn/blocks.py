@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lomit.nn.convolution import Conv2d, UpsampledConv2d
+
 Norm = Callable[[int], nn.Module]
 
 
@@ -51,7 +53,7 @@ class ConvBlock(nn.Sequential):
         norm: makes a normalisation from a channel count; None for none.
         activation: module applied last; None for none.
         pad: `reflect` (the generator) or `zeros` (discriminators).
-        upsample: nearest-neighbour upsampling by 2 before the convolution.
+        upsample: nearest-neighbour upsampling by 2 first; for 5 x 5 convolutions with reflection padding.
     """
 
     def __init__(
@@ -66,8 +68,12 @@ class ConvBlock(nn.Sequential):
         pad: Literal["zeros", "reflect"] = "reflect",
         upsample: bool = False,
     ) -> None:
-        layers: list[nn.Module] = [nn.Upsample(scale_factor=2, mode="nearest")] if upsample else []
-        layers.append(nn.Conv2d(c_in, c_out, kernel, stride, padding, padding_mode=pad))
+        layers: list[nn.Module]
+        if upsample:
+            assert (kernel, stride, padding, pad) == (5, 1, 2, "reflect")
+            layers = [UpsampledConv2d(c_in, c_out)]
+        else:
+            layers = [Conv2d(c_in, c_out, kernel, stride, padding, pad)]
         if norm is not None:
             layers.append(norm(c_out))
         if activation is not None:

@@ -128,7 +128,7 @@ class Lomit(Translator):
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
         scores, logits = self.discriminator(translated)
-        all_masks = (m, m_t, m_self)
+        all_masks = torch.cat([m, m_t, m_self], dim=1)
         terms = {
             "adv": 2 * losses.generator_adversarial_loss(at_least_float32(scores)),
             "cls_f": 2 * losses.classification_loss(at_least_float32(logits), swap_halves(y)),
@@ -137,9 +137,9 @@ class Lomit(Translator):
             "c": 2 * losses.content_loss(at_least_float32(c_t), at_least_float32(c)),
             "cyc": 2 * losses.cycle_loss(cycled, x),
             "x": 2 * losses.self_reconstruction_loss(own, x),
-            "R1": 2 * torch.stack([losses.mask_smoothness(mask, c) for mask in all_masks]).sum(),
+            "R1": 2 * 3 * losses.mask_smoothness(all_masks, c),
             "R2": losses.style_contrast(*s_f.chunk(2)),
-            "R3": 2 * torch.stack([losses.mask_area(mask) for mask in all_masks]).sum(),
+            "R3": 2 * 3 * losses.mask_area(all_masks),
         }
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
         with torch.no_grad():
