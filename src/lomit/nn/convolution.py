@@ -54,6 +54,8 @@ def reflection_pad(x: Tensor, padding: int) -> Tensor:
 
 def _pad(x: Tensor, padding: tuple[int, int, int, int], mode: str) -> Tensor:
     """`F.pad` in x's own precision: autocast would turn bfloat16 into float32 and back."""
+    if not torch.amp.is_autocast_available(x.device.type):  # the meta device, on which memory is estimated
+        return F.pad(x, padding, mode)
     with torch.autocast(x.device.type, enabled=False):
         return F.pad(x, padding, mode)
 
