@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lomit import losses
-from support.plain_lomit import mask_smoothness_matrix
+from plain_lomit import mask_smoothness_matrix
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -158,7 +158,7 @@ class PlainLomit:
             h = self.residual(f"{name}.{i}", h, self.layer_norm)
         for i in (count - 3, count - 2):
             h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
-            h = self.layer_norm(f"{name}.{i}.2", self.conv(f"{name}.{i}.1", h, padding=2)).relu()
+            h = self.layer_norm(f"{name}.{i}.1", self.conv(f"{name}.{i}.0", h, padding=2)).relu()
         return self.conv(f"{name}.{count - 1}.0", h, padding=3).tanh()
 
     # The discriminator.
