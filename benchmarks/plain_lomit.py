@@ -103,6 +103,12 @@ class PlainLomit:
         h = norm(f"{name}.body.0.1", self.conv(f"{name}.body.0.0", x, padding=1)).relu()
         return x + norm(f"{name}.body.1.1", self.conv(f"{name}.body.1.0", h, padding=1))
 
+    def upsample(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    def full_size(self, m: Tensor) -> Tensor:
+        return bilinear_x4(m)
+
     # Networks of the generator.
 
     def E_c(self, x: Tensor) -> Tensor:
@@ -157,7 +163,7 @@ class PlainLomit:
         for i in range(count - 3):
             h = self.residual(f"{name}.{i}", h, self.layer_norm)
         for i in (count - 3, count - 2):
-            h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            h = self.upsample(h)
             h = self.layer_norm(f"{name}.{i}.1", self.conv(f"{name}.{i}.0", h, padding=2)).relu()
         return self.conv(f"{name}.{count - 1}.0", h, padding=3).tanh()
 
@@ -180,7 +186,7 @@ class PlainLomit:
         """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
         c = self.E_c(x)
         m = self.mask(c, self.E_c(other))
-        at_full_size = bilinear_x4(m)
+        at_full_size = self.full_size(m)
         s_f = self.E_s("foreground", at_full_size * x)
         return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
 

@@ -53,6 +53,10 @@ class DataConfig:
     cache_dir: str | None = None
     """Where decoded images are kept; None: $LOMIT_CACHE or the user's cache folder."""
 
+    on_device: Literal["auto", "yes", "no"] = "auto"
+    """Keep all decoded images in the training device's memory; `auto`: on a GPU, where they take at most a quarter of
+    what is free."""
+
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 16:
             raise LomitError(f"data.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

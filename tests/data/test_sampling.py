@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, load_batch
+from lomit.data.sampling import PairSampler, keep_resident, load_batch
 from lomit.errors import LomitError
 
 LABELS = np.array([[k % 3 == 0, k % 2] for k in range(60)], dtype=np.int8)
@@ -135,3 +135,23 @@ def test_loading_leaves_the_random_state_of_torch_and_numpy_alone(cache: Cache) 
 def test_a_batch_on_a_gpu_is_the_same(cache: Cache) -> None:
     here, there = (load_batch(cache, sampler(), 4, device) for device in ("cpu", "cuda"))
     assert all(b.is_cuda and torch.equal(a, b.cpu()) for a, b in zip(here, there, strict=True))
+
+
+def test_images_kept_on_the_device_give_the_same_batches(cache: Cache) -> None:
+    before = [load_batch(cache, sampler(), step) for step in range(3)]
+    keep_resident(cache, torch.device("cpu"), "auto")
+    assert cache.resident is None, "on a CPU the file is in memory already"
+    keep_resident(cache, torch.device("cpu"), "yes")
+    cache.images = np.zeros_like(cache.images)  # from here on only the copy can give the pixels
+    for step, expected in enumerate(before):
+        found = load_batch(cache, sampler(), step)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_images_that_do_not_fit_on_the_device_are_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(torch, "from_numpy", full)
+    with pytest.raises(LomitError, match=r"the images \(0.0 GiB\) don't fit on cpu"):
+        keep_resident(cache, torch.device("cpu"), "yes")

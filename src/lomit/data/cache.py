@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -21,6 +21,9 @@ from lomit.data.labels import check_classes, rows_with_one_of, select_labels
 from lomit.data.source import Source
 from lomit.data.table import SPLITS
 from lomit.errors import LomitError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VERSION = 1
 """Part of the key: raised whenever decoding changes, so that old caches are not taken for new ones."""
@@ -40,6 +43,7 @@ class Cache:
         attributes: the configured attributes.
         eligible: bool, N: False for an image with none of `data.require_one_of`; `subset` leaves it out.
         skipped: name of an image that is not here -> why.
+        resident: `images` once more in a device's memory, where a run keeps them there.
     """
 
     images: np.ndarray
@@ -51,6 +55,7 @@ class Cache:
     attributes: tuple[str, ...]
     eligible: np.ndarray
     skipped: dict[str, str]
+    resident: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -108,10 +108,38 @@ def load_batch(
     flips = torch.from_numpy(sampler.flips_at(step))
     images, labels = [], []
     for rows, mirrored in zip(sampler.indices_at(step), flips, strict=True):
-        x = transforms.normalise(_move(torch.from_numpy(np.asarray(cache.images[rows])), device))
+        x = transforms.normalise(_pixels(cache, rows, device))
         images.append(transforms.flip(x, _move(mirrored, device)) if flip else x)
         labels.append(_move(torch.from_numpy(cache.labels[rows].astype(np.float32)), device))
     return images[0], images[1], labels[0], labels[1]
+
+
+def _pixels(cache: Cache, rows: np.ndarray, device: torch.device) -> Tensor:
+    """uint8, B x 3 x S x S, on the device."""
+    if cache.resident is not None:
+        return cache.resident[_move(torch.from_numpy(rows), device)]
+    return _move(torch.from_numpy(np.asarray(cache.images[rows])), device)
+
+
+def keep_resident(cache: Cache, device: torch.device, wanted: Literal["auto", "yes", "no"]) -> None:
+    """Copies all images into the device's memory, from which a batch is picked without leaving it.
+
+    Args:
+        cache: gets its `resident` images.
+        device: where they go.
+        wanted: `auto`: on a GPU, where they take at most a quarter of the memory that is free.
+
+    Raises:
+        LomitError: where they are wanted and don't fit.
+    """
+    fits = device.type == "cuda" and cache.images.nbytes <= torch.cuda.mem_get_info(device)[0] / 4
+    if wanted == "no" or (wanted == "auto" and not fits):
+        return
+    try:
+        cache.resident = torch.from_numpy(np.array(cache.images)).to(device)
+    except RuntimeError as error:  # the allocator's error, on any device
+        size = f"{cache.images.nbytes / 2**30:.1f} GiB"
+        raise LomitError(f"the images ({size}) don't fit on {device}; set data.on-device to no") from error
 
 
 def _move(tensor: Tensor, device: torch.device) -> Tensor:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lomit.config import RunConfig
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, load_batch
+from lomit.data.sampling import PairSampler, keep_resident, load_batch
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
@@ -101,6 +101,7 @@ class Loop:
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
+        keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
         self.sampler = PairSampler(cache.labels, rows, self.translator.sampler, *arguments)

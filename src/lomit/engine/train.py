@@ -117,7 +117,7 @@ def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) ->
         raise LomitError(f"{out} holds a run of {method_of(before.model).name}, not of {method.name}")
     for part in ("model", "data"):
         old, new = to_dict(getattr(before, part)), to_dict(getattr(config, part))
-        free = {"root", "extra_roots", "kind", "workers", "cache_dir"}
+        free = {"root", "extra_roots", "kind", "workers", "cache_dir", "on_device"}
         changed = [k for k in old if k not in free and _plain(old[k]) != _plain(new.get(k))]
         if changed:
             key = changed[0]

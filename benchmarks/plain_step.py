@@ -1,0 +1,109 @@
+"""The training step and the translation as one would first write them: the yardstick of `lomit bench`.
+
+The mathematics is `PlainLomit`'s, in torch's own operations instead of written-out means and variances, so that a
+ratio to it says something: float32, contiguous tensors, each direction on its own, the generator's graph kept in the
+discriminator's step, R1 as a matrix, Adam as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from plain_lomit import Choices, PlainLomit
+
+Pair = tuple[Tensor, Tensor]
+
+
+class PlainStep(PlainLomit):
+    """`PlainLomit` with torch's layers and two optimisers.
+
+    Args:
+        tensors: parameters and buffers of a translator by name; they are copied.
+        choices: settings.
+        training: batch norm takes the batch's statistics.
+        lr: Adam's learning rate.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], choices: Choices, training: bool = True, lr: float = 1e-4
+    ) -> None:
+        copies = {
+            name: torch.empty(t.shape, dtype=t.dtype, device=t.device).copy_(t.detach()).requires_grad_(t.requires_grad)
+            for name, t in tensors.items()
+        }
+        super().__init__(copies, choices)
+        self.training = training
+        self.optimizers = {
+            part: torch.optim.Adam(
+                [t for n, t in copies.items() if n.startswith(part) and t.requires_grad], lr=lr, betas=(0.5, 0.999)
+            )
+            for part in ("discriminator", "generator")
+            if any(n.startswith(part) and t.requires_grad for n, t in copies.items())
+        }
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, *self.weight(name))
+
+    def instance_norm(self, name: str, x: Tensor) -> Tensor:
+        w, b = self.weight(name)
+        return F.instance_norm(x, weight=w, bias=b)
+
+    def layer_norm(self, name: str, x: Tensor) -> Tensor:
+        return F.group_norm(x, 1, *self.weight(name))
+
+    def mask_norm(self, name: str, x: Tensor) -> Tensor:
+        if self.choices.mask_norm != "batch":
+            return super().mask_norm(name, x)
+        statistics = self.tensors[f"{name}.running_mean"], self.tensors[f"{name}.running_var"]
+        return F.batch_norm(x, *statistics, *self.weight(name), training=self.training)
+
+    def upsample(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    def full_size(self, m: Tensor) -> Tensor:
+        return F.interpolate(m, scale_factor=4.0, mode="bilinear", align_corners=False)
+
+    def discriminator_step(self, pair: Pair, labels: Pair) -> Tensor:
+        """One update of D; as in a first version, the gradient also runs through the generator, unused."""
+        return self._update("discriminator", self.naive_discriminator_total(pair, labels))
+
+    def generator_step(self, pair: Pair, labels: Pair) -> Tensor:
+        """One update of E_c, E_s^f, E_s^b, A and G."""
+        return self._update("generator", self.generator_total(pair, labels))
+
+    def naive_discriminator_total(self, pair: Pair, labels: Pair) -> Tensor:
+        """`discriminator_total` with the translations' graph kept."""
+        total = pair[0].new_zeros(())
+        for here in (0, 1):
+            x, y = pair[here], labels[here]
+            fake = self.translation(x, pair[1 - here])
+            alpha = torch.rand(len(x), 1, 1, 1, dtype=x.dtype, device=x.device)
+            x_hat = (alpha * x + (1 - alpha) * fake.detach()).requires_grad_()
+            (slope,) = torch.autograd.grad(self.D_src(x_hat).sum(), x_hat, create_graph=True)
+            penalty = ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+            adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
+            known = (y >= 0).to(x.dtype)
+            entropy = F.binary_cross_entropy_with_logits(self.D_cls(x), y.clamp(min=0), known, reduction="sum") / len(x)
+            total = total - adv + self.choices.cls * entropy
+        return total
+
+    def _update(self, part: str, total: Tensor) -> Tensor:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        total.backward()
+        self.optimizers[part].step()
+        return total.detach()
+
+
+def plain_step(translator: torch.nn.Module, training: bool = True) -> PlainStep:
+    """The plain formulation with a LOMIT translator's weights and settings."""
+    config = translator.config
+    fields = {n: getattr(config, n) for n in ("masks", "mask_norm", "gamma", "shared_style_head")}
+    tensors: dict[str, Tensor] = dict(translator.named_parameters()) | dict(translator.named_buffers())
+    choices = Choices(**fields, **vars(cast("Mapping[str, float]", config.weights)))
+    return PlainStep(tensors, choices, training)

@@ -1,0 +1,125 @@
+"""`lomit bench`: tables with the ratio last, JSON, and the plain formulation as the yardstick of the fast step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lomit.bench.plain import plain_formulation
+from lomit.cli import main
+from lomit.models.lomit import Lomit, LomitConfig
+
+TINY = ["--preset", "tiny", "--rounds", "1", "--threads", "1", "--batch-size", "2", "--device", "cpu"]
+
+
+def test_step_against_plain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "step.json"
+    assert main(["bench", "step", *TINY, "--against", "plain", "--json", str(out)]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("iteration against plain: ")
+    found = json.loads(out.read_text())
+    updates = found["updates"]
+    assert set(updates) == {"D", "G", "iteration", "plain D", "plain G", "plain iteration"}
+    # The schedule: D in every iteration, G in every second one.
+    for prefix in ("", "plain "):
+        work = {name: updates[prefix + name]["gmac"] for name in ("D", "G", "iteration")}
+        assert work["iteration"] == pytest.approx(work["D"] + work["G"] / 2)
+    assert updates["plain D"]["gmac"] > updates["D"]["gmac"]
+    assert found["against_plain"]["median"] > 0
+    assert found["batch_size"] == 2
+
+
+def test_r1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "r1.json"
+    sides = ["--sides", "8", "--sides", "24", "--sides", "48"]
+    argv = ["bench", "r1", *sides, "--channels", "8", "--rounds", "1", "--device", "cpu", "--limit-gib", "0.01"]
+    assert main([*argv, "--json", str(out)]) == 0
+    assert "24 x 24 against the matrix: " in capsys.readouterr().out.strip().splitlines()[-1]
+    sizes = json.loads(out.read_text())["sizes"]
+    assert [s["side"] for s in sizes] == [8, 24, 48]
+    assert sizes[-1]["matrix"] is None, "three matrices of 48^4 floats take more than 0.01 GiB"
+
+
+def test_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOMIT_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "data.json"
+    assert main(["bench", "data", *TINY, "--count", "100", "--on-device", "True", "--json", str(out)]) == 0
+    assert "times as fast" in capsys.readouterr().out.strip().splitlines()[-1]
+    found = json.loads(out.read_text())
+    assert found["on_device"] is True
+    assert found["ratio"]["median"] > 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["step", "--rounds", "0"], "--rounds must be at least 1"),
+        (["step", "--threads", "0"], "--threads must be at least 1"),
+        (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
+        (["step", "--device", "nonsense"], "no device 'nonsense' here"),
+        (["r1", "--sides", "0"], "must be at least 1"),
+        (["data", "--count", "3"], "--count must be at least 100"),
+        (["step", "--json", "/no/such/folder/x.json"], "there is no folder"),
+    ],
+)
+def test_bad_input(argv: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *argv]) == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert said.count("\n") == 1
+
+
+def test_outside_a_checkout_plain_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import lomit
+
+    monkeypatch.setattr(lomit, "__file__", str(tmp_path / "site" / "lomit" / "__init__.py"))
+    with pytest.raises(Exception, match="needs a checkout"):
+        plain_formulation(torch.nn.Identity())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_yardstick_computes_what_the_oracle_computes(training: bool) -> None:
+    """torch's layers give what the written-out ones give; batch norm only where both use running statistics."""
+    from plain_lomit import PlainLomit
+
+    norm = "group" if training else "batch"
+    torch.manual_seed(0)
+    config = LomitConfig(("a", "b"), 16, width=2, d_width=3, res_blocks=1, mask_convs=2, mask_norm=norm)  # type: ignore[arg-type]
+    yardstick = plain_formulation(Lomit(config).double(), training)
+    oracle = PlainLomit(yardstick.tensors, yardstick.choices)
+    generator = torch.Generator().manual_seed(1)
+    x1, x2 = (2 * torch.rand(2, 3, 16, 16, generator=generator, dtype=torch.float64) - 1 for _ in range(2))
+    labels = (torch.tensor([[1.0, 0.0], [1.0, -1.0]]).double(), torch.tensor([[0.0, 0.0], [1.0, 1.0]]).double())
+    torch.testing.assert_close(
+        yardstick.generator_total((x1, x2), labels), oracle.generator_total((x1, x2), labels), rtol=1e-9, atol=1e-9
+    )
+    torch.manual_seed(2)
+    alphas = tuple(torch.rand(2, 1, 1, 1, dtype=torch.float64).flatten() for _ in range(2))
+    torch.manual_seed(2)
+    torch.testing.assert_close(
+        yardstick.naive_discriminator_total((x1, x2), labels),
+        oracle.discriminator_total((x1, x2), labels, alphas),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+
+
+def test_the_plain_step_trains() -> None:
+    torch.manual_seed(0)
+    config = LomitConfig(("a",), 16, width=2, d_width=3, res_blocks=1, mask_convs=2)
+    yardstick = plain_formulation(Lomit(config))
+    x = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    y = torch.ones(2, 1), torch.zeros(2, 1)
+    before = {n: t.clone() for n, t in yardstick.tensors.items()}
+    yardstick.discriminator_step(x, y)
+    changed = {
+        n.split(".")[0] for n, t in yardstick.tensors.items() if t.requires_grad and not torch.equal(t, before[n])
+    }
+    assert changed == {"discriminator"}
+    yardstick.generator_step(x, y)
+    assert not torch.equal(
+        yardstick.tensors["generator.decoder.0.body.0.0.weight"], before["generator.decoder.0.body.0.0.weight"]
+    )
