@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lomit import losses
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
-from lomit.models import Masks
+from lomit.models import Masks, get_method
 from lomit.models.lomit import Lomit, LomitConfig, LossWeights
 from lomit.nn.blocks import BatchNorm, count_parameters
 from support.tiny import random_batch, tiny_config, tiny_translator
@@ -411,3 +411,15 @@ def test_without_a_classification_loss_the_class_head_is_not_trained() -> None:
         phase.loss(random_batch())[0].backward()
         assert all(p.grad is not None for p in phase.parameters()), phase.name
     assert translator.discriminator.class_head.weight.grad is None
+
+
+@pytest.mark.parametrize("run", ["hair-smile", "all"])
+def test_the_large_batch_presets_see_as_many_images(run: str) -> None:
+    presets = get_method("lomit").presets
+    small, large = (presets[f"celeba-{run}{suffix}"][1]().train for suffix in ("", "-b64"))
+    assert large.batch_size == 64
+    for name in ("steps", "decay_start", "decay_every"):
+        assert getattr(large, name) * large.batch_size == getattr(small, name) * small.batch_size
+    assert large.lr == pytest.approx(small.lr * 8**0.5)
+    # After as many images the average has forgotten as much.
+    assert large.ema**100 == pytest.approx(small.ema**800)

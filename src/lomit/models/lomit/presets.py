@@ -47,6 +47,23 @@ def at_64(config: RunConfig) -> RunConfig:
     )  # fmt: skip
 
 
+def with_batch_64(config: RunConfig) -> RunConfig:
+    """The same run with eight times the batch: as many images in an eighth of the iterations.
+
+    A batch of 8 leaves a large GPU waiting for kernel launches. Adam's learning rate grows with the square root of the
+    batch, because the noise of a gradient falls with it (Krizhevsky, 2014); the moving average forgets over as many
+    images as before. Not measured yet: the paper's schedule is the preset without `-b64`.
+    """
+    train = config.train
+    return replace(
+        config,
+        train=replace(
+            train, batch_size=8 * train.batch_size, steps=train.steps // 8, lr=train.lr * 8**0.5,
+            decay_start=train.decay_start // 8, decay_every=train.decay_every // 8, ema=train.ema**8,
+        ),
+    )  # fmt: skip
+
+
 def celeba(run: str) -> RunConfig:
     """One of the paper's CelebA runs at 128 pixels."""
     _, attributes, required, weights = _CELEBA[run]
@@ -86,6 +103,10 @@ def _narrow(make: Callable[[], RunConfig]) -> RunConfig:
     return at_64(make())
 
 
+def _large_batch(make: Callable[[], RunConfig]) -> RunConfig:
+    return with_batch_64(make())
+
+
 def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
     at_128: dict[str, tuple[str, Callable[[], RunConfig]]] = {
         "avatars": ("rendered faces: hair, smile, facial hair", avatars),
@@ -97,6 +118,8 @@ def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
     for name, (description, make) in at_128.items():
         presets[name] = (f"{description}, 128 pixels", make)
         presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", partial(_narrow, make))
+        if name.startswith("celeba-"):
+            presets[f"{name}-b64"] = (f"{description}, 128 pixels, batches of 64", partial(_large_batch, make))
     presets["tiny"] = ("renders its own faces, 32 pixels, under two minutes on two cores", tiny)
     return presets
 
