@@ -57,13 +57,17 @@ def test_it_is_larger_for_fewer_samples() -> None:
 
 
 def test_interval_holds_the_distance_where_a_bootstrap_would_not() -> None:
-    x, reference = sample(120, seed=3), sample(2000)
+    x, reference = sample(2120, 20).split([120, 2000])
     found = estimate(x, torch.arange(120) // 2, reference)
     assert found.value == pytest.approx(fid(x, reference))
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.value < found.high  # type: ignore[operator]
     assert (found.samples, found.people) == (120, 60)
+    g = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(60, (60,), generator=g) for _ in range(200)]
+    resampled = [fid(x[torch.cat([2 * people, 2 * people + 1])], reference) for people in drawn]
+    assert np.quantile(resampled, 0.025) > found.value  # type: ignore[operator]
 
 
 def test_one_sample_and_one_feature() -> None:
