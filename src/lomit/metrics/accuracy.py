@@ -10,6 +10,8 @@ from lomit.errors import LomitError, did_you_mean
 
 Tally = tuple[Tensor, Tensor]
 """Numerators and denominators, N each, float64, as `lomit.metrics.bootstrap.ratio` takes them."""
+CA = "CA"
+"""Name of `class_tallies`; the classifier's follows (`lomit.metrics.features.named`), then the class."""
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ def class_tallies(
             domains knows, in place of pairs that differ in the class, which is in any of its attributes.
 
     Returns:
-        `CA A + B` -> a pair counts 1 where it differs in the class and is annotated in all of it.
+        `A + B` -> a pair counts 1 where it differs in the class and is annotated in all of it.
 
     Raises:
         LomitError: for an attribute that is not among `attributes`.
@@ -89,5 +91,5 @@ def class_tallies(
         apart = differs[:, columns]
         counted = (apart.all(1) if every else apart.any(1)) & (target[:, columns] >= 0).all(1)
         hit = right[:, columns].all(1) & counted
-        found[f"CA {' + '.join(names)}"] = (hit.double(), counted.double())
+        found[" + ".join(names)] = (hit.double(), counted.double())
     return found
