@@ -39,6 +39,7 @@ def test_divergences_are_scipys_entropies() -> None:
     assert raw(table) == pytest.approx(np.mean(expected))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torchmetrics, of its buffer and of the deviation of one split
 def test_score_is_torchmetrics() -> None:
     image = pytest.importorskip("torchmetrics.image.inception")
     logits = 3 * torch.randn(50, 1, generator=torch.Generator().manual_seed(1))

@@ -1,7 +1,8 @@
 """What turns images into the features that a score is computed from, and how it enters the score's name.
 
 A score of features means nothing without the network that made them: FID of our classifier's features is called
-FID-attr, so that nobody takes it for the FID of a paper.
+FID-attr, so that nobody takes it for the FID of a paper.  Its scale is that of the features, so numbers are comparable
+under one and the same network only (a report gives the hash of its weights).
 """
 
 from __future__ import annotations
