@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import lomit
 from doubles import Double, double, saved_double
 from lomit import weights
+from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.weights import find_model, known_models, load_pretrained, save_pretrained
 
@@ -109,6 +110,26 @@ def test_names_are_found_in_the_package_and_in_the_checkout(tmp_path: Path, monk
     assert find_model("two") == here
     with pytest.raises(LomitError, match=r"no model 'twoo' \(did you mean 'two'\?\); known: one, two"):
         find_model("twoo")
+
+
+def test_networks_of_another_kind_may_stand_beside_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(weights, "_PACKAGE", tmp_path / "src" / "lomit")
+    shipped = saved_double(tmp_path / "src" / "lomit" / "pretrained" / "one")
+    other = shipped.with_name("classifier")
+    other.mkdir()
+    (other / "config.json").write_text('{"kind": "attribute-classifier", "classifier": {}}')
+    (other / "model.safetensors").write_bytes(b"")
+    assert known_models() == {"one": shipped}
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out.startswith("one  double")
+    with pytest.raises(LomitError, match=r"another kind of network \(attribute-classifier\), not a translator"):
+        load_pretrained(other)
+    (other / "config.json").write_text("half")  # a damaged model is listed, and named where it is used
+    assert set(known_models()) == {"classifier", "one"}
+    (other / "config.json").unlink()
+    assert known_models() == {"one": shipped}
 
 
 def test_weights_file_and_training_run_lead_to_the_folder(model: Path, tmp_path: Path) -> None:

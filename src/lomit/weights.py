@@ -25,6 +25,8 @@ from lomit.errors import LomitError, did_you_mean
 from lomit.models.base import Translator, get_method, method_of, read_saved_config, saved_config
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+KIND = "kind"
+"""Key that only the config.json of what is not a translator has."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
 _PACKAGE = Path(lomit.__file__).parent
@@ -32,10 +34,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def known_models() -> dict[str, Path]:
-    """Name -> folder of the models in the package and, in a checkout, under `weights/`."""
+    """Name -> folder of the models in the package and, in a checkout, under `weights/`.
+
+    Folders of another kind, such as attribute classifiers, may stand beside them.
+    """
     found: dict[str, Path] = {}
     for root in (_PACKAGE.parents[1] / "weights", _PACKAGE / "pretrained"):
-        found |= {folder.name: folder for folder in sorted(root.glob("*")) if (folder / CONFIG).is_file()}
+        found |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
     return dict(sorted(found.items()))
 
 
@@ -78,6 +83,8 @@ def read_config(folder: Path) -> ModelConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LomitError(f"{path} is damaged or half-written: {error}") from error
+    if isinstance(values, dict) and KIND in values:
+        raise LomitError(f"{folder} holds another kind of network ({values[KIND]}), not a translator")
     return read_saved_config(values, str(path))
 
 
@@ -160,6 +167,17 @@ def default_card(translator: Translator) -> str:
         f"- written by lomit {__version__}\n\n"
         '```python\nfrom lomit import Predictor\n\npredictor = Predictor.from_pretrained("this folder")\n```\n'
     )
+
+
+def _may_be_model(folder: Path) -> bool:
+    """Whether a folder has a config that is not of another kind; a damaged one is for its reader to complain about."""
+    try:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(values, dict) or KIND not in values
 
 
 def _in_folder(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.metrics.protocol import Setting
 from lomit.models.base import Masks, Phase, Translation, Translator
+from support.vision import torchvision
 
 SIZE = 32
 """Side of the network's input; the files are twice as large."""
@@ -139,3 +141,9 @@ def setting_for(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         return Setting(translator, look, source, data, cache, device, pairs, seed, batch_size, progress=False)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def vision() -> ModuleType:
+    """torchvision, where it is installed."""
+    return torchvision()

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from lomit.errors import LomitError
 from lomit.metrics import accuracy, binary
 
 NAMES = ("Hair", "Smile")
@@ -67,6 +68,40 @@ def test_pairs_and_attributes_may_come_in_any_order() -> None:
     for name, (numerator, denominator) in first.items():
         torch.testing.assert_close(numerator[order], second[name][0])
         torch.testing.assert_close(denominator[order], second[name][1])
+
+
+def test_combined_classes_are_right_all_at_once() -> None:
+    right = torch.tensor([[1, 1], [1, 0], [0, 1], [1, 1], [1, 1]], dtype=torch.bool)
+    target = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 0], [1, -1]])
+    differs = torch.tensor([[1, 1], [1, 0], [1, 1], [0, 0], [1, 0]], dtype=torch.bool)
+
+    def counted(classes: list[tuple[str, ...]], every: bool = False) -> dict[str, tuple[float, float]]:
+        found = accuracy.class_tallies(right, target, differs, NAMES, classes, every)
+        return {name: (n.sum().item(), d.sum().item()) for name, (n, d) in found.items()}
+
+    assert counted([("Hair",), ("Hair", "Smile")]) == {"Hair": (3, 4), "Hair + Smile": (1, 3)}
+    assert counted([("Hair", "Smile")], every=True) == {"Hair + Smile": (1, 2)}
+    with pytest.raises(LomitError, match=r"unknown attribute 'Smil' \(did you mean 'Smile'\?\)"):
+        counted([("Hair", "Smil")])
+
+
+def test_classes_of_one_attribute_are_the_attributes_and_larger_ones_are_harder() -> None:
+    g = torch.Generator().manual_seed(3)
+    y1, y2 = (torch.randint(-1, 2, (300, 2), generator=g) for _ in range(2))
+    right = accuracy.correct(torch.randn(300, 2, generator=g), y2)
+    differs = accuracy.differing(y1, y2)
+    single = accuracy.tallies(right, y2, differs, NAMES)
+    found = accuracy.class_tallies(right, y2, differs, NAMES, [("Hair",), ("Smile",), ("Hair", "Smile")])
+    for name in NAMES:
+        for ours, theirs in zip(found[name], single[name], strict=True):
+            torch.testing.assert_close(ours, theirs)
+    numerator, denominator = found["Hair + Smile"]
+    assert (numerator <= denominator).all()
+    flipped = accuracy.class_tallies(right, y2, differs, NAMES, [("Smile", "Hair")])["Smile + Hair"]
+    torch.testing.assert_close(flipped[0], numerator)
+    # What an image that was not translated shows is never right.
+    stays = accuracy.class_tallies((y1 == y2), y2, differs, NAMES, [("Hair", "Smile")])
+    assert stays["Hair + Smile"][0].sum() == 0
 
 
 @pytest.fixture

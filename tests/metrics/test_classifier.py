@@ -13,6 +13,7 @@ import torch
 
 from lomit.data.cache import Cache
 from lomit.errors import LomitError
+from lomit.metrics.calibration import calibration_error
 from lomit.metrics.classifier import (
     AttributeClassifier,
     ClassifierCard,
@@ -22,7 +23,15 @@ from lomit.metrics.classifier import (
     save_classifier,
 )
 from lomit.metrics.protocol import Setting
-from lomit.metrics.training import ClassifierTraining, augment, learning_rate, predict, train_classifier, validate
+from lomit.metrics.training import (
+    ClassifierTraining,
+    augment,
+    calibrate,
+    learning_rate,
+    predict,
+    train_classifier,
+    validate,
+)
 from metrics.conftest import ATTRIBUTES, Painter
 
 CONFIG = ClassifierConfig(ATTRIBUTES, image_size=32, width=8, features=16)
@@ -51,6 +60,44 @@ def test_it_learns_what_faces_show(cache: Cache) -> None:
         assert scores[name]["images"] == 36
         assert scores[name]["people"] == 12
         assert scores[name]["positives"] == (cache.labels[cache.subset("test")][:, ATTRIBUTES.index(name)] == 1).sum()
+
+
+def test_calibration_divides_the_logits(cache: Cache) -> None:
+    classifier = small()
+    classifier.head.bias.data.normal_(generator=torch.Generator().manual_seed(0))
+    rows = torch.from_numpy(cache.subset("test"))
+    labels, images = torch.from_numpy(cache.labels[rows.numpy()]), torch.from_numpy(cache.images[rows.numpy()])
+    before, scores = predict(classifier, cache, rows), validate(classifier, cache, "test")
+    found = calibrate(classifier, cache, "test")
+    temperatures = torch.tensor([found[name]["temperature"] for name in ATTRIBUTES])
+    assert (temperatures > 1.5).any()  # random weights are surer than they are right
+    after = predict(classifier, cache, rows)
+    torch.testing.assert_close(after, before / temperatures, rtol=1e-4, atol=1e-5)
+    x = images.float() / 127.5 - 1
+    torch.testing.assert_close(classifier.probabilities(x), after.sigmoid(), rtol=1e-3, atol=1e-4)
+    for k, name in enumerate(ATTRIBUTES):
+        assert found[name]["ece_before"] == pytest.approx(calibration_error(before[:, k], labels[:, k]))
+        assert 0 <= found[name]["ece_after"] <= 1  # type: ignore[operator]
+    assert validate(classifier, cache, "test") == scores  # decisions and their order stay
+    again = calibrate(classifier, cache, "test")
+    inside = [name for name in ATTRIBUTES if 0.02 < found[name]["temperature"] < 99]  # type: ignore[operator]
+    assert len(inside) >= 2  # random logits that rather say the opposite are made as small as can be
+    assert [again[name]["temperature"] for name in inside] == pytest.approx([1] * len(inside), rel=1e-3)
+
+
+def test_it_starts_from_the_weights_it_is_given(cache: Cache) -> None:
+    given = small(3)
+    start = lambda classifier: classifier.load_state_dict(given.state_dict())  # noqa: E731
+    slow = replace(QUICK, epochs=1, lr=1e-12)
+    trained = train_classifier(cache, CONFIG, slow, progress=False, prepare=start)
+    for name, tensor in trained.state_dict().items():
+        torch.testing.assert_close(tensor, given.state_dict()[name])
+
+
+def test_learning_rate_follows_the_network() -> None:
+    assert ClassifierTraining().lr_for(CONFIG) == 2e-3
+    assert ClassifierTraining().lr_for(replace(CONFIG, network="inception-v3")) == 1e-4
+    assert ClassifierTraining(lr=0.5).lr_for(CONFIG) == 0.5
 
 
 def test_same_seed_same_weights(cache: Cache) -> None:
@@ -203,6 +250,7 @@ def test_folders_that_hold_no_classifier(tmp_path: Path, damage: Callable[[Path]
         ({"depth": 3}, "unknown key 'depth'"),
         ({"image_size": 40}, "image_size must be a multiple of 16"),
         ({"width": 12}, "width must be a multiple of 8"),
+        ({"network": "large"}, "'large' is not one of small, inception-v3"),
     ],
 )
 def test_configs_that_do_not_fit(tmp_path: Path, change: dict[str, int], says: str) -> None:
@@ -228,3 +276,5 @@ def test_splits_that_are_empty(cache: Cache) -> None:
         train_classifier(cache, CONFIG, QUICK, progress=False)
     with pytest.raises(LomitError, match="no image of the val split"):
         validate(small(), cache)
+    with pytest.raises(LomitError, match="no image of the val split"):
+        calibrate(small(), cache)

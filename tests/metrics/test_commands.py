@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,10 @@ def test_classifier_and_its_card(classifier: Path) -> None:
         assert scores["images"] == 12
         row = next(line for line in card.splitlines() if line.startswith(f"| {name} "))
         assert f"| {100 * scores['accuracy']:.1f} " in row
+        assert f"| {scores['ece_before']:.3f} " in row
+        assert f"| {scores['ece_after']:.3f} " in row
+        assert f"{name} {scores['temperature']:.2f}" in card
+    assert config["training"]["settings"]["lr"] == 5e-3
     assert "72 images of 24 people" in card
 
 
@@ -165,11 +170,16 @@ def test_attribute_that_the_classifier_does_not_know(
         (["--image-size", "20"], "image_size must be a multiple of 16"),
         (["--out", "{full}"], "holds README.md already; choose another --out or add --overwrite"),
         (["--data.root", "{none}"], "no such folder or file"),
+        (["--weights", "{none}"], "the small network learns from scratch"),
+        (["--network", "inception-v3"], "needs a torchvision that fits this torch"),
+        (["--network", "resnet"], "see lomit classifier train --help"),
     ],
 )
 def test_training_a_classifier_with_bad_input(
-    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
-) -> None:
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    words: list[str], says: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "torchvision", None)
     (tmp_path / "README.md").write_text("mine")
     places = {"none": tmp_path / "none", "full": tmp_path}
     assert main(train(painted, tmp_path / "new", *(w.format(**places) for w in words))) == 2

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -23,16 +23,17 @@ from lomit.metrics.classifier import (
     file_sha256,
     save_classifier,
 )
+from lomit.metrics.inception import inception_features
 from lomit.metrics.report import markdown_table
-from lomit.metrics.training import ClassifierTraining, train_classifier, validate
+from lomit.metrics.training import ClassifierTraining, calibrate, train_classifier, validate
 from lomit.weights import WEIGHTS
 
 
 @dataclass
 class ClassifierOptions:
-    """Train a small classifier of face attributes from scratch, and validate it on people it has not seen.
+    """Train a classifier of face attributes, calibrate it, and validate it on people it has not seen.
 
-    It learns from the train split and is validated on the val split; `lomit evaluate` uses the test split.
+    It learns from the train split, is calibrated and validated on the val split; `lomit evaluate` uses the test split.
     """
 
     data: LabelledData = field(default_factory=LabelledData)
@@ -43,8 +44,12 @@ class ClassifierOptions:
     """Folder for the classifier: weights, config and card."""
     image_size: int = 64
     """Side of the images it looks at, in pixels."""
+    network: Literal["small", "inception-v3"] = "small"
+    """`small` learns from scratch on a CPU; `inception-v3` is fine-tuned and needs torchvision and ImageNet weights."""
+    weights: str | None = None
+    """Inception-v3's ImageNet weights, torchvision's .pth file or a .safetensors; by default from torch's cache."""
     width: int = 16
-    """Channels of its first convolution."""
+    """Channels of the small network's first convolution."""
     training: ClassifierTraining = field(default_factory=ClassifierTraining)
     """How it is trained."""
     threads: int | None = None
@@ -67,9 +72,18 @@ def train(options: ClassifierOptions) -> int:
         LomitError: for data, attributes, numbers and folders that can't be used.
     """
     attributes = tuple(dict.fromkeys(a.strip() for word in options.attributes for a in word.split(",") if a.strip()))
-    network = ClassifierConfig(attributes, options.image_size, options.width)
+    network = ClassifierConfig(attributes, options.image_size, options.width, network=options.network)
+    if options.weights is not None and network.network == "small":
+        raise LomitError("the small network learns from scratch; --weights go with --network inception-v3")
     data = options.data.config(options.image_size, attributes)
     device = usable_device(options.device)
+    # What is missing is said before images are decoded.
+    imagenet = inception_features(options.weights) if network.network == "inception-v3" else None
+
+    def start(classifier: AttributeClassifier) -> None:
+        if imagenet is not None:
+            classifier.trunk.load_state_dict(imagenet.state_dict())
+
     out = Path(options.out)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -81,9 +95,12 @@ def train(options: ClassifierOptions) -> int:
             raise LomitError(f"{data.root} has no image of the {split} split; the classifier needs train and val")
     check_free(out, options.overwrite)
     print(f"{len(cache.subset('train'))} images to train on, {len(cache.subset('val'))} to validate")
-    classifier = train_classifier(cache, network, options.training, device)
-    scores = validate(classifier, cache, seed=options.training.seed, device=device)
-    card = ClassifierCard(_training(cache, options), scores)
+    training = dataclasses.replace(options.training, lr=options.training.lr_for(network))
+    classifier = train_classifier(cache, network, training, device, prepare=start)
+    calibration = calibrate(classifier, cache, seed=training.seed, device=device)
+    validation = validate(classifier, cache, seed=training.seed, device=device)
+    scores = {name: values | calibration[name] for name, values in validation.items()}
+    card = ClassifierCard(_training(cache, options, training), scores)
     table = scores_table(scores)
     save_classifier(classifier, card, _card_text(classifier, card, table), out, options.overwrite)
     print(f"\n{table}\n\nvalidated on people it has not seen; the classifier is in {out}")
@@ -93,7 +110,18 @@ def train(options: ClassifierOptions) -> int:
 
 def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """The validation as a Markdown table that also reads well in a terminal."""
-    rows = [["attribute", "accuracy %", "95 % interval", "balanced %", "AUC", "images (with)", "people"]]
+    header = (
+        "attribute",
+        "accuracy %",
+        "95 % interval",
+        "balanced %",
+        "AUC",
+        "ECE raw",
+        "ECE",
+        "images (with)",
+        "people",
+    )
+    rows = [list(header)]
     for name, s in scores.items():
         interval = "–" if s["low"] is None else f"{100 * s['low']:.1f} to {100 * s['high']:.1f}"
         rows.append([
@@ -102,6 +130,8 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
             interval,
             _shown(s["balanced_accuracy"], 100, 1),
             _shown(s["auc"], 1, 4),
+            _shown(s["ece_before"], 1, 3),
+            _shown(s["ece_after"], 1, 3),
             f"{s['images']} ({s['positives']})",
             str(s["people"]),
         ])  # fmt: skip
@@ -112,12 +142,12 @@ def _shown(value: float | None, factor: float, digits: int) -> str:
     return "–" if value is None else f"{factor * value:.{digits}f}"
 
 
-def _training(cache: Cache, options: ClassifierOptions) -> dict[str, Any]:
+def _training(cache: Cache, options: ClassifierOptions, training: ClassifierTraining) -> dict[str, Any]:
     return {
         "data": Path(options.data.root or "").name,
         "images": {split: len(cache.subset(split)) for split in ("train", "val")},
         "people": {split: len(set(cache.identity[cache.subset(split)].tolist())) for split in ("train", "val")},
-        "settings": dataclasses.asdict(options.training),
+        "settings": dataclasses.asdict(training),
         "torch": torch.__version__,
     }
 
@@ -128,6 +158,8 @@ def _card_text(classifier: AttributeClassifier, card: ClassifierCard, table: str
     images, people = training["images"], training["people"]
     settings = ", ".join(f"{name} {value}" for name, value in training["settings"].items())
     parameters = sum(p.numel() for p in classifier.parameters())
+    origin = "Trained from scratch" if config.network == "small" else "Inception-v3, fine-tuned from ImageNet weights"
+    temperatures = ", ".join(f"{name} {s['temperature']:.2f}" for name, s in card.validation.items())
     return f"""---
 library_name: lomit
 tags: [image-classification, face-attributes]
@@ -135,8 +167,8 @@ tags: [image-classification, face-attributes]
 
 # Attribute classifier, {config.image_size} pixels
 
-Says which attributes a face shows, to score translated images (`lomit evaluate`). Trained from scratch, apart from any
-translator. {parameters:,} parameters.
+Says which attributes a face shows, to score translated images (`lomit evaluate`). {origin}, apart from any translator.
+{parameters:,} parameters.
 
 - data: {training["data"]}; {images["train"]} images of {people["train"]} people to train on, {images["val"]} of
   {people["val"]} other people to validate
@@ -146,6 +178,11 @@ translator. {parameters:,} parameters.
 ## Validation, val split
 {table}
 
-Accuracy and balanced accuracy at the threshold 0.5; intervals are 95 % bootstrap intervals over people. It knows only
+Accuracy and balanced accuracy at the threshold 0.5; intervals are 95 % bootstrap intervals over people. ECE: expected
+calibration error of the probabilities, 15 bins, before ("raw") and after temperature scaling, the latter with
+temperatures from the other half of the people. The weights are calibrated, each logit has been divided by its
+temperature: {temperatures}.
+
+It knows only
 the kind of faces it was trained on: its answers about others mean little, and it must not be used to judge people.
 """

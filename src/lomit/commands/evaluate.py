@@ -150,4 +150,5 @@ def _model_facts(translator: Translator) -> dict[str, object]:
 
 
 def _classifier_facts(name: str, classifier: AttributeClassifier, sha256: str) -> dict[str, object]:
-    return {"name": Path(name).name, "image_size": classifier.config.image_size, "sha256": sha256}
+    config = classifier.config
+    return {"name": Path(name).name, "network": config.network, "image_size": config.image_size, "sha256": sha256}

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from lomit.errors import LomitError, did_you_mean
+
 Tally = tuple[Tensor, Tensor]
 """Numerators and denominators, N each, float64, as `lomit.metrics.bootstrap.ratio` takes them."""
+CA = "CA"
+"""Name of `class_tallies`; the classifier's follows (`lomit.metrics.features.named`), then the class."""
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
@@ -52,3 +56,40 @@ def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence
         "every attribute, all at once": ((right | ~known).all(1) & known.any(1), known.any(1)),
     }
     return {name: (numerator.double(), denominator.double()) for name, (numerator, denominator) in counted.items()}
+
+
+def class_tallies(
+    right: Tensor,
+    target: Tensor,
+    differs: Tensor,
+    attributes: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    every: bool = False,
+) -> dict[str, Tally]:
+    """The classification accuracy (CA) of Table 1 for classes of one attribute or several.
+
+    A class of several attributes is one label, the pattern of them all: it is right where each of them is.
+
+    Args:
+        right, target, differs, attributes: as for `tallies`.
+        classes: the attributes of each class.
+        every: count pairs that differ in every attribute of the class, the only ones that a method between two
+            domains knows, in place of pairs that differ in the class, which is in any of its attributes.
+
+    Returns:
+        `A + B` -> a pair counts 1 where it differs in the class and is annotated in all of it.
+
+    Raises:
+        LomitError: for an attribute that is not among `attributes`.
+    """
+    found = {}
+    for names in classes:
+        for name in names:
+            if name not in attributes:
+                raise LomitError(f"unknown attribute '{name}'{did_you_mean(name, attributes)}")
+        columns = [attributes.index(name) for name in names]
+        apart = differs[:, columns]
+        counted = (apart.all(1) if every else apart.any(1)) & (target[:, columns] >= 0).all(1)
+        hit = right[:, columns].all(1) & counted
+        found[" + ".join(names)] = (hit.double(), counted.double())
+    return found

@@ -6,9 +6,11 @@ So people are drawn with replacement, each with all of their samples.  Percentil
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 RESAMPLES = 2_000
@@ -53,21 +55,40 @@ def ratio(
         resamples: how often people are drawn.
         level: coverage of the interval.
     """
-    den = denominators.double().numpy()
-    counts = den > 0
-    num, den = numerators.double().numpy()[counts], den[counts]
-    _, person = np.unique(people.numpy()[counts], return_inverse=True)
-    if not len(num):
+    counts = denominators > 0
+    both = torch.stack([numerators.double(), denominators.double()], dim=1)
+    return of_sums(both[counts], people[counts], lambda sums: sums[:, 0] / sums[:, 1], seed, resamples, level)
+
+
+def of_sums(
+    values: Tensor,
+    people: Tensor,
+    function: Callable[[Tensor], Tensor],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Estimate:
+    """A function of sums over samples, and its interval over people.
+
+    Args:
+        values: N x D; a column of ones gives the number of samples, for means.
+        people: N numbers of the person each sample shows.
+        function: float64, R x D sums -> R values.
+        seed, resamples, level: as for `ratio`.
+    """
+    _, person = np.unique(people.numpy(), return_inverse=True)
+    if not len(values):
         return Estimate(None, None, None, 0, 0)
     n = int(person.max()) + 1
-    value = float(num.sum() / den.sum())
+    values = values.double()
+    value = float(function(values.sum(0, keepdim=True)))
     if n < 2:
-        return Estimate(value, None, None, len(num), n)
-    num_of, den_of = (np.bincount(person, weights=v, minlength=n) for v in (num, den))
+        return Estimate(value, None, None, len(values), n)
+    of_person = torch.zeros(n, values.shape[1], dtype=torch.float64).index_add_(0, torch.from_numpy(person), values)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
-    low, high = np.quantile((drawn @ num_of) / (drawn @ den_of), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), len(num), n)
+    drawn = torch.from_numpy(rng.multinomial(n, np.full(n, 1 / n), size=resamples)).double()
+    low, high = np.quantile(function(drawn @ of_person).numpy(), [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high), len(values), n)
 
 
 def mean(values: Tensor, people: Tensor, seed: int = 0) -> Estimate:

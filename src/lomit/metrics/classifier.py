@@ -1,7 +1,9 @@
-"""The attribute classifier: a small network of our own that says what an image shows, whichever method made it.
+"""The attribute classifier: it says what an image shows, whichever method made it.
 
-It is trained apart from every translator (`lomit.metrics.training`), so that no method is scored by its own
-discriminator.  A saved one is a folder with model.safetensors, config.json and README.md, like a translator's.
+Its network is a small one of our own, which learns from scratch on a CPU, or Inception-v3 with ImageNet weights, which
+the paper fine-tunes (5.4).  It is trained apart from every translator (`lomit.metrics.training`), so that no method is
+scored by its own discriminator.  A saved one is a folder with model.safetensors, config.json and README.md, like a
+translator's.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +26,8 @@ from lomit import __version__
 from lomit.config import from_dict, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_file
+from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
+from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
 from lomit.weights import CARD, CONFIG, WEIGHTS
 
@@ -40,9 +44,11 @@ class ClassifierConfig:
     image_size: int = 64
     """Side of the images it looks at, in pixels; others are scaled."""
     width: int = 16
-    """Channels of the first convolution."""
+    """Channels of the small network's first convolution."""
     features: int = 128
-    """Entries of the feature vector before the logits."""
+    """Entries of the small network's feature vector before the logits; Inception-v3 has 2,048."""
+    network: Literal["small", "inception-v3"] = "small"
+    """`small` learns from scratch; `inception-v3` is torchvision's and starts from ImageNet weights."""
 
     def __post_init__(self) -> None:
         if self.image_size < 32 or self.image_size % 16:
@@ -53,36 +59,28 @@ class ClassifierConfig:
 
 
 class AttributeClassifier(nn.Module):
-    """Seven 3 x 3 convolutions with group norm, four of them strided, and two linear layers.
-
-    The first convolution is not strided: at 64 pixels a smile is a curve one or two pixels thick.  The map before
-    the linear layers keeps its places (it is flattened, not pooled): on aligned faces, where something is says much
-    about what it is.
-    """
+    """A trunk, a feature vector and one logit an attribute."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        w = config.width
-
-        def conv(c_in: int, c_out: int, stride: int) -> ConvBlock:
-            return ConvBlock(c_in, c_out, 3, stride, 1, group_norm, nn.ReLU(inplace=True), pad="zeros")
-
-        self.trunk = nn.Sequential(
-            conv(3, w, 1),
-            conv(w, 2 * w, 2),
-            conv(2 * w, 2 * w, 1),
-            conv(2 * w, 4 * w, 2),
-            conv(4 * w, 4 * w, 1),
-            conv(4 * w, 8 * w, 2),
-            conv(8 * w, 8 * w, 2),
-        )
-        side = config.image_size // 16
-        self.hidden = nn.Linear(8 * w * side * side, config.features)
-        self.head = nn.Linear(config.features, len(config.attributes))
-        he_init(self)
-        # Logits that start near 0: the first steps then shape the features and not the scale.
+        self.trunk: nn.Module
+        self.hidden: nn.Module
+        if config.network == "inception-v3":
+            self.trunk, self.hidden, features = Inception(), nn.Identity(), INCEPTION_FEATURES
+        else:
+            side, features = config.image_size // 16, config.features
+            self.trunk, self.hidden = _small_trunk(config.width), nn.Linear(8 * config.width * side * side, features)
+            he_init(self)
+        self.head = nn.Linear(features, len(config.attributes))
+        # Logits that start at 0: the first steps then shape the features and not the scale.
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def name(self) -> str:
+        """What scores of its features and probabilities carry in their names: `attr` or `attr-inception`."""
+        return "attr" if self.config.network == "small" else "attr-inception"
 
     def features(self, x: Tensor) -> Tensor:
         """The vector that the logits are read from.  B x 3 x H x W in [-1, 1], any size -> B x F, not negative."""
@@ -95,6 +93,16 @@ class AttributeClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits: B x 3 x H x W in [-1, 1] -> B x A; above 0, the image has the attribute."""
         return self.head(self.features(x))  # type: ignore[no-any-return]
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Probability of each attribute, as calibrated: B x 3 x H x W in [-1, 1] -> B x A in [0, 1]."""
+        return self(x).sigmoid()
+
+    @torch.no_grad()
+    def divide_logits(self, temperatures: Tensor) -> None:
+        """Calibrates: from now on each logit, A of them, is what it was divided by its temperature."""
+        for parameter in (self.head.weight, self.head.bias):
+            parameter.div_(temperatures.to(parameter).view(-1, *[1] * (parameter.dim() - 1)))
 
     def columns(self, attributes: tuple[str, ...]) -> list[int]:
         """Where these attributes stand among the logits.
@@ -111,13 +119,35 @@ class AttributeClassifier(nn.Module):
         return [self.config.attributes.index(a) for a in attributes]
 
 
+def _small_trunk(width: int) -> nn.Module:
+    """Seven 3 x 3 convolutions with group norm, four of them strided: B x 3 x S x S -> B x 8w x S/16 x S/16.
+
+    The first convolution is not strided: at 64 pixels a smile is a curve one or two pixels thick.  The map keeps its
+    places (it is flattened, not pooled): on aligned faces, where something is says much about what it is.
+    """
+
+    def conv(c_in: int, c_out: int, stride: int) -> ConvBlock:
+        return ConvBlock(c_in, c_out, 3, stride, 1, group_norm, nn.ReLU(inplace=True), pad="zeros")
+
+    w = width
+    return nn.Sequential(
+        conv(3, w, 1),
+        conv(w, 2 * w, 2),
+        conv(2 * w, 2 * w, 1),
+        conv(2 * w, 4 * w, 2),
+        conv(4 * w, 4 * w, 1),
+        conv(4 * w, 8 * w, 2),
+        conv(8 * w, 8 * w, 2),
+    )
+
+
 @dataclass
 class ClassifierCard:
     """What is known about a trained classifier.
 
     Attributes:
         training: how it was trained: data, counts, settings.
-        validation: attribute -> score -> value, on people that were not trained on.
+        validation: attribute -> score -> value, on people that were not trained on, calibration included.
         sha256: of the weights' file; empty before it is written.
     """
 

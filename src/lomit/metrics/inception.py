@@ -1,0 +1,84 @@
+"""Inception-v3 (Szegedy et al., 2016) of the user's torchvision: features of ImageNet, or a trunk to fine-tune.
+
+torchvision is imported when a network is built, never before.  Its weights are not those of the TensorFlow port that
+papers' FID is computed with, nor is its pooling: scores of these features are called FID-inception-tv, not FID.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lomit.errors import LomitError
+from lomit.metrics.backbones import backbone_file, load_into, read_tensors
+
+IMAGENET = "inception_v3_google-0cc3c7bd.pth"
+SIDE = 299
+FEATURES = 2048
+
+
+class Inception(nn.Module):
+    """Inception-v3 up to its pooled features, with weights that mean nothing until some are loaded.
+
+    Attributes:
+        name: what scores of its features carry in their names.
+
+    Raises:
+        LomitError: where torchvision is not installed or does not work.
+    """
+
+    name = "inception-tv"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _build()
+
+    def features(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1], any size, scaled to 299 with antialiasing -> B x 2048, not negative."""
+        if tuple(x.shape[-2:]) != (SIDE, SIDE):
+            x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        return self.net(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same as `features`."""
+        return self.features(x)
+
+
+def load_imagenet(network: Inception, weights: str | os.PathLike[str] | None = None) -> None:
+    """Loads torchvision's ImageNet weights.
+
+    Args:
+        network: where to.
+        weights: torchvision's file, as .pth or .safetensors; by default from torch's cache.
+
+    Raises:
+        LomitError: where they are not to be had, or are those of another network.
+    """
+    path = backbone_file("Inception-v3", IMAGENET, weights)
+    tensors = read_tensors(path)
+    load_into(network.net, {k: v for k, v in tensors.items() if not k.startswith(("AuxLogits.", "fc."))}, path)
+
+
+def inception_features(weights: str | os.PathLike[str] | None = None) -> Inception:
+    """The extractor `inception-tv`, in eval mode; args and errors as for `load_imagenet`."""
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
+        network = Inception()
+    load_imagenet(network, weights)
+    return network.eval().requires_grad_(False)
+
+
+def _build() -> nn.Module:
+    """torchvision's network without its classes; it takes images in [-1, 1], as it was trained on."""
+    try:
+        from torchvision.models import inception_v3
+    except Exception as error:  # over a torch of another build it raises RuntimeError, AttributeError, ...
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LomitError(
+            f"Inception-v3 needs a torchvision that fits this torch ({line}); install one, or use the small network"
+        ) from error
+    net: nn.Module = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
+    net.fc = nn.Identity()
+    return net

@@ -1,0 +1,111 @@
+"""Inception score (Salimans et al., 2016) from a classifier's probabilities, raw and exponentiated, and MUNIT's
+conditional form (Huang et al., 2018).
+
+The raw score is the mean over images of KL(p(y|x) || p(y)) in nats, p(y) being the mean of p(y|x).  It is what Table 1
+of the paper can only be (0.14 to 0.38: the exponential is at least 1); the exponentiated one is what Salimans et al.
+define.  Both are high where each image is clear and the images differ.
+
+A classifier of attributes answers with independent sigmoids, not with one softmax.  What y is, is therefore chosen by
+the class that is scored: for one attribute y is whether an image has it, two values; for a combined class of K
+attributes y is the whole pattern, 2^K values, p(y|x) being the product over the attributes (`joint_table`).  p(y) is
+the mean of these tables, not a product: that the attributes go together in a set of images is seen.  The raw score lies
+in [0, K ln 2].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lomit.errors import LomitError
+from lomit.metrics import bootstrap
+from lomit.metrics.bootstrap import Estimate
+
+RAW, EXPONENTIATED, CONDITIONAL = "IS-raw", "IS-exp", "CIS-raw"
+"""Names of the measures; the classifier's name follows (`lomit.metrics.features.named`)."""
+MOST_ATTRIBUTES = 12
+"""A combined class has at most so many: the table doubles with each."""
+
+
+def joint_table(p: Tensor) -> Tensor:
+    """Probabilities of every pattern of K attributes that are independent given the image.
+
+    Args:
+        p: ... x K in [0, 1], the probability of each attribute.
+
+    Returns:
+        float64, ... x 2^K; in pattern number n the k-th attribute is bit k of n.
+
+    Raises:
+        LomitError: for more than 12 attributes.
+    """
+    if p.shape[-1] > MOST_ATTRIBUTES:
+        raise LomitError(f"a combined class may have {MOST_ATTRIBUTES} attributes; this one has {p.shape[-1]}")
+    table = torch.ones(*p.shape[:-1], 1, dtype=torch.float64, device=p.device)
+    for q in p.double().split(1, dim=-1):
+        table = torch.cat([table * (1 - q), table * q], dim=-1)
+    return table
+
+
+def divergences(table: Tensor) -> Tensor:
+    """KL(p(y|x) || p(y)) of each image, in nats.
+
+    Args:
+        table: p(y|x), ... x N x C; p(y) is its mean over the N images.  With M x T x C, T translations of each of M
+            inputs, p(y) is taken per input, which gives MUNIT's conditional score.
+
+    Returns:
+        float64, ... x N, not negative.
+    """
+    table = table.double()
+    marginal = table.mean(dim=-2, keepdim=True)
+    return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1)
+
+
+def raw(table: Tensor) -> float:
+    """The raw score, mean KL in nats.  N x C, or M x T x C for the conditional score (mean over inputs)."""
+    return float(divergences(table).mean())
+
+
+def exponentiated(table: Tensor) -> float:
+    """exp of the raw score, at least 1; args as for `raw`."""
+    return float(divergences(table).mean().exp())
+
+
+def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int = 0) -> Estimate:
+    """The score with its bootstrap interval over people; p(y) is taken anew from each resampled set.
+
+    Uses that the mean of KL(p(y|x) || p(y)) is H(p(y)) - mean H(p(y|x)), a function of two means.  A small set of
+    images has a p(y) that fits it, so resampled scores lie a little lower than the value.
+
+    Args:
+        table: p(y|x), N x C.
+        people: N numbers of the person each image shows.
+        exponential: the exponentiated score in place of the raw one.
+        seed: of the resampling.
+    """
+
+    def score(sums: Tensor) -> Tensor:
+        means = sums[:, :-1] / sums[:, -1:]
+        nats = _entropy(means[:, :-1]) - means[:, -1]
+        return nats.exp() if exponential else nats
+
+    table = table.double().cpu()
+    columns = [table, _entropy(table)[:, None], torch.ones(len(table), 1, dtype=torch.float64)]
+    return bootstrap.of_sums(torch.cat(columns, dim=1), people, score, seed)
+
+
+def conditional_estimate(table: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+    """The conditional score, raw, with its bootstrap interval over the people in the inputs.
+
+    Args:
+        table: p(y|x), M x T x C: T translations of each of M inputs.
+        people: M numbers of the person each input shows.
+        seed: of the resampling.
+    """
+    return bootstrap.mean(divergences(table).mean(dim=-1).cpu(), people, seed)
+
+
+def _entropy(p: Tensor) -> Tensor:
+    """-sum p ln p over the last axis."""
+    return -torch.xlogy(p, p).sum(-1)
