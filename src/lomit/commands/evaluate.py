@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lomit.commands.labelled import LabelledData, usable_device
 from lomit.commands.options import parse
+from lomit.config import to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.errors import LomitError, did_you_mean
@@ -146,6 +147,7 @@ def _model_facts(translator: Translator) -> dict[str, object]:
         "image_size": config.image_size,
         "attributes": list(config.attributes),
         "parameters": sum(p.numel() for p in translator.generator.parameters()),
+        "config": to_dict(config),
     }
 
 
