@@ -24,7 +24,8 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mask_norm": "group", "gamma": "linear", "image_size": 32},
         {"mask_norm": "none", "masks": "own"},
         {"shared_style_head": True, "width": 5, "d_width": 3},
-    ]
+    ],
+    "stargan": [{}, {"res_blocks": 2, "image_size": 32, "width": 3, "d_width": 5}],
 }
 """Configs to try beside the default, by method."""
 CASES = [(name, options) for name in METHODS for options in VARIANTS.get(name, [{}])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lomit.models import lomit
+from lomit.models import lomit, stargan
 from lomit.models.base import (
     Batch,
     Masks,
@@ -28,4 +28,5 @@ __all__ = [
     "method_of",
     "methods",
     "presets",
+    "stargan",
 ]
