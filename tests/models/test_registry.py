@@ -25,6 +25,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mask_norm": "none", "masks": "own"},
         {"shared_style_head": True, "width": 5, "d_width": 3},
     ],
+    "munit": [{}, {"res_blocks": 2, "image_size": 48, "width": 3}],
     "stargan": [{}, {"res_blocks": 2, "image_size": 32, "width": 3, "d_width": 5}],
 }
 """Configs to try beside the default, by method."""

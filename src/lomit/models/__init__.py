@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lomit.models import lomit, stargan
+from lomit.models import lomit, munit, stargan
 from lomit.models.base import (
     Batch,
     Masks,
@@ -27,6 +27,7 @@ __all__ = [
     "lomit",
     "method_of",
     "methods",
+    "munit",
     "presets",
     "stargan",
 ]
