@@ -13,7 +13,7 @@ import lomit
 
 ROOT = Path(lomit.__file__).parent
 LEAVES = {"config", "errors"}
-MODELS = {"models", "nn", "losses"} | LEAVES
+MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
 TRANSLATING = {"predictor", "weights", "images", "data"} | MODELS
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": LEAVES | {"images"},
     "nn": {"errors"},
     "losses": {"errors"},
+    "rival_losses": {"errors"},
     "models": MODELS,
     "weights": MODELS,
     "predictor": TRANSLATING,

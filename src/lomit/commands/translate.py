@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from lomit.commands.options import parse
-from lomit.commands.pairs import Job, Settings, pair_up, read_pairs, with_masks
+from lomit.commands.pairs import Job, Settings, pair_up, parse_label, read_pairs, with_masks, without_exemplar
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class TranslateOptions:
-    """Give each input image the style of its exemplar, where the model finds the two to differ.
+    """Give each input image the style of its exemplar, the attributes of a label, or random styles.
 
-    Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or 0001.png, 0002.png, ... for the
-    rows of a table.  The largest centre square of an image is translated; outside it nothing changes.
+    What a model can be guided by depends on its method: LOMIT by exemplars, StarGAN by a label, MUNIT and DRIT by
+    exemplars and random styles.  Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or
+    0001.png, 0002.png, ... for the rows of a table.  The largest centre square of an image is translated; outside it
+    nothing changes.
     """
 
     input: str | None = None
@@ -37,6 +39,14 @@ class TranslateOptions:
     other."""
     pairs: str | None = None
     """CSV table with the columns input and exemplar, in place of --input and --exemplar."""
+    label: str | None = None
+    """Target attributes, e.g. Blond_Hair=1,Smiling=0; those left out are 0.  Without an exemplar for a method that is
+    guided by labels; for a method with two domains it says to which one is translated (any 1: the one with the
+    attributes, which is the default)."""
+    random: int | None = None
+    """Draw this many random styles for each input, in place of an exemplar: NAME_random-01.png, ..."""
+    seed: int = 0
+    """Draws the random styles; the same for every input."""
     match: Literal["all", "zip"] = "all"
     """Two folders: all combinations, or one to one in the order of the names."""
     out: str = "translated"
@@ -94,6 +104,9 @@ def translate(options: TranslateOptions) -> int:
         gif=options.gif,
         composite=options.composite,
         overwrite=options.overwrite,
+        label=() if options.label is None else parse_label(options.label),
+        random=options.random,
+        seed=options.seed,
         threads=max(1, (os.cpu_count() or 1) // options.processes) if options.processes > 1 else None,
     )
     _check_outputs(jobs, settings)
@@ -123,7 +136,7 @@ def translate(options: TranslateOptions) -> int:
 
 def _plan(options: TranslateOptions) -> list[Job]:
     """The jobs, once the options have been found to fit together."""
-    for name, least in (("steps", 2), ("batch_size", 1), ("processes", 1)):
+    for name, least in (("steps", 2), ("batch_size", 1), ("processes", 1), ("random", 1), ("seed", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")
@@ -134,9 +147,22 @@ def _plan(options: TranslateOptions) -> list[Job]:
     if options.pairs is not None:
         if options.input is not None or options.exemplar:
             raise LomitError("--pairs takes the place of --input and --exemplar; give one or the other")
+        if options.random is not None:
+            raise LomitError("--pairs and --random exclude each other: a row's style is its exemplar's")
         jobs = read_pairs(options.pairs)
+    elif options.input is not None and not options.exemplar and (options.label or options.random):
+        for name, value in (("steps", options.steps), ("exemplar-mask", options.exemplar_mask)):
+            if value is not None:
+                raise LomitError(f"--{name} needs --exemplar")
+        label = () if options.label is None else parse_label(options.label)
+        jobs = without_exemplar(options.input, label, options.random)
     elif options.input is None or not options.exemplar:
-        raise LomitError("give --input and --exemplar, or --pairs; see lomit translate --help")
+        raise LomitError(
+            "give --input and --exemplar, or --pairs (or, by the model's method, --input with --label or --random); "
+            "see lomit translate --help"
+        )
+    elif options.random is not None:
+        raise LomitError("--random takes the place of --exemplar; give one or the other")
     elif len(options.exemplar) > 2:
         raise LomitError(f"--exemplar can be given twice at most; {len(options.exemplar)} given (or give a folder)")
     elif len(options.exemplar) == 2 and options.steps is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lomit.commands.pairs import Job, Settings, step_names
 from lomit.errors import LomitError
@@ -49,6 +50,12 @@ class Worker:
     def predictor(self) -> Predictor:
         return Predictor.from_pretrained(self.settings.model, self.settings.device)
 
+    @cached_property
+    def _styles(self) -> Tensor | None:
+        """The random styles, one a row; None where exemplars or a label guide."""
+        random = self.settings.random
+        return None if random is None else self.predictor.random_styles(random, self.settings.seed)
+
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Translates the jobs as one batch.
 
@@ -84,9 +91,12 @@ class Worker:
         return images
 
     def _translate(self, batch: Sequence[_Images]) -> list[Outcome]:
+        jobs = [images.job for images in batch]
         results = self.predictor.translate(
             [images.input for images in batch],
-            [images.exemplars[0] for images in batch],
+            [images.exemplars[0] for images in batch] if jobs[0].exemplars else None,
+            label=dict(self.settings.label) or None,
+            styles=None if self._styles is None else self._styles[[job.style for job in jobs]],
             input_masks=[images.input_mask for images in batch],
             exemplar_masks=[images.exemplar_mask for images in batch],
             composite=self.settings.composite,

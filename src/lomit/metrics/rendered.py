@@ -120,7 +120,8 @@ class _Batch:
         return self._translate(self.x, self.y_input, given)
 
     def _translate(self, exemplar: Tensor, y: Tensor, given: Masks | None) -> Translation:
-        return self.setting.translator.translate(self.x, exemplar, label=y.clamp(min=0).float(), masks=given)
+        target, source = (labels.clamp(min=0).float() for labels in (y, self.y_input))
+        return self.setting.translator.translate(self.x, exemplar, label=target, masks=given, source=source)
 
     def bounds(self, found: Masks | None) -> Values:
         """What no translation can fall below or rise above; of the masks only where the method has some."""

@@ -19,6 +19,11 @@ def instance_norm(channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
 
 
+def plain_instance_norm(channels: int) -> nn.Module:
+    """Instance norm without an affine map."""
+    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+
+
 def layer_norm(channels: int) -> nn.Module:
     """Layer norm over a whole feature map (group norm with one group), affine per channel."""
     return nn.GroupNorm(1, channels)

@@ -60,6 +60,7 @@ class Lomit(Translator):
         label: Tensor | None = None,
         style: Tensor | None = None,
         masks: Masks | None = None,
+        source: Tensor | None = None,
     ) -> Translation:
         """See `Translator.translate`; LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
         if exemplar is None:
