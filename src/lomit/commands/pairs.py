@@ -53,6 +53,7 @@ class Settings:
     overwrite: bool
     threads: int | None = None
     """CPU threads of each process of a pool."""
+    compile: bool = False
 
     def files(self, name: str) -> list[Path]:
         """Every file that the job of this name writes."""
