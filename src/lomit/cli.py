@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "classifier train": Command(
         "train the attribute classifier that evaluate needs", "lomit.commands.classifier:run_classifier_train"
     ),
+    "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
