@@ -1,0 +1,1 @@
+"""Measurements of speed: functions that return rows, which a command prints."""
