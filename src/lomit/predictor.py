@@ -13,8 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from lomit.compiled import Compiled
 from lomit.data.transforms import centre_box, denormalise, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError, did_you_mean
+from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
 from lomit.models.base import Masks, Translation, Translator, method_of
 from lomit.weights import load_pretrained, save_pretrained
@@ -51,21 +53,38 @@ class Predictor:
     Args:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
+        compile: run compiled code, see `lomit.compiled.Compiled`; interpolations stay as they are.
 
     Raises:
-        LomitError: where the device is not to be had.
+        LomitError: where the device or a compiler is not to be had.
     """
 
-    def __init__(self, translator: Translator, device: str | torch.device | None = None) -> None:
-        self.device = _device(device)
-        self.translator = translator.to(self.device).eval()
+    def __init__(
+        self, translator: Translator, device: str | torch.device | None = None, *, compile: bool = False
+    ) -> None:
+        exported = isinstance(translator, ExportedTranslator)
+        self.device = _device("cpu" if exported and device is None else device)
+        if exported and self.device.type != "cpu":
+            raise LomitError(f"an exported model runs on the CPU, not on '{device}'; leave out the device")
+        if exported and compile:
+            raise LomitError("an exported model can't be compiled; leave out --compile, or give the model itself")
+        # Convolutions are faster when the channels of a pixel lie together.
+        self.translator = translator.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network = Compiled(self.translator) if compile else self.translator
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str] = "avatars", device: str | torch.device | None = None
+        cls,
+        name_or_path: str | os.PathLike[str] = "avatars",
+        device: str | torch.device | None = None,
+        *,
+        compile: bool = False,
     ) -> Predictor:
-        """A predictor by a model's name, folder, training run or Hub id; see `lomit.weights.find_model`."""
-        return cls(load_pretrained(name_or_path), device)
+        """A predictor by a model's name, folder, training run or Hub id (see `lomit.weights.find_model`), or by
+        the path of a file that `lomit export` wrote."""
+        if is_exported(name_or_path):
+            return cls(ExportedTranslator(name_or_path), device, compile=compile)
+        return cls(load_pretrained(name_or_path), device, compile=compile)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
         """Writes the model in the Hub's layout; see `lomit.weights.save_pretrained`."""
@@ -199,10 +218,15 @@ class Predictor:
         style: Tensor | None,
     ) -> Translation:
         """One batch.  Given masks are B x 1 x S x S, NaN throughout where the predicted one is to be used."""
-        translate = partial(self.translator.translate, x, exemplar, label=label, style=style)
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
             if own is None and guide is None:
-                return translate()
+                return self._network.translate(x, exemplar, label=label, style=style)
+            filling = getattr(self._network, "translate_filling", None)
+            if exemplar is not None and filling is not None:
+                unset = x.new_full((len(x), 1, self.image_size, self.image_size), torch.nan)
+                masks = Masks(unset if own is None else own, unset if guide is None else guide)
+                return filling(x, exemplar, masks)
+            translate = partial(self.translator.translate, x, exemplar, label=label, style=style)
             if own is None or guide is None or own.isnan().any() or guide.isnan().any():
                 predicted = translate().masks
                 if predicted is None:
@@ -213,7 +237,8 @@ class Predictor:
     def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
         """B x 3 x S x S in [-1, 1]: centre squares at the model's size."""
         squares = [resize(p.on_white().crop(centre_box(p.size)), self.image_size) for p in pictures]
-        return normalise(torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device))
+        stacked = torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device)
+        return normalise(stacked.contiguous(memory_format=torch.channels_last))
 
     def _masks(self, masks: Sequence[Image.Image | np.ndarray | None], pictures: Sequence[Picture]) -> Tensor | None:
         """B x 1 x S x S in [0, 1], NaN for masks that are not given; None where none is."""

@@ -62,6 +62,7 @@ class Settings:
     """Draws the random styles."""
     threads: int | None = None
     """CPU threads of each process of a pool."""
+    compile: bool = False
 
     def files(self, name: str) -> list[Path]:
         """Every file that the job of this name writes."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -52,7 +53,8 @@ class TranslateOptions:
     out: str = "translated"
     """Folder for the results."""
     model: str = "avatars"
-    """Name of a model (see `lomit models`), its folder, a training run's folder, or a Hugging Face Hub id."""
+    """Name of a model (see `lomit models`), its folder, a training run's folder, a Hugging Face Hub id, or a file that
+    `lomit export` wrote."""
     save_masks: bool = False
     """Write the masks too: NAME_input-mask.png and NAME_exemplar-mask.png, as large as the centre squares."""
     input_mask: str | None = None
@@ -71,6 +73,8 @@ class TranslateOptions:
     """Images in the network at a time."""
     processes: int = 1
     """Processes that translate, each with its own copy of the model."""
+    compile: bool = False
+    """Compile the network first, which takes a minute and needs a C++ compiler: for folders of many images."""
     overwrite: bool = False
     """Replace files that exist."""
     device: str | None = None
@@ -107,13 +111,16 @@ def translate(options: TranslateOptions) -> int:
         label=() if options.label is None else parse_label(options.label),
         random=options.random,
         seed=options.seed,
+        compile=options.compile,
         threads=max(1, (os.cpu_count() or 1) // options.processes) if options.processes > 1 else None,
     )
     _check_outputs(jobs, settings)
     written = done = 0
     skipped: dict[object, str] = {}
-    with tqdm(total=len(jobs), unit="pair", disable=None) as bar:
-        for outcome in _outcomes(settings, jobs, options.batch_size, options.processes):
+    # Closed when an error ends the loop, so that no thread works on.
+    running = closing(_outcomes(settings, jobs, options.batch_size, options.processes))
+    with running as outcomes, tqdm(total=len(jobs), unit="pair", disable=None) as bar:
+        for outcome in outcomes:
             bar.update()
             if outcome.bad is None:
                 written, done = written + outcome.written, done + 1
@@ -144,6 +151,8 @@ def _plan(options: TranslateOptions) -> list[Job]:
         raise LomitError("--gif needs --steps, the number of its images")
     if options.steps is not None and (options.input_mask or options.exemplar_mask):
         raise LomitError("--steps predicts its masks; leave out --input-mask and --exemplar-mask")
+    if options.steps is not None and options.compile:
+        raise LomitError("--compile does not go with --steps; leave out one of them")
     if options.pairs is not None:
         if options.input is not None or options.exemplar:
             raise LomitError("--pairs takes the place of --input and --exemplar; give one or the other")
@@ -197,18 +206,20 @@ def _check_outputs(jobs: Sequence[Job], settings: Settings) -> None:
             raise LomitError(f"{path} is an input or exemplar and would be overwritten; choose another --out")
 
 
-def _outcomes(settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int) -> Iterator[Outcome]:
+def _outcomes(
+    settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int
+) -> Generator[Outcome, None, None]:
     """Runs the jobs in this process or in several."""
     # Only now is torch loaded: whatever is wrong with the command line has been said.
     from lomit.commands.worker import Worker, run_in_pool
+    from lomit.exported import is_exported
     from lomit.weights import find_model
 
-    find_model(settings.model)
+    if not is_exported(settings.model):
+        find_model(settings.model)
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
     if processes == 1:
-        worker = Worker(settings)
-        for batch in batches:
-            yield from worker.run(batch)
+        yield from Worker(settings).run_all(batches)
         return
     # Forked children of a process that has used torch's thread pools hang, so they are started afresh.
     with ProcessPoolExecutor(min(processes, len(batches)), mp_context=get_context("spawn")) as pool:

@@ -67,6 +67,10 @@ class Lomit(Translator):
             raise LomitError("LOMIT takes its style from an exemplar image; give one")
         return self.generator.translate(x, exemplar, masks)
 
+    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
+        """`translate` with masks for some images only; see `LomitGenerator.translate_filling`."""
+        return self.generator.translate_filling(x, exemplar, masks)
+
     def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
         """A blend of several exemplars: masks of the input and foreground codes are averaged with `weights`.
 
