@@ -73,7 +73,9 @@ def export(options: ExportOptions) -> int:
     require_onnx()
     folder = find_model(options.model)
     translator = load_pretrained(folder)
-    images = _calibration(options, translator.config.image_size) if options.int8 else None
+    images = None
+    if options.int8:
+        images = calibration_images(options.calibration, options.calibration_images, translator.config.image_size)
     done = export_model(
         translator,
         options.out,
@@ -96,22 +98,26 @@ def export(options: ExportOptions) -> int:
     return 0
 
 
-def _calibration(options: ExportOptions, size: int) -> Tensor:
-    """Images in [-1, 1], N x 3 x size x size."""
+def calibration_images(folder: str | None, count: int, size: int) -> Tensor:
+    """The first images of a folder, or rendered faces, in [-1, 1], N x 3 x size x size.
+
+    Raises:
+        LomitError: for a folder with too few images.
+    """
     import numpy as np
     import torch
 
     from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
     from lomit.images import read_image
 
-    if options.calibration is None:
+    if folder is None:
         from lomit.data.avatars import render_face
 
-        faces = (render_face(SEED, i, size, regions=False).image for i in range(options.calibration_images))
+        faces = (render_face(SEED, i, size, regions=False).image for i in range(count))
     else:
-        files = list_images(Path(options.calibration))[: options.calibration_images]
+        files = list_images(Path(folder))[:count]
         if len(files) < LEAST_IMAGES:
-            raise LomitError(f"{options.calibration} holds {len(files)} images; int8 needs {LEAST_IMAGES} at least")
+            raise LomitError(f"{folder} holds {len(files)} images; int8 needs {LEAST_IMAGES} at least")
         pictures = (read_image(file).on_white() for file in files)
         faces = (resize(picture.crop(centre_box(picture.size)), size) for picture in pictures)
     return normalise(torch.from_numpy(np.stack([to_uint8_chw(face) for face in faces])))
