@@ -47,10 +47,10 @@ def evaluate_table1(setting: Setting) -> Outcome:
     rows: list[Row] = []
     facts: dict[str, object] = {}
     for scored in chosen:
-        pairs, people = drawn[scored.name]
+        pairs, count, people = drawn[scored.name]
         logits = measure(setting, scored, pairs)
         rows += summarise(setting, scored, pairs, logits, people)
-        facts[scored.name] = pair_facts(setting.cache, pairs, len(usable_rows(setting))) | {"people_each_way": people}
+        facts[scored.name] = pair_facts(setting.cache, pairs, count) | {"people_each_way": people}
     order = list(dict.fromkeys(row.section for row in rows))
     left_out = [name for name in TABLE_1 if not setting.choices.classes and name not in drawn]
     return Outcome(
@@ -84,8 +84,8 @@ def opposite(setting: Setting) -> bool:
     return setting.choices.opposite or two_domains(setting)
 
 
-def _draw(setting: Setting, scored: ScoredClass) -> tuple[Pairs, dict[str, list[int]]]:
-    """The pairs of a class, and of each fact the people in the test split without and with it."""
+def _draw(setting: Setting, scored: ScoredClass) -> tuple[Pairs, int, dict[str, list[int]]]:
+    """The pairs of a class, out of how many images they are drawn, and of each fact the people without and with it."""
     cache = setting.cache
     y = scored.of_labels(cache.labels, cache.attributes)
     rows = usable_rows(setting)
@@ -97,7 +97,7 @@ def _draw(setting: Setting, scored: ScoredClass) -> tuple[Pairs, dict[str, list[
         for k, fact in enumerate(scored.facts)
     }
     try:
-        return draw_pairs(y, rows, setting.pairs, setting.seed), people
+        return draw_pairs(y, rows, setting.pairs, setting.seed), len(rows), people
     except LomitError as error:
         raise LomitError(f"class '{scored.name}': {error}") from error
 
