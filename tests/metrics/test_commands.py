@@ -132,7 +132,7 @@ def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, caps
         (["--protocol", "starganv2", "--pairs", "1000", "--sources", "0"], "--sources must be at least 1; it is 0"),
         (
             ["--protocol", "starganv2", "--pairs", "1000", "--domains", "Hat"],
-            "no domain 'Hat' (did you mean 'Blue_Hat'?)",
+            "no domain 'Hat' (did you mean 'Red_Hat'?)",
         ),
         (["--protocol", "starganv2", "--pairs", "1000", "--weights", "{none}"], "--weights go with --extractor"),
         (
