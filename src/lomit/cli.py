@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:run_translate"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate": Command("measure a model on pairs of unseen faces", "lomit.commands.evaluate:run_evaluate"),
+    "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:run_report"),
     "classifier train": Command(
         "train the attribute classifier that evaluate needs", "lomit.commands.classifier:run_classifier_train"
     ),

@@ -15,6 +15,7 @@ from lomit import __version__
 from lomit.commands.evaluation import RESULTS, TABLE, EvaluateOptions, check_options
 from lomit.commands.labelled import usable_device
 from lomit.commands.options import parse
+from lomit.config import to_dict
 from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.source import Source
@@ -149,6 +150,7 @@ def _model_facts(translator: Translator) -> dict[str, object]:
         "image_size": config.image_size,
         "attributes": list(config.attributes),
         "parameters": sum(p.numel() for p in translator.generator.parameters()),
+        "config": to_dict(config),
     }
 
 

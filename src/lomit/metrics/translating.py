@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -72,12 +71,9 @@ def translate(
         y_input: the inputs' labels, for methods with an encoder for each domain.
         masks: in place of the predicted ones.
     """
-    translator = setting.translator
-    more = {}
-    if "source" in inspect.signature(translator.translate).parameters:  # methods with an encoder for each domain
-        more["source"] = y_input.clamp(min=0).float()
+    target, source = (labels.clamp(min=0).float() for labels in (y, y_input))
     with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        return translator.translate(x, exemplar, label=y.clamp(min=0).float(), masks=masks, **more)
+        return setting.translator.translate(x, exemplar, label=target, masks=masks, source=source)
 
 
 def as_saved(result: Translation) -> Tensor:

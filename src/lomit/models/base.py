@@ -139,6 +139,18 @@ class Translator(nn.Module, ABC):
         """
         raise LomitError(f"the method '{method_of(self.config).name}' has no random styles to draw")
 
+    def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
+        """The codes of images beside partners, for methods that take an image apart; empty for others.
+
+        Args:
+            x: images, B x 3 x H x W in [-1, 1].
+            partner: what each is seen beside, the same shape.
+
+        Returns:
+            The code's name in the paper (`c`, `s_f`, `s_b`) -> B x D.
+        """
+        return {}
+
     def sample(self, batch: Batch) -> dict[str, Tensor]:
         """Pictures for a sample sheet, column name -> B x (1 or 3) x H x W; masks in [0, 1], images in [-1, 1]."""
         result = self.translate(batch.x1, batch.x2, label=batch.y2, source=batch.y1)

@@ -71,6 +71,14 @@ class Lomit(Translator):
         """`translate` with masks for some images only; see `LomitGenerator.translate_filling`."""
         return self.generator.translate_filling(x, exemplar, masks)
 
+    @torch.no_grad()
+    def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
+        """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
+        g = self.generator
+        c = g.content(x)
+        s_f, s_b = g.styles(x, g.masks(c, g.content(partner)))
+        return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
+
     def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
         """A blend of several exemplars: masks of the input and foreground codes are averaged with `weights`.
 

@@ -1,4 +1,4 @@
-"""The runs of the paper (5.1, 7.2) and of the rendered faces, each at 128 and at 64 pixels."""
+"""The runs of the paper (5.1, 7.2) and of the rendered faces, each at 128 and at 64 pixels, and their ablations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 from lomit.config import DataConfig, RunConfig
 from lomit.models.base import Method, register
+from lomit.models.lomit.ablations import ABLATIONS, Ablation
 from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
 
@@ -30,6 +31,9 @@ _CELEBA = {
         LossWeights(),
     ),
 }
+
+ABLATED = ("avatars-64", "celeba-hair-smile", "celeba-hair-smile-64")
+"""Presets that exist with every ablation."""
 
 
 def at_64(config: RunConfig) -> RunConfig:
@@ -107,6 +111,13 @@ def _large_batch(make: Callable[[], RunConfig]) -> RunConfig:
     return with_batch_64(make())
 
 
+def ablated(make: Callable[[], RunConfig], ablation: Ablation) -> RunConfig:
+    """The run with an ablation's changes."""
+    config = make()
+    assert isinstance(config.model, LomitConfig)
+    return replace(config, model=ablation.applied(config.model))
+
+
 def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
     at_128: dict[str, tuple[str, Callable[[], RunConfig]]] = {
         "avatars": ("rendered faces: hair, smile, facial hair", avatars),
@@ -120,6 +131,11 @@ def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
         presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", partial(_narrow, make))
         if name.startswith("celeba-"):
             presets[f"{name}-b64"] = (f"{description}, 128 pixels, batches of 64", partial(_large_batch, make))
+    for name in ABLATED:
+        description, make = presets[name]
+        for ablation in ABLATIONS:
+            line = f"{description}: {ablation.description}"
+            presets[f"{name}-{ablation.name}"] = (line, partial(ablated, make, ablation))
     presets["tiny"] = ("renders its own faces, 32 pixels, under two minutes on two cores", tiny)
     return presets
 

@@ -1,0 +1,169 @@
+"""Figure 8: t-SNE of c, s_f and s_b by domain, with numbers for how well the codes tell the domains apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lomit.data.transforms import normalise, resize, to_uint8_chw
+from lomit.errors import LomitError
+from lomit.metrics.separation import FOLDS, Separation, coordinates, separation
+from lomit.report.cells import cell, sample_count
+from lomit.report.charts import legend, scatter
+from lomit.report.faces import Faces, targets
+from lomit.report.markup import Content, Html, join, paragraph, table, tag
+from lomit.report.pictures import Subject
+
+SPACES = {
+    "c": "content c",
+    "s_f": "foreground style s_f",
+    "s_b": "background style s_b",
+}
+PERPLEXITY = 30
+KEPT = 50
+"""Coordinates of a code that t-SNE is given, those of the largest variance."""
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Faces by domain.
+
+    Attributes:
+        faces: numbers of the faces.
+        domain: which of `names` each shows.
+        partner: a face of another domain, beside which each is seen.
+        names: the domains.
+    """
+
+    faces: Sequence[int]
+    domain: Sequence[int]
+    partner: Sequence[int]
+    names: Sequence[str]
+
+
+def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> Domains:
+    """As many faces of each domain; the domains are the first group of exclusive attributes that the faces know, or
+    the first attribute and its absence.
+
+    Args:
+        faces: where from.
+        attributes: that the model knows.
+        count: how many faces in all, at most.
+        seed: draws others.
+
+    Raises:
+        LomitError: where the faces don't show two domains.
+    """
+    kinds = targets(faces, attributes)
+    if not kinds:
+        raise LomitError(f"the faces ({faces.what}) are labelled with none of {', '.join(attributes) or 'nothing'}")
+    kind = max(kinds, key=len)
+    y = faces.columns(kind)
+    if len(kind) > 1:
+        names = [name.replace("_", " ") for name in kind]
+        rows = [np.flatnonzero((y[:, k] == 1) & ((y == 1).sum(1) == 1)) for k in range(len(kind))]
+    else:
+        names = [kind[0].replace("_", " "), f"not {kind[0].replace('_', ' ')}"]
+        rows = [np.flatnonzero(y[:, 0] == value) for value in (1, 0)]
+    names, rows = [n for n, r in zip(names, rows, strict=True) if len(r)], [r for r in rows if len(r)]
+    if len(rows) < 2:
+        raise LomitError(f"the faces ({faces.what}) show only one domain of {', '.join(kind)}")
+    rng = np.random.default_rng(seed)
+    each = min([count // len(rows), *map(len, rows)])
+    chosen = [rng.permutation(part)[:each] for part in rows]
+    partners = [rng.choice(np.concatenate([p for p in chosen if p is not part]), each) for part in chosen]
+    domain = np.repeat(np.arange(len(rows)), each)
+    return Domains(np.concatenate(chosen).tolist(), domain.tolist(), np.concatenate(partners).tolist(), names)
+
+
+def codes_of(subject: Subject, faces: Faces, drawn: Domains) -> dict[str, Tensor]:
+    """Code's name -> N x D on the CPU; empty for a method that has no codes."""
+    predictor = subject.predictor
+    needed = sorted({*drawn.faces, *drawn.partner})
+    pixels = {face: to_uint8_chw(resize(faces.image(face), predictor.image_size)) for face in needed}
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(drawn.faces), BATCH):
+        both = []
+        for numbers in (drawn.faces, drawn.partner):
+            batch = np.stack([pixels[face] for face in numbers[start : start + BATCH]])
+            both.append(normalise(torch.from_numpy(batch).to(predictor.device)))
+        with torch.inference_mode():
+            for name, code in predictor.translator.codes(*both).items():
+                parts.setdefault(name, []).append(code.float().cpu())
+    return {name: torch.cat(code) for name, code in parts.items()}
+
+
+def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
+    """t-SNE (van der Maaten and Hinton, 2008) of N x D codes in the plane.
+
+    Raises:
+        LomitError: where scikit-learn is missing.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError:
+        raise LomitError("t-SNE needs scikit-learn: pip install 'lomit[metrics]'") from None
+    x = coordinates(codes)
+    _, _, axes = torch.linalg.svd(x, full_matrices=False)
+    x = x @ axes[:KEPT].T
+    method = TSNE(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=seed)
+    return [(float(a), float(b)) for a, b in method.fit_transform(x.numpy())]
+
+
+def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> Html | None:
+    """The three pictures and the table of one model; None for a method that has no codes.
+
+    Raises:
+        LomitError: where the faces don't show two domains of the model's, or too few people.
+    """
+    drawn = draw_domains(faces, subject.predictor.attributes, count, seed)
+    found = codes_of(subject, faces, drawn)
+    if not found:
+        return None
+    domains, people = torch.tensor(drawn.domain), torch.tensor([faces.identity(face) for face in drawn.faces])
+    numbers = {name: separation(code, domains, people, seed) for name, code in found.items()}
+    charts = []
+    for name, code in found.items():
+        heading, told = SPACES.get(name, name), numbers[name]
+        alt = f"t-SNE of {heading}, {len(drawn.faces)} faces: silhouette {told.silhouette.value:.2f}, "
+        alt += f"linear probe {told.probe.value:.0f} %"
+        charts.append(tag("figure", tag("figcaption", heading), scatter(alt, embed(code, seed), drawn.domain)))
+    return join([
+        tag("h3", subject.label),
+        legend(drawn.names),
+        tag("div", *charts, class_="charts"),
+        _numbers(subject.label, numbers, {name: code.shape[1] for name, code in found.items()}),
+    ])  # fmt: skip
+
+
+def _numbers(label: str, numbers: Mapping[str, Separation], sizes: Mapping[str, int]) -> Html:
+    rows: list[list[Content]] = [
+        [
+            SPACES.get(name, name),
+            f"{sizes[name]:,}",
+            cell(told.silhouette, 3),
+            cell(told.probe, 1),
+            f"{told.chance:.1f}",
+            sample_count(told.probe),
+        ]
+        for name, told in numbers.items()
+    ]
+    header = ["code", "entries", "silhouette", "linear probe, %", "chance, %", "of"]
+    return table(f"{label}: how well the codes tell the domains apart", [header], rows)
+
+
+def notes(faces: Faces) -> Html:
+    """How Figure 8 is made."""
+    return paragraph(
+        f"Faces: {faces.what}; as many of each domain, each face's masks predicted beside a face of another domain. "
+        "Silhouette (-1 to 1, 0 where domains mix) and linear probe are computed on the codes themselves, not on the "
+        f"picture. Probe: logistic regression, {FOLDS}-fold, nobody on both sides. The paper expects domains apart in "
+        f"s_f, mixed in c and s_b. t-SNE: perplexity {PERPLEXITY}, from the {KEPT} directions of largest variance; "
+        "distances between its clusters mean nothing.",
+        class_="notes",
+    )

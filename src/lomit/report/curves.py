@@ -1,0 +1,165 @@
+"""Training curves from the logs of runs: one chart a term, one colour a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from lomit.errors import LomitError
+from lomit.report.charts import Series, legend, line_chart
+from lomit.report.inputs import LOG
+from lomit.report.markup import Content, Html, join, paragraph, table, tag
+
+POINTS = 120
+"""Points of a line; longer logs are averaged over as many stretches."""
+NAMES = {
+    "critic": "critic (Eq. 10)",
+    "penalty": "gradient penalty (Eq. 10)",
+    "cls_r": "classification, real (Eq. 11)",
+    "adv": "adversarial (Eq. 10)",
+    "cls_f": "classification, translated (Eq. 12)",
+    "s_f": "foreground style (Eq. 5)",
+    "s_b": "background style (Eq. 6)",
+    "c": "content (Eq. 7)",
+    "cyc": "cycle (Eq. 8)",
+    "x": "self reconstruction (Eq. 9)",
+    "R1": "R1 (Eq. 13)",
+    "R2": "R2 (Eq. 14)",
+    "R3": "R3 (Eq. 15)",
+    "mask/mean": "mask, mean",
+    "mask/std": "mask, standard deviation",
+    "mask/spread": "mask, spread within an image",
+    "score": "score that picks the best checkpoint",
+    "lr": "learning rate",
+    "iterations_per_second": "iterations a second",
+}
+"""Term of the log -> its heading."""
+HELD_OUT = "val/"
+
+Points = list[tuple[float, float]]
+
+
+@dataclass
+class Log:
+    """A run's log.
+
+    Attributes:
+        terms: name -> (step, value), by step.
+        steps: the last one.
+        warnings: (step, text).
+        skipped: lines that can't be read, as the last one after a crash.
+    """
+
+    terms: dict[str, Points] = field(default_factory=dict)
+    steps: int = 0
+    warnings: list[tuple[int, str]] = field(default_factory=list)
+    skipped: int = 0
+
+
+def read_log(path: Path) -> Log:
+    """Reads log.jsonl.
+
+    Raises:
+        LomitError: where it can't be read, or no line of it is one of a log.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise LomitError(f"{path} can't be read: {error.strerror}") from error
+    log = Log()
+    for line in lines:
+        try:
+            values = json.loads(line)
+            step = int(values["step"])
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            log.skipped += 1
+            continue
+        log.steps = max(log.steps, step)
+        for name, value in values.items():
+            if name == "warning":
+                log.warnings.append((step, str(value)))
+            elif name != "step" and isinstance(value, (int, float)) and math.isfinite(value):
+                log.terms.setdefault(name, []).append((step, float(value)))
+    if lines and log.skipped == len(lines):
+        raise LomitError(f"{path} is not the log of a training run: no line of it is a JSON object with a 'step'")
+    for points in log.terms.values():
+        points.sort()
+    return log
+
+
+def curves(runs: Mapping[str, Path]) -> Html | None:
+    """A chart for each term; None where no log has a line yet.
+
+    Args:
+        runs: label -> folder.
+    """
+    logs = {label: read_log(folder / LOG) for label, folder in runs.items()}
+    if not any(log.terms for log in logs.values()):
+        return None
+    charts = [_chart(term, logs) for term in _terms(logs)]
+    held_out = any(name.startswith(HELD_OUT) for log in logs.values() for name in log.terms)
+    return join([
+        legend(list(logs), "unseen pairs" if held_out else None),
+        tag("div", *charts, class_="charts"),
+        paragraph(
+            f"Across: iterations. Longer logs are averaged over {POINTS} stretches. Losses as logged, before their "
+            "weights of Eq. 16, summed over both directions.",
+            class_="notes",
+        ),
+        _warnings(logs),
+    ])  # fmt: skip
+
+
+def _terms(logs: Mapping[str, Log]) -> list[str]:
+    """Every term once, in the order of `NAMES`, then the others (the phases' totals) by name."""
+    found = dict.fromkeys(_term(name) for log in logs.values() for name in log.terms)
+    return [term for term in NAMES if term in found] + sorted(term for term in found if term not in NAMES)
+
+
+def _term(name: str) -> str:
+    """The term that a value of the log is of: `G/cyc` and `val/cyc` are both `cyc`; each phase has its own total."""
+    name = name.removeprefix(HELD_OUT)
+    phase, _, term = name.partition("/")
+    return name if not term or term == "loss" or phase == "mask" else term
+
+
+def _chart(term: str, logs: Mapping[str, Log]) -> Html:
+    lines = []
+    for colour, log in enumerate(logs.values()):
+        for name, points in log.terms.items():
+            if _term(name) == term:
+                lines.append(Series(thinned(points), colour, dashed=name.startswith(HELD_OUT)))
+    heading = NAMES.get(term) or (f"{term.removesuffix('/loss')}, total" if term.endswith("/loss") else term)
+    ends = "; ".join(
+        f"{label} ends at {points[-1][1]:.3g}"
+        for label, log in logs.items()
+        for name, points in log.terms.items()
+        if _term(name) == term and not name.startswith(HELD_OUT)
+    )
+    alt = f"{heading} by iteration" + (f": {ends}" if ends else "")
+    return tag("figure", tag("figcaption", heading), line_chart(alt, lines))
+
+
+def thinned(points: Points) -> Points:
+    """At most `POINTS` points: means of as many equal stretches."""
+    if len(points) <= POINTS:
+        return points
+    bounds = [round(k * len(points) / POINTS) for k in range(POINTS + 1)]
+    parts = [points[a:b] for a, b in pairwise(bounds)]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
+
+
+def _warnings(logs: Mapping[str, Log]) -> Html | None:
+    rows: list[list[Content]] = []
+    for label, log in logs.items():
+        counts: dict[str, list[int]] = {}
+        for step, text in log.warnings:
+            counts.setdefault(text, []).append(step)
+        rows += [[label, text, f"{len(s)} times, step {s[0]} to {s[-1]}"] for text, s in counts.items()]
+        if log.skipped:
+            rows.append([label, f"{log.skipped} unreadable lines of {LOG} left out", ""])
+    return table("Warnings of the runs", [["run", "warning", "when"]], rows, class_="text") if rows else None

@@ -1,0 +1,218 @@
+"""The faces that the figures show: rendered ones, or those of a data set's test split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from lomit.config import DataConfig
+from lomit.data.decode import Geometry, decode
+from lomit.data.source import Source
+from lomit.data.table import SPLITS
+from lomit.errors import LomitError
+
+POOL = 600
+"""Faces among which the examples of a figure are looked for."""
+
+
+class Faces(ABC):
+    """Labelled faces by number.
+
+    Attributes:
+        what: what they are, for captions.
+        people: whether they may show people, so that the page must not be passed on unchecked.
+        attributes: what their labels tell.
+        groups: groups of attributes of which at most one holds.
+    """
+
+    what: str
+    people: bool
+    attributes: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+
+    @property
+    @abstractmethod
+    def labels(self) -> np.ndarray:
+        """int8, faces x attributes: 1, 0, -1 (not annotated)."""
+
+    @abstractmethod
+    def identity(self, face: int) -> int:
+        """Number of the person."""
+
+    @abstractmethod
+    def image(self, face: int) -> Image.Image:
+        """A square RGB picture."""
+
+    def columns(self, attributes: Sequence[str]) -> np.ndarray:
+        """The labels of some attributes, faces x len(attributes); -1 where the faces are not labelled with one."""
+        unknown = np.full(len(self.labels), -1, dtype=np.int8)
+        found = [self.labels[:, self.attributes.index(a)] if a in self.attributes else unknown for a in attributes]
+        return np.stack(found, axis=1) if found else np.zeros((len(self.labels), 0), dtype=np.int8)
+
+    def label(self, face: int, attributes: Sequence[str]) -> dict[str, float]:
+        """A label for methods that are guided by one; what is not annotated is taken for absent."""
+        row = dict(zip(self.attributes, self.labels[face].tolist(), strict=True))
+        return {name: float(row.get(name, 0) == 1) for name in attributes}
+
+
+class RenderedFaces(Faces):
+    """Faces drawn by the `avatars` extra, with a seed that no training set has."""
+
+    people = False
+
+    def __init__(self, seed: int, size: int) -> None:
+        """Draws no image yet.
+
+        Raises:
+            LomitError: where the extra is missing.
+        """
+        from lomit.data.avatars import ATTRIBUTES, GROUPS, render_face
+
+        render_face(seed, 0, size, regions=False)  # says whether the extra is there
+        self.seed, self.size = seed, size
+        self.what = f"rendered faces, seed {seed}"
+        self.attributes, self.groups = tuple(ATTRIBUTES), tuple(tuple(group) for group in GROUPS)
+
+    @cached_property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        from lomit.data.avatars.faces import draw_face
+
+        drawn = [draw_face(self.seed, face).labels for face in range(POOL)]
+        return np.array([[labels[a] for a in self.attributes] for labels in drawn], dtype=np.int8)
+
+    def identity(self, face: int) -> int:
+        return face
+
+    def image(self, face: int) -> Image.Image:
+        from lomit.data.avatars import render_face
+
+        return render_face(self.seed, face, self.size, regions=False).image.convert("RGB")
+
+
+class SourceFaces(Faces):
+    """Some faces of a data set, drawn by a seed from its test split, or where it has none, from what it has."""
+
+    def __init__(self, source: Source, data: DataConfig, seed: int, name: str) -> None:
+        self.source = source
+        self.geometry = Geometry.of(source, data)
+        split = next((s for s in ("test", "val", "train") if (source.split == SPLITS[s]).any()), "train")
+        rows = np.flatnonzero(source.split == SPLITS[split])
+        chosen = np.random.default_rng(seed).permutation(len(rows))[:POOL]
+        self.rows = rows[chosen]
+        self.what = f"{name}, {split} split, seed {seed}"
+        # Only rendered faces know their regions.
+        self.people = not source.region_names
+        self.attributes, self.groups = source.attributes, source.groups
+        self._labels = source.labels[self.rows]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def identity(self, face: int) -> int:
+        return int(self.source.identity[self.rows[face]])
+
+    def image(self, face: int) -> Image.Image:
+        outcome = decode(self.source, int(self.rows[face]), self.geometry)
+        if outcome.pixels is None:
+            raise LomitError(f"{outcome.problem}; choose other faces with --seed")
+        return Image.fromarray(outcome.pixels.transpose(1, 2, 0))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input and an exemplar.
+
+    Attributes:
+        input, exemplar: faces.
+        caption: what is translated into what.
+    """
+
+    input: int
+    exemplar: int
+    caption: str
+
+
+def targets(faces: Faces, attributes: Sequence[str]) -> list[tuple[str, ...]]:
+    """What a figure's columns are about: each group of exclusive attributes, and each other attribute (Figure 4)."""
+    known = [a for a in attributes if a in faces.attributes]
+    groups = [tuple(a for a in known if a in group) for group in faces.groups]
+    grouped = {a for group in groups for a in group}
+    found = {group[0]: group for group in groups if group} | {a: (a,) for a in known if a not in grouped}
+    return [found[a] for a in known if a in found]
+
+
+def pairs(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> list[Pair]:
+    """Pairs for a figure: for each target in turn one that differs in it and in little else, then one that does in all.
+
+    Args:
+        faces: where from.
+        attributes: that the models know.
+        count: how many at most; fewer where no more can be found.
+        seed: draws others.
+
+    Raises:
+        LomitError: where the faces are labelled with none of the attributes, or no two differ.
+    """
+    names = [a for a in attributes if a in faces.attributes]
+    if not names:
+        raise LomitError(
+            f"the faces ({faces.what}) are labelled with none of {', '.join(attributes) or 'no attributes'}; "
+            "give others with --data.root"
+        )
+    y = faces.columns(names)
+    rng = np.random.default_rng(seed)
+    first, second = (rng.integers(len(y), size=6_000) for _ in range(2))
+    known = (y[first] >= 0).all(1) & (y[second] >= 0).all(1) & (first != second)
+    first, second = first[known], second[known]
+    differs = y[first] != y[second]
+    kinds = targets(faces, names)
+    apart = np.stack([differs[:, [names.index(a) for a in kind]].any(1) for kind in kinds], axis=1)
+    wishes = [np.arange(len(kinds)) == k for k in range(len(kinds))]
+    wishes += [np.ones(len(kinds), dtype=bool)] if len(kinds) > 1 else []
+    found: list[Pair] = []
+    used: set[int] = set()
+    for turn in range(count):
+        wish = wishes[turn % len(wishes)]
+        # Distance from the wish; pairs that show a face again, or lack a wished difference, come last.
+        far = (apart != wish).sum(1) + 100.0 * ~apart[:, wish].any(1)
+        far += 1000 * (np.isin(first, list(used)) | np.isin(second, list(used)))
+        best = int(far.argmin()) if len(far) else -1
+        if best < 0 or far[best] >= 100:
+            continue
+        a, b = int(first[best]), int(second[best])
+        used |= {a, b}
+        found.append(Pair(a, b, _caption(dict(zip(names, zip(y[a], y[b], strict=True), strict=True)))))
+    if not found:
+        raise LomitError(f"no two of the faces ({faces.what}) differ in {', '.join(names)}; give others")
+    return found
+
+
+def many_exemplars(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> tuple[int, list[int]]:
+    """A face, and others that differ from it in an attribute, for Figure 6."""
+    first = pairs(faces, attributes, 1, seed)[0]
+    y = faces.columns([a for a in attributes if a in faces.attributes])
+    others = np.flatnonzero(((y != y[first.input]) & (y >= 0) & (y[first.input] >= 0)).any(1))
+    drawn = np.random.default_rng(seed + 1).permutation(others)[:count]
+    return first.input, [int(face) for face in drawn]
+
+
+def _caption(labels: Mapping[str, tuple[int, int]]) -> str:
+    """`Black hair → Blond hair, Smiling`: what only the input has, what only the exemplar has; all action units."""
+    units = all(name.startswith("AU") for name in labels)
+    sides = []
+    for side in (0, 1):
+        names = [name for name, y in labels.items() if y[side] == 1 and (units or y[1 - side] == 0)]
+        sides.append(_list(names))
+    return " → ".join(sides)
+
+
+def _list(names: Sequence[str]) -> str:
+    if names and all(name.startswith("AU") for name in names):
+        return "AU " + ", ".join(name.removeprefix("AU").replace("_", "+") for name in names)
+    return ", ".join(name.replace("_", " ") for name in names) or "none"

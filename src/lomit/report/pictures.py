@@ -1,0 +1,110 @@
+"""The paper's figures of translations (4 to 6, 9 to 11), from the models' own results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from lomit.data.transforms import centre_box
+from lomit.figures.grids import overlay
+from lomit.images import as_picture
+from lomit.predictor import Predictor, Result
+from lomit.report.faces import Faces, Pair
+from lomit.report.markup import Content, Html, join, paragraph, picture, table
+
+CELL = 112
+"""Width of a picture on the page, in CSS pixels."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that the figures are about: what the page calls it, and what translates."""
+
+    label: str
+    predictor: Predictor
+
+    def translate(self, faces: Faces, pair: Pair) -> Result:
+        """One pair; methods that are guided by labels are given the exemplar's."""
+        label = faces.label(pair.exemplar, self.predictor.attributes)
+        images = [faces.image(pair.input)], [faces.image(pair.exemplar)]
+        return self.predictor.translate(*images, label=label or None)[0]
+
+
+def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]:
+    """Models in groups that know some attribute together, with these attributes."""
+    groups: list[tuple[list[Subject], list[str]]] = []
+    for subject in subjects:
+        for members, names in groups:
+            shared = [name for name in names if name in subject.predictor.attributes]
+            if shared:
+                members.append(subject)
+                names[:] = shared
+                break
+        else:
+            groups.append(([subject], list(subject.predictor.attributes)))
+    return groups
+
+
+def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[Pair], masks: bool) -> Html:
+    """Figures 4, 5 and 9 to 11: one column a pair, one row each for inputs, masks, exemplars and results.
+
+    Args:
+        caption: of the table.
+        subjects: the models.
+        faces: where the pairs are from.
+        pairs: what to translate.
+        masks: show those of the methods that have some.
+    """
+    results = {subject.label: [subject.translate(faces, pair) for pair in pairs] for subject in subjects}
+    several = len(subjects) > 1
+    rows: list[list[Content]] = []
+    for side in ("input", "exemplar"):
+        images = [faces.image(getattr(pair, side)) for pair in pairs]
+        rows.append([side, *(shown(i, f"{side}: {p.caption}") for i, p in zip(images, pairs, strict=True))])
+        for label, found in results.items():
+            laid = [getattr(result, f"{side}_mask") for result in found]
+            if masks and all(mask is not None for mask in laid):
+                of = f"{label}, mask" if several else "its mask"
+                alt = f"mask of {label} on the {side}"
+                rows.append([of, *(masked(i, m, alt) for i, m in zip(images, laid, strict=True))])
+    for label, found in results.items():
+        alts = [f"result of {label}: {pair.caption}" for pair in pairs]
+        rows.append([label, *(shown(r.image, a) for r, a in zip(found, alts, strict=True))])
+    return table(caption, [["", *(pair.caption for pair in pairs)]], rows, class_="pictures")
+
+
+def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: int, others: Sequence[int]) -> Html:
+    """Figure 6: one input with many exemplars; a method guided by labels alone gives one result for equal labels."""
+    rows: list[list[Content]] = [["input", shown(faces.image(input_), "the input"), *[""] * (len(others) - 1)]]
+    rows.append(["exemplar", *(shown(faces.image(o), f"exemplar {k}") for k, o in enumerate(others, start=1))])
+    for subject in subjects:
+        results = [subject.translate(faces, Pair(input_, other, "")) for other in others]
+        alts = [f"result of {subject.label} with exemplar {k}" for k in range(1, len(others) + 1)]
+        rows.append([subject.label, *(shown(r.image, a) for r, a in zip(results, alts, strict=True))])
+    return table(caption, [["", *(str(k) for k in range(1, len(others) + 1))]], rows, class_="pictures")
+
+
+def shown(image: Image.Image, alt: str) -> Html:
+    """The centre square of an image, as a cell of a figure."""
+    image = as_picture(image).on_white()
+    return picture(image.crop(centre_box(image.size)), alt, CELL)
+
+
+def masked(image: Image.Image, mask: Image.Image, alt: str) -> Html:
+    """The centre square in grey with the mask laid over it in colour."""
+    image = as_picture(image).on_white()
+    return picture(overlay(image.crop(centre_box(image.size)), mask), alt, CELL)
+
+
+def source_note(faces: Faces, subjects: Sequence[Subject]) -> Html:
+    """Where the pictures come from and how they were made."""
+    sizes = sorted({subject.predictor.image_size for subject in subjects})
+    return join([
+        paragraph(
+            f"Faces: {faces.what}. Drawn, not picked: the same pairs for every model. Translated at "
+            f"{', '.join(f'{size} x {size}' for size in sizes)}, the decoder's whole output, nothing blended back.",
+            class_="notes",
+        ),
+    ])  # fmt: skip

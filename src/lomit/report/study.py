@@ -1,0 +1,157 @@
+"""Figure 7: the user study, from answers that were given.
+
+The answers are one JSON file of counts:
+
+    {
+      "study": 1,
+      "simulated": false,
+      "participants": 12,
+      "realism": [{"model": "ours", "chosen": 31, "shown": 120}],
+      "comparisons": [
+        {"question": "Which one has better applied the style?", "models": ["ours", "DRIT"], "chosen": [80, 40]}
+      ]
+    }
+
+`realism`: how often a translation was taken for more realistic than the photograph beside it.  `simulated` must be
+told: answers of a program are marked wherever they stand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lomit.errors import LomitError
+from lomit.report.markup import Content, Html, join, paragraph, table, tag
+from lomit.report.results import count, read_json
+
+PAPER_REALISM = (("LOMIT", 25.6), ("DRIT", 12.3), ("MUNIT", 11.5))
+"""Share of translations taken for more realistic than a photograph, in percent (the paper's Figure 7 a)."""
+PAPER_COMPARISONS = (
+    ("Which one has better applied the style to the image?", ((67.7, 32.3), (66.3, 33.7))),
+    ("Which one has better kept the background unchanged?", ((95.7, 4.3), (96.7, 3.2))),
+)
+"""LOMIT against a rival, in percent (Figure 7 b); which row is DRIT and which MUNIT is lost in the paper's text."""
+Z = 1.959963984540054
+"""97.5 % quantile of the standard normal distribution."""
+MARK = "simulated, not people"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One question about two models: how many answers each of them got."""
+
+    question: str
+    models: tuple[str, str]
+    chosen: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Counted answers.
+
+    Attributes:
+        simulated: a program gave them.
+        participants: how many took part.
+        realism: model, how often it was chosen, how often it was shown.
+        comparisons: questions about two models.
+    """
+
+    simulated: bool
+    participants: int
+    realism: Sequence[tuple[str, int, int]]
+    comparisons: Sequence[Comparison]
+
+
+def read_study(path: Path) -> Study:
+    """Reads the JSON file.
+
+    Raises:
+        LomitError: where it is not as described above, or does not say whether its answers are simulated.
+    """
+    values = read_json(path)
+    if values.get("study") != 1:
+        raise LomitError(f"{path}: 'study' must be 1, the version of the format")
+    if not isinstance(values.get("simulated"), bool):
+        raise LomitError(f"{path}: 'simulated' must be true or false: say whether people gave the answers")
+    realism = [_realism(e, f"{path}: realism {k}") for k, e in enumerate(_list(values, "realism", path), start=1)]
+    entries = enumerate(_list(values, "comparisons", path), start=1)
+    comparisons = [_comparison(entry, f"{path}: comparison {k}") for k, entry in entries]
+    return Study(values["simulated"], count(values.get("participants"), f"{path}: participants"), realism, comparisons)
+
+
+def _list(values: dict[str, Any], key: str, path: Path) -> list[Any]:
+    entries = values.get(key, [])
+    if not isinstance(entries, list):
+        raise LomitError(f"{path}: '{key}' must be a list")
+    return entries
+
+
+def _realism(entry: Any, where: str) -> tuple[str, int, int]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
+        raise LomitError(f"{where} needs 'model', 'chosen' and 'shown'")
+    chosen, shown = count(entry.get("chosen"), f"{where}, 'chosen'"), count(entry.get("shown"), f"{where}, 'shown'")
+    if chosen > shown:
+        raise LomitError(f"{where}: chosen {chosen} times, but shown only {shown} times")
+    return entry["model"], chosen, shown
+
+
+def _comparison(entry: Any, where: str) -> Comparison:
+    if not isinstance(entry, dict) or not isinstance(entry.get("question"), str):
+        raise LomitError(f"{where} needs 'question', 'models' and 'chosen'")
+    models, chosen = entry.get("models"), entry.get("chosen")
+    if not isinstance(models, list) or len(models) != 2 or not all(isinstance(name, str) for name in models):
+        raise LomitError(f"{where}: 'models' must be two names")
+    if not isinstance(chosen, list) or len(chosen) != 2:
+        raise LomitError(f"{where}: 'chosen' must be two counts")
+    first, second = (count(value, f"{where}, 'chosen'") for value in chosen)
+    return Comparison(entry["question"], (models[0], models[1]), (first, second))
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson, 1927), in [0, 1]; (0, 1) without trials."""
+    if not trials:
+        return 0.0, 1.0
+    p, z2 = hits / trials, Z * Z / trials
+    middle, half = p + z2 / 2, Z * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials))
+    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
+def figure_7(study: Study) -> Html:
+    """Our answers beside the paper's."""
+    rows: list[list[Content]] = [["Realism: chosen over a photograph, %"]]
+    rows += [[_named(study, model), _share(chosen, shown), str(shown)] for model, chosen, shown in study.realism]
+    rows += [[f"{model}, paper", f"{value:.1f}", "–"] for model, value in PAPER_REALISM]
+    for question in dict.fromkeys([*(c.question for c in study.comparisons), *(q for q, _ in PAPER_COMPARISONS)]):
+        rows.append([f"{question} %"])
+        for c in (c for c in study.comparisons if c.question == question):
+            total = sum(c.chosen)
+            rows.append([_named(study, f"{c.models[0]} : {c.models[1]}"), _share(c.chosen[0], total), str(total)])
+        for ours, theirs in dict(PAPER_COMPARISONS).get(question, ()):
+            rows.append(["LOMIT : a rival, paper", f"{ours:.1f} : {theirs:.1f}", "–"])
+    marks = [tag("strong", f"These answers are {MARK}. ", class_="simulated")] if study.simulated else []
+    who = f"{study.participants} {'simulated participants' if study.simulated else 'participants'}."
+    return join([
+        paragraph(*marks, who, class_="warning" if study.simulated else None),
+        table("Figure 7: user study", [["", "share", "answers"]], rows),
+        paragraph(
+            "Below a share: its 95 % Wilson interval, of the first model where two are compared; answers of one "
+            "person are counted as independent. The paper's text does not tell which row of a question is DRIT and "
+            "which MUNIT.",
+            class_="notes",
+        ),
+    ])  # fmt: skip
+
+
+def _named(study: Study, model: str) -> Content:
+    return join([model, tag("span", MARK, class_="interval simulated")]) if study.simulated else model
+
+
+def _share(hits: int, trials: int) -> Content:
+    if not trials:
+        return "–"
+    low, high = wilson(hits, trials)
+    return join([f"{100 * hits / trials:.1f}", tag("span", f"{100 * low:.1f} to {100 * high:.1f}", class_="interval")])

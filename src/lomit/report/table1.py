@@ -1,0 +1,139 @@
+"""Table 1: inception score and classification accuracy, the paper's column beside ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lomit.metrics.bootstrap import Estimate
+from lomit.report.cells import NONE, cell
+from lomit.report.markup import Content, Html, items, join, table, tag
+from lomit.report.results import CEILING, FLOOR, MODEL, Results
+
+METHODS = ("DRIT", "MUNIT", "LOMIT")
+PAPER: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "facial hair": ((0.3295, 0.24, 23.8), (0.2808, 0.25, 60.0), (0.3105, 0.27, 71.4)),
+    "gender": ((0.2703, 0.21, 21.1), (0.1368, 0.19, 53.0), (0.2348, 0.22, 83.9)),
+    "wearing lipstick": ((0.2685, 0.20, 19.9), (0.1751, 0.20, 57.1), (0.2528, 0.20, 73.7)),
+    "facial hair + gender": ((0.3805, 0.24, 14.3), (0.1972, 0.25, 34.9), (0.2069, 0.23, 68.1)),
+    "makeup + wearing lipstick": ((0.2853, 0.21, 16.1), (0.2472, 0.24, 27.3), (0.2834, 0.22, 72.8)),
+}
+"""Class -> mean and standard deviation of the inception score and accuracy in percent, of each of `METHODS`
+(the paper's Table 1, CelebA, 2,000 test images)."""
+KINDS = {
+    "Facial_Hair": "facial hair",
+    "Goatee": "facial hair",
+    "Mustache": "facial hair",
+    "No_Beard": "facial hair",
+    "Male": "gender",
+    "Heavy_Makeup": "makeup",
+    "Wearing_Lipstick": "wearing lipstick",
+}
+"""Attribute -> the paper's name for what it is about (5.3: facial hair is any of beard, goatee and mustache)."""
+_MEASURE = re.compile(r"(?<![\w-])(CA|IS-raw)(-[\w.-]*\w)?(?!\w)")
+
+
+@dataclass
+class Found:
+    """What an evaluation says about one class.
+
+    Attributes:
+        scores: `IS-raw` or `CA` -> column (`model`, `floor`, `ceiling`) -> estimate.
+        names: `IS-raw` or `CA` -> the measure's whole name, the classifier's included.
+    """
+
+    scores: dict[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def paper_class(name: str) -> str:
+    """`Goatee + Male` -> `facial hair + gender`; attributes that the paper does not score keep their names."""
+    parts = (part.strip() for part in name.split("+"))
+    return " + ".join(dict.fromkeys(KINDS.get(part, part) for part in parts))
+
+
+def classes_of(results: Results) -> dict[str, Found]:
+    """The rows that belong into Table 1, by class.
+
+    A row belongs there if its name or its section's holds a measure `CA` or `IS-raw`, with the classifier's name after
+    a hyphen (`lomit.metrics.features.named`); what is left of the name is the class, its attributes joined by ` + `.
+    The protocol `avatars` has CA of single attributes under `attribute accuracy`.
+    """
+    found: dict[str, Found] = {}
+    attributes = results.fact("model", "attributes") or ()
+    for row in results.rows:
+        if row.section.startswith("attribute accuracy"):
+            if row.name not in attributes:
+                continue
+            measure, whole, name = "CA", "CA", row.name
+        else:
+            match = _MEASURE.search(row.name) or _MEASURE.search(row.section)
+            if match is None:
+                continue
+            measure, whole = match.group(1), match.group(0)
+            name = _MEASURE.sub("", row.name).strip(" ,:()%")
+        entry = found.setdefault(paper_class(name), Found())
+        entry.scores.setdefault(measure, row.cells)
+        entry.names.setdefault(measure, whole)
+    return found
+
+
+def table_1(evaluations: Mapping[str, Results]) -> Html | None:
+    """The table with its notes; None where no evaluation has a row for it.
+
+    Args:
+        evaluations: label -> results.
+    """
+    ours = {label: classes_of(results) for label, results in evaluations.items()}
+    ours = {label: classes for label, classes in ours.items() if classes}
+    if not ours:
+        return None
+    classes = list(dict.fromkeys([*PAPER, *(name for found in ours.values() for name in found)]))
+    header = [tag("th", "class", scope="col", rowspan=2)]
+    header += [tag("th", f"{method}, paper", scope="colgroup", colspan=2) for method in METHODS]
+    header += [tag("th", label, scope="colgroup", colspan=4) for label in ours]
+    below = [tag("th", text, scope="col") for _ in METHODS for text in ("IS", "CA, %")]
+    below += [tag("th", text, scope="col") for _ in ours for text in ("IS", "CA, %", "floor", "ceiling")]
+    rows = [[name, *_paper(name), *(c for found in ours.values() for c in _ours(found.get(name)))] for name in classes]
+    head = join([tag("tr", *header), tag("tr", *below)])
+    return join([table("Table 1: inception score (IS) and classification accuracy (CA)", head, rows), _notes(ours)])
+
+
+def _paper(name: str) -> list[Content]:
+    cells: list[Content] = []
+    for mean, deviation, accuracy in PAPER.get(name, ()):
+        cells += [join([f"{mean:.4f}", tag("span", f"std {deviation:.2f}", class_="interval")]), f"{accuracy:.1f}"]
+    return cells or [NONE] * (2 * len(METHODS))
+
+
+def _ours(found: Found | None) -> list[Content]:
+    """Inception score, accuracy, and what bounds the accuracy."""
+    scores = found.scores if found is not None else {}
+    accuracy, inception = scores.get("CA", {}), scores.get("IS-raw", {})
+    cells = [cell(inception.get(MODEL), 4, counts=True), cell(accuracy.get(MODEL), 1, counts=True)]
+    return cells + [_plain(accuracy.get(column)) for column in (FLOOR, CEILING)]
+
+
+def _plain(estimate: Estimate | None) -> Content:
+    return NONE if estimate is None or estimate.value is None else f"{estimate.value:.1f}"
+
+
+def _notes(ours: Mapping[str, Mapping[str, Found]]) -> Html:
+    measures = []
+    for label, found in ours.items():
+        names = list(dict.fromkeys(name for entry in found.values() for name in entry.names.values()))
+        measures.append(f"{label}: {', '.join(names)}")
+    return tag(
+        "div",
+        items([
+            "The paper's columns are its Table 1 (CelebA, 2,000 test images; IS with its standard deviation over "
+            "images). Its classifier and its data are not ours: they are context. Ours are to be held against the "
+            "floor (the untranslated input), the ceiling (the exemplar itself) and the other methods on this page.",
+            "IS: mean of KL(p(y|x) || p(y)) in nats, not exponentiated. CA: translations in which the classifier "
+            "finds all of the exemplar's attributes of the class, over pairs that differ in it. Below a number: its "
+            "95 % interval, which resamples people, and its counts.",
+            f"Measures by their full names: {'; '.join(measures)}.",
+        ]),
+        class_="notes",
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Silhouette and linear probe on codes whose answer is known."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lomit.errors import LomitError
+from lomit.metrics.separation import coordinates, separation, silhouettes
+
+
+def clusters(apart: float, dimensions: int = 6, each: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes of two domains whose means lie `apart` standard deviations from each other; two codes a person."""
+    generator = torch.Generator().manual_seed(0)
+    domains = torch.arange(2).repeat_interleave(each)
+    codes = torch.randn(2 * each, dimensions, generator=generator)
+    codes[:, 0] += apart * domains
+    return codes, domains, torch.arange(2 * each) // 2
+
+
+def test_silhouettes_are_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    codes, domains, _ = clusters(2.0)
+    domains[:10] = 2
+    expected = metrics.silhouette_samples(codes.double().numpy(), domains.numpy())
+    np.testing.assert_allclose(silhouettes(codes, domains).numpy(), expected, atol=1e-12)
+
+
+def test_silhouettes_by_hand() -> None:
+    codes, domains = torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([0, 0, 1])
+    assert silhouettes(codes, domains).tolist() == pytest.approx([9 / 10, 8 / 9, 0.0])
+    assert silhouettes(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1])).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("dimensions", [6, 300])
+def test_far_apart_and_mixed(dimensions: int) -> None:
+    pytest.importorskip("sklearn")
+    apart = separation(*clusters(1000.0, dimensions))
+    assert apart.probe.value == 100
+    assert apart.silhouette.value == pytest.approx(1.0, abs=0.05)
+    assert apart.probe.samples == 80
+    assert apart.probe.people == 40
+    mixed = separation(*clusters(0.0, dimensions))
+    assert mixed.chance == 50
+    assert mixed.probe.low is not None
+    assert mixed.probe.high is not None
+    assert mixed.probe.low < 55
+    assert mixed.probe.high > 45
+    assert mixed.silhouette.value == pytest.approx(0.0, abs=0.02)
+
+
+def test_scale_place_and_rotation_do_not_matter() -> None:
+    pytest.importorskip("sklearn")
+    codes, domains, people = clusters(1.5)
+    turn, _ = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(1)))
+    first, second = separation(codes, domains, people), separation(7 * codes @ turn + 3, domains, people)
+    assert first.probe == second.probe
+    assert first.silhouette.value == pytest.approx(second.silhouette.value, abs=1e-5)
+
+
+def test_few_coordinates_keep_every_distance() -> None:
+    codes = torch.randn(20, 500, generator=torch.Generator().manual_seed(0))
+    small = coordinates(codes)
+    assert small.shape == (20, 20)
+    before = torch.cdist(codes.double(), codes.double())
+    ratio = torch.cdist(small, small)[before > 0] / before[before > 0]
+    assert ratio.max() - ratio.min() < 1e-9
+    assert not coordinates(torch.ones(3, 2)).any()
+
+
+def test_too_little_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    codes, domains, people = clusters(1.0)
+    with pytest.raises(LomitError, match="at least two domains"):
+        separation(codes, torch.zeros(80, dtype=torch.long), people)
+    with pytest.raises(LomitError, match="a domain shows 1 people; the linear probe needs at least 5"):
+        separation(codes, domains, torch.zeros(80, dtype=torch.long))
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(LomitError, match=r"pip install 'lomit\[metrics\]'"):
+        separation(codes, domains, people)

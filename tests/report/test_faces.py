@@ -1,0 +1,155 @@
+"""Which faces the figures show, and the codes of Figure 8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lomit.config import DataConfig
+from lomit.data.open import open_source
+from lomit.errors import LomitError
+from lomit.predictor import Predictor
+from lomit.report.codes import codes_of, draw_domains, figure_8
+from lomit.report.faces import Faces, SourceFaces, many_exemplars, pairs, targets
+from lomit.report.pictures import Subject, common
+from report.conftest import Page
+
+NAMES = ("Black_Hair", "Blond_Hair", "Smiling", "AU4", "AU12")
+
+
+class Drawn(Faces):
+    """Faces that are labels alone."""
+
+    what, people, attributes, groups = "test faces", False, NAMES, (("Black_Hair", "Blond_Hair"),)
+
+    def __init__(self, count: int = 300) -> None:
+        y = np.random.default_rng(0).integers(0, 2, (count, len(NAMES)), dtype=np.int8)
+        y[:, 1] *= 1 - y[:, 0]
+        self._labels = y
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def identity(self, face: int) -> int:
+        return face
+
+    def image(self, face: int) -> Image.Image:
+        return Image.new("RGB", (16, 16), (face % 256, 0, 0))
+
+
+def test_targets_are_groups_and_single_attributes() -> None:
+    assert targets(Drawn(), ("Smiling", "Blond_Hair", "Black_Hair", "Hat")) == [
+        ("Smiling",), ("Blond_Hair", "Black_Hair")
+    ]  # fmt: skip
+
+
+def test_each_target_in_turn_then_all_at_once() -> None:
+    faces = Drawn()
+    found = pairs(faces, NAMES[:3], 6, seed=0)
+    differs = faces.labels[[p.input for p in found], :3] != faces.labels[[p.exemplar for p in found], :3]
+    hair, smile = differs[:, :2].any(1), differs[:, 2]
+    assert hair.tolist() == [True, False, True] * 2
+    assert smile.tolist() == [False, True, True] * 2
+    assert len({face for p in found for face in (p.input, p.exemplar)}) == 12, "nobody twice"
+    assert found == pairs(faces, NAMES[:3], 6, seed=0) != pairs(faces, NAMES[:3], 6, seed=1)
+
+
+def test_captions_name_what_differs_and_all_action_units() -> None:
+    faces = Drawn()
+    pair = pairs(faces, NAMES[:3], 3, seed=0)[2]
+    before, after = faces.label(pair.input, NAMES), faces.label(pair.exemplar, NAMES)
+    side = [n for n in NAMES[:3] if before[n] and not after[n]]
+    assert pair.caption.partition(" → ")[0] == (", ".join(side).replace("_", " ") or "none")
+    units = pairs(faces, NAMES[3:], 1, seed=0)[0]
+    active = [name.removeprefix("AU") for name in NAMES[3:] if faces.label(units.exemplar, NAMES)[name]]
+    assert units.caption.partition(" → ")[2] == (f"AU {', '.join(active)}" if active else "none")
+
+
+def test_exemplars_differ_from_the_input() -> None:
+    faces = Drawn()
+    first, others = many_exemplars(faces, ("Smiling",), 5, seed=0)
+    assert len(set(others)) == 5
+    assert (faces.labels[others, 2] != faces.labels[first, 2]).all()
+
+
+def test_faces_that_do_not_fit() -> None:
+    with pytest.raises(LomitError, match="labelled with none of Hat; give others with --data.root"):
+        pairs(Drawn(), ("Hat",), 1, seed=0)
+    alike = Drawn(10)
+    alike.labels[:] = 0
+    with pytest.raises(LomitError, match="no two of the faces"):
+        pairs(alike, NAMES, 1, seed=0)
+    with pytest.raises(LomitError, match="only one domain of Smiling"):
+        draw_domains(alike, ("Smiling",), 10, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "names"), [(NAMES[:3], ["Black Hair", "Blond Hair"]), (("Smiling",), ["Smiling", "not Smiling"])]
+)
+def test_domains_are_balanced_and_partners_of_another(attributes: tuple[str, ...], names: list[str]) -> None:
+    faces = Drawn()
+    drawn = draw_domains(faces, attributes, 41, seed=0)
+    assert drawn.names == names
+    assert drawn.domain == [0] * 20 + [1] * 20
+    of = dict(zip(drawn.faces, drawn.domain, strict=True))
+    assert len(of) == 40
+    assert all(of[partner] != domain for partner, domain in zip(drawn.partner, drawn.domain, strict=True))
+
+
+def test_a_folders_faces_are_those_of_its_last_split(folder: Path) -> None:
+    data = DataConfig(root=str(folder), image_size=16)
+    faces = SourceFaces(open_source(data), data, 3, "noise")
+    assert len(faces.labels) == 20
+    assert faces.what == "noise, val split, seed 3"
+    assert faces.people
+    assert faces.image(0).size == (16, 16)
+    assert faces.columns(("Hat", "Nose")).tolist() == [[int(y), -1] for y in faces.labels[:, 1]]
+
+
+def test_models_that_share_an_attribute_stand_together() -> None:
+    class Knowing:
+        def __init__(self, *attributes: str) -> None:
+            self.attributes = attributes
+
+    subjects = [Subject(k, Knowing(*a)) for k, a in (("a", ("x", "y")), ("b", ("z",)), ("c", ("y", "z")))]  # type: ignore[arg-type]
+    assert [([s.label for s in members], names) for members, names in common(subjects)] == [
+        (["a", "c"], ["y"]), (["b"], ["z"])
+    ]  # fmt: skip
+
+
+def test_codes_are_the_generators(model: Path, folder: Path) -> None:
+    data = DataConfig(root=str(folder), image_size=16)
+    faces = SourceFaces(open_source(data), data, 0, "noise")
+    subject = Subject("ours", Predictor.from_pretrained(model, "cpu"))
+    drawn = draw_domains(faces, ("Smiling", "Hat"), 20, seed=0)
+    found = codes_of(subject, faces, drawn)
+    assert {name: tuple(code.shape) for name, code in found.items()} == {"c": (20, 256), "s_f": (20, 3), "s_b": (20, 3)}
+    pixels = np.stack([np.asarray(faces.image(face)) for face in drawn.faces]).transpose(0, 3, 1, 2)
+    c = subject.predictor.translator.generator.content(torch.from_numpy(pixels).float() / 127.5 - 1)  # type: ignore[operator]
+    assert torch.allclose(found["c"], c.flatten(1), atol=1e-5)
+
+
+def test_figure_8_tells_its_numbers(model: Path, folder: Path) -> None:
+    pytest.importorskip("sklearn")
+    data = DataConfig(root=str(folder), image_size=16)
+    faces = SourceFaces(open_source(data), data, 0, "noise")
+    subject = Subject("ours", Predictor.from_pretrained(model, "cpu"))
+    markup = figure_8(subject, faces, 20, seed=0)
+    assert markup is not None
+    page = Page(markup)
+    assert [name for name, _ in page.tags].count("svg") == 3
+    assert [name for name, _ in page.tags].count("circle") == 60
+    for text in (
+        "content c",
+        "foreground style s_f",
+        "background style s_b",
+        "n = 20, 20 people",
+        "50.0",
+        "not Smiling",
+    ):
+        assert text in page.text

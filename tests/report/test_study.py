@@ -1,0 +1,65 @@
+"""Figure 7 from counted answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lomit.errors import LomitError
+from lomit.report.study import MARK, figure_7, read_study, wilson
+from report.conftest import HOSTILE, Page, write_json
+
+STUDY: dict[str, Any] = {
+    "study": 1,
+    "simulated": False,
+    "participants": 12,
+    "realism": [{"model": "ours", "chosen": 30, "shown": 120}],
+    "comparisons": [{"question": HOSTILE, "models": ["ours", "DRIT"], "chosen": [90, 30]}],
+}
+
+
+def shown(tmp_path: Path, **more: Any) -> Page:
+    return Page(figure_7(read_study(write_json(tmp_path / "study.json", STUDY | more))))
+
+
+def test_answers_stand_beside_the_papers(tmp_path: Path) -> None:
+    page = shown(tmp_path)
+    for text in ("12 participants", "25.0", "18.1 to 33.4", "75.0", "25.6", "67.7 : 32.3", "96.7 : 3.2", HOSTILE):
+        assert text in page.text
+    assert "simulated" not in page.text
+    assert not {"script", "img"} & {name for name, _ in page.tags}
+
+
+def test_simulated_answers_are_marked_at_every_number(tmp_path: Path) -> None:
+    assert shown(tmp_path, simulated=True).text.count(MARK) == 3
+    assert "12 simulated participants" in shown(tmp_path, simulated=True).text
+
+
+def test_intervals_are_wilsons() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for hits, trials in ((0, 10), (3, 10), (10, 10), (77, 1000)):
+        expected = stats.binomtest(hits, trials).proportion_ci(method="wilson")
+        assert wilson(hits, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0, 0) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"study": 2}, "'study' must be 1"),
+        ({"simulated": None}, "'simulated' must be true or false: say whether people gave the answers"),
+        ({"participants": -1}, "participants: -1 lies outside"),
+        ({"participants": 1.5}, "participants: expected a whole number, found 1.5"),
+        ({"realism": {}}, "'realism' must be a list"),
+        ({"realism": [{"chosen": 1}]}, "realism 1 needs 'model'"),
+        ({"realism": [{"model": "x", "chosen": 3, "shown": 2}]}, "chosen 3 times, but shown only 2 times"),
+        ({"comparisons": [{"question": "?", "models": ["a"], "chosen": [1, 2]}]}, "'models' must be two names"),
+        ({"comparisons": [{"question": "?", "models": ["a", "b"], "chosen": [1]}]}, "'chosen' must be two counts"),
+    ],
+)
+def test_bad_files_are_one_line(tmp_path: Path, more: dict[str, Any], says: str) -> None:
+    with pytest.raises(LomitError) as raised:
+        shown(tmp_path, **more)
+    assert says in str(raised.value)
