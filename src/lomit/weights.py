@@ -30,6 +30,8 @@ KIND = "kind"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
 _PACKAGE = Path(lomit.__file__).parent
+PRETRAINED = _PACKAGE / "pretrained"
+"""Folder of what the package brings."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -39,7 +41,7 @@ def known_models() -> dict[str, Path]:
     Folders of another kind, such as attribute classifiers, may stand beside them.
     """
     found: dict[str, Path] = {}
-    for root in (_PACKAGE.parents[1] / "weights", _PACKAGE / "pretrained"):
+    for root in (_PACKAGE.parents[1] / "weights", PRETRAINED):
         found |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
     return dict(sorted(found.items()))
 

@@ -33,7 +33,8 @@ class EvaluateOptions:
     protocol: str = "avatars"
     """What is measured, on what."""
     classifier: str | None = None
-    """Folder of an attribute classifier (`lomit classifier train`) that knows the model's attributes."""
+    """Folder of an attribute classifier (`lomit classifier train`) that knows the model's attributes, or
+    `attributes-avatars`, the one for rendered faces in the package."""
     pairs: int = 1_000
     """Pairs of faces, drawn from the test split; with table1, of each class."""
     classes: tuple[str, ...] = ()
