@@ -30,9 +30,12 @@ KIND = "kind"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
 _PACKAGE = Path(lomit.__file__).parent
-PRETRAINED = _PACKAGE / "pretrained"
-"""Folder of what the package brings."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def packaged() -> Path:
+    """Folder of the networks in the package."""
+    return _PACKAGE / "pretrained"
 
 
 def known_models() -> dict[str, Path]:
@@ -41,7 +44,7 @@ def known_models() -> dict[str, Path]:
     Folders of another kind, such as attribute classifiers, may stand beside them.
     """
     found: dict[str, Path] = {}
-    for root in (_PACKAGE.parents[1] / "weights", PRETRAINED):
+    for root in (_PACKAGE.parents[1] / "weights", packaged()):
         found |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
     return dict(sorted(found.items()))
 

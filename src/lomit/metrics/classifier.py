@@ -29,7 +29,7 @@ from lomit.images import write_file
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, CONFIG, PRETRAINED, WEIGHTS
+from lomit.weights import CARD, CONFIG, WEIGHTS, packaged
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""
@@ -209,8 +209,8 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def _named(folder: str | os.PathLike[str]) -> Path:
     """The folder, or that of the classifier in the package with this name."""
-    packaged = PRETRAINED / os.fspath(folder)
-    return packaged if not Path(folder).exists() and (packaged / CONFIG).is_file() else Path(folder)
+    here = packaged() / os.fspath(folder)
+    return here if not Path(folder).exists() and (here / CONFIG).is_file() else Path(folder)
 
 
 def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier, ClassifierCard]:
