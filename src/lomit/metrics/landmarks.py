@@ -79,7 +79,8 @@ def draw_regions(points: np.ndarray, side: int) -> dict[str, np.ndarray]:
     face = _draw(np.concatenate([p[:17], arc(1, FOREHEAD)]), side)
     head = _draw(np.concatenate([[low + WIDTH * across], arc(WIDTH, CROWN), [low - WIDTH * across]]), side)
     return {
-        "hair": head & ~face,
+        # A fringe falls over the forehead, so hair reaches down to the brows there.
+        "hair": head & ~_draw(p[[*range(17), *range(26, 16, -1)]], side),
         "face": face,
         "facial_hair": _draw(p[[*range(2, 15), 35, 33, 31]], side),
         "mouth": _draw(_grown(p[48:60], 1.5), side),
