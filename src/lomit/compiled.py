@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lomit.errors import LomitError
 from lomit.models.base import Masks, Translation, Translator
+from lomit.nn.rewriting import rewritten
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
@@ -24,7 +25,7 @@ class Compiled:
     batches are filled up with copies of their last image, larger ones compile anew.
 
     Args:
-        translator: in eval mode; the same weights are used, later changes of them may go unseen.
+        translator: in eval mode; it stays as it is, and later changes of its weights go unseen.
 
     Raises:
         LomitError: where there is no compiler, or it fails (with the first call).
@@ -34,6 +35,8 @@ class Compiled:
         device = next((p.device.type for p in translator.parameters()), "cpu")
         if device == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *_COMPILERS) if name):
             raise LomitError("--compile needs a C++ compiler, such as g++; install one or leave out --compile")
+        # A copy, whose views the compiler can follow; its weights are there once more.
+        translator = rewritten(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._translate = _compile(translator.translate)
         filling = getattr(translator, "translate_filling", None)
         if filling is not None:

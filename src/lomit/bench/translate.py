@@ -154,7 +154,7 @@ def _eager(translator: Translator) -> Path:
 
 
 def _compiled(translator: Translator) -> Path:
-    module = Compiled(copy.deepcopy(translator).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    module = Compiled(translator)
     return lambda x, exemplar: module.translate(_channels_last(x), _channels_last(exemplar)).image
 
 
