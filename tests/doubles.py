@@ -43,6 +43,7 @@ class Double(Translator):
 
     config: DoubleConfig
     generator: MeanColour
+    guides = frozenset({"exemplar", "label"})
 
     def __init__(self, config: DoubleConfig, training: bool = True) -> None:
         super().__init__()
@@ -63,6 +64,7 @@ class Double(Translator):
         label: Tensor | None = None,
         style: Tensor | None = None,
         masks: Masks | None = None,
+        source: Tensor | None = None,
     ) -> Translation:
         if exemplar is None:
             raise LomitError("the double needs an exemplar")

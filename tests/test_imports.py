@@ -13,8 +13,9 @@ import lomit
 
 ROOT = Path(lomit.__file__).parent
 LEAVES = {"config", "errors"}
-MODELS = {"models", "nn", "losses"} | LEAVES
-TRANSLATING = {"predictor", "weights", "images", "data"} | MODELS
+MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
+RUNNING = {"exported", "compiled"}
+TRANSLATING = {"predictor", "weights", "images", "data"} | RUNNING | MODELS
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -23,18 +24,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": LEAVES | {"images"},
     "nn": {"errors"},
     "losses": {"errors"},
+    "rival_losses": {"errors"},
     "models": MODELS,
     "weights": MODELS,
+    "exported": MODELS,
+    "compiled": MODELS,
     "predictor": TRANSLATING,
     "figures": TRANSLATING,
     "metrics": TRANSLATING,
     "engine": TRANSLATING | {"figures"},
     "report": TRANSLATING | {"figures", "metrics"},
     "export": TRANSLATING,
-    "bench": TRANSLATING | {"engine"},
+    "bench": TRANSLATING | {"engine", "export"},
     "apps": TRANSLATING,
-    "commands": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "apps", "bench"},
-    "cli": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "apps", "bench", "commands"},
+    "commands": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "apps"},
+    "cli": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "apps", "commands"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from PIL import Image
 
 from doubles import saved_double
 from lomit.cli import main
+from lomit.commands.pairs import Job, Settings
+from lomit.commands.worker import AHEAD, Outcome, Worker
+from lomit.errors import LomitError
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
 from lomit.weights import save_pretrained
@@ -214,6 +218,96 @@ def test_several_processes_make_the_same_files(tiny_lomit: str, capsys: pytest.C
         one, two = (np.asarray(Image.open(Path(folder) / name)).astype(int) for folder in ("one", "two"))
         assert np.abs(one - two).max() <= 1
     assert capsys.readouterr().err.count("inputs/b.png is not an image") == 2
+
+
+def test_reading_and_writing_beside_the_network_change_nothing(
+    tiny_lomit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same files, the same messages in the same order as one batch after the other."""
+    rng = np.random.default_rng(1)
+    for i in range(9):
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(f"inputs/{i}.png")
+    for name in ("a", "5"):
+        Path(f"inputs/{name}.png").write_bytes(b"damaged")
+    words = ["translate", "--model", tiny_lomit, "--input", "inputs", "--exemplar", "exemplars", "--batch-size", "3"]
+    assert main([*words, "--save-masks", "--out", "overlapped"]) == 0
+    told = capsys.readouterr()
+
+    def in_turn(self: Worker, batches: Sequence[Sequence[Job]]) -> Iterator[Outcome]:
+        for batch in batches:
+            yield from self.run(batch)
+
+    monkeypatch.setattr(Worker, "run_all", in_turn)
+    assert main([*words, "--save-masks", "--out", "in-turn"]) == 0
+    plain = capsys.readouterr()
+    assert told.err == plain.err
+    assert told.err.index("inputs/5.png") < told.err.index("inputs/a.png")
+    assert told.out.replace("overlapped", "in-turn") == plain.out
+    assert made("overlapped") == made("in-turn")
+    assert len(made("in-turn")) == 3 * 2 * 10
+    for name in made("in-turn"):
+        assert Path("overlapped", name).read_bytes() == Path("in-turn", name).read_bytes()
+
+
+def test_reading_runs_ahead_but_not_far(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    load = Worker._load
+
+    def counted(self: Worker, job: Job) -> object:
+        read.append(threading.get_ident())
+        return load(self, job)
+
+    monkeypatch.setattr(Worker, "_load", counted)
+    jobs = [Job(f"{i:02d}", Path("inputs/a.png"), (Path("exemplars/red.png"),)) for i in range(12)]
+    settings = Settings("model", "cpu", Path("out"), False, None, False, False, False)
+    running = Worker(settings).run_all([[job] for job in jobs])
+    assert next(running).job.name == "00"
+    assert threading.get_ident() not in read
+    assert len(read) <= 2 * AHEAD + 2
+    running.close()
+    assert len(made()) < 12, "what had not begun is left undone"
+    assert not [name for name in made() if name.startswith(".")]
+    assert threading.active_count() == 1 or not [t for t in threading.enumerate() if "ThreadPool" in t.name]
+
+
+def test_a_result_that_cannot_be_written_ends_the_run(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, *_: object) -> None:
+        raise LomitError(f"no space left for {path}")
+
+    monkeypatch.setattr("lomit.commands.worker.write_png", full)
+    assert run("--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "lomit: error: no space left for out/a__blue.png"
+
+
+def test_an_interrupt_ends_the_threads_too(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted(self: Worker, *rest: object) -> object:
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Worker, "_translate", interrupted)
+    assert run("--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1") == 130
+    assert len(calls) == 1
+    assert not [t for t in threading.enumerate() if "ThreadPool" in t.name]
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--compile", "--steps", "2"), "--compile does not go with --steps"),
+        (("--compile",), "--compile needs a C++ compiler, such as g++; install one or leave out --compile"),
+    ],
+)
+def test_where_nothing_can_be_compiled(
+    work: Path, words: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lomit.compiled.shutil.which", lambda name: None)
+    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png", *words) == 2
+    assert line in capsys.readouterr().err
 
 
 def test_demo_with_two_images(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,8 @@ COMMANDS: dict[str, Command] = {
     "bench step": Command("time the training step", "lomit.commands.bench:run_bench_step"),
     "bench r1": Command("time R1 against its matrix form", "lomit.commands.bench:run_bench_r1"),
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
+    "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
+    "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),

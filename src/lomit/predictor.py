@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from lomit.compiled import Compiled
 from lomit.data.transforms import centre_box, denormalise, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError, did_you_mean
+from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
 from lomit.models.base import Masks, Translation, Translator, method_of
 from lomit.weights import load_pretrained, save_pretrained
@@ -50,21 +53,38 @@ class Predictor:
     Args:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
+        compile: run compiled code, see `lomit.compiled.Compiled`; interpolations stay as they are.
 
     Raises:
-        LomitError: where the device is not to be had.
+        LomitError: where the device or a compiler is not to be had.
     """
 
-    def __init__(self, translator: Translator, device: str | torch.device | None = None) -> None:
-        self.device = _device(device)
-        self.translator = translator.to(self.device).eval()
+    def __init__(
+        self, translator: Translator, device: str | torch.device | None = None, *, compile: bool = False
+    ) -> None:
+        exported = isinstance(translator, ExportedTranslator)
+        self.device = _device("cpu" if exported and device is None else device)
+        if exported and self.device.type != "cpu":
+            raise LomitError(f"an exported model runs on the CPU, not on '{device}'; leave out the device")
+        if exported and compile:
+            raise LomitError("an exported model can't be compiled; leave out --compile, or give the model itself")
+        # Convolutions are faster when the channels of a pixel lie together.
+        self.translator = translator.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network = Compiled(self.translator) if compile else self.translator
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike[str] = "avatars", device: str | torch.device | None = None
+        cls,
+        name_or_path: str | os.PathLike[str] = "avatars",
+        device: str | torch.device | None = None,
+        *,
+        compile: bool = False,
     ) -> Predictor:
-        """A predictor by a model's name, folder, training run or Hub id; see `lomit.weights.find_model`."""
-        return cls(load_pretrained(name_or_path), device)
+        """A predictor by a model's name, folder, training run or Hub id (see `lomit.weights.find_model`), or by
+        the path of a file that `lomit export` wrote."""
+        if is_exported(name_or_path):
+            return cls(ExportedTranslator(name_or_path), device, compile=compile)
+        return cls(load_pretrained(name_or_path), device, compile=compile)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
         """Writes the model in the Hub's layout; see `lomit.weights.save_pretrained`."""
@@ -92,24 +112,29 @@ class Predictor:
         input_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
         exemplar_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
         label: Mapping[str, float] | None = None,
+        styles: Tensor | None = None,
         composite: bool = False,
         batch_size: int = 8,
     ) -> list[Result]:
-        """Gives each input the style of its exemplar.
+        """Gives each input the style of its exemplar, the attributes of a label or a random style.
 
         Args:
             inputs: N images.
-            exemplars: N images, or one for all inputs; None for a method that is guided by labels alone.
+            exemplars: N images, or one for all inputs; None where a label or styles take their place.
             input_masks: masks to use in place of the predicted ones, white = foreground; each as large as its
                 image, or a square that stands for the image's centre square.  None: the predicted one.
             exemplar_masks: the same for the exemplars.
-            label: attribute -> 0 or 1, for methods guided by labels; attributes left out are 0.
+            label: attribute -> 0 or 1, attributes left out are 0.  A method guided by labels gives the result
+                these attributes; a two-domain method translates to the images that have them where any is 1, to
+                those without them where all are 0 (no label: to those with them).
+            styles: codes from `random_styles`, N x S, or one for all inputs, for methods that have a prior.
             composite: blend the input back through its mask instead of keeping the decoder's whole output.
             batch_size: images in the network at a time.
 
         Raises:
-            LomitError: for images that can't be used, numbers that don't match, and what the method lacks.
+            LomitError: for images that can't be used, numbers that don't match, and what the method can't do.
         """
+        self._check_guides(exemplar=exemplars, label=label, random=styles)
         pictures = [as_picture(image, f"input {i}") for i, image in enumerate(inputs)]
         guides = None
         if exemplars is not None:
@@ -117,6 +142,8 @@ class Predictor:
         own_masks = _for_each(pictures, [None] if input_masks is None else input_masks)
         guide_masks = _for_each(pictures, [None] if exemplar_masks is None else exemplar_masks)
         target = None if label is None else self._label(label)
+        if styles is not None:
+            styles = torch.stack(list(_for_each(pictures, list(styles.to(self.device))))) if pictures else None
         results = []
         for start in range(0, len(pictures), max(1, batch_size)):
             part = slice(start, start + max(1, batch_size))
@@ -127,9 +154,18 @@ class Predictor:
                 self._masks(own_masks[part], batch),
                 self._masks(guide_masks[part], batch if exemplar is None else exemplar),
                 None if target is None else target.expand(len(batch), -1),
+                None if styles is None else styles[part],
             )
             results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
         return results
+
+    def random_styles(self, count: int, seed: int = 0) -> Tensor:
+        """`count` style codes for `translate(styles=...)`, count x S; the same for the same seed.
+
+        Raises:
+            LomitError: for a method without a prior.
+        """
+        return self.translator.random_styles(count, torch.Generator().manual_seed(seed))
 
     def interpolate(
         self, image: ImageLike, exemplars: Sequence[ImageLike], steps: int, *, composite: bool = False
@@ -163,24 +199,46 @@ class Predictor:
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
 
+    def _check_guides(self, **given: object) -> None:
+        """Says so where the method can't be guided by what is given."""
+        words = {"exemplar": "an exemplar", "label": "a label", "random": "random styles"}
+        allowed = self.translator.guides
+        for guide, value in given.items():
+            if value is not None and guide not in allowed:
+                usable = " or ".join(word for name, word in words.items() if name in allowed)
+                raise LomitError(f"the method '{self._method}' can't be guided by {words[guide]}; give {usable}")
+
     def _run(
-        self, x: Tensor, exemplar: Tensor | None, own: Tensor | None, guide: Tensor | None, label: Tensor | None
+        self,
+        x: Tensor,
+        exemplar: Tensor | None,
+        own: Tensor | None,
+        guide: Tensor | None,
+        label: Tensor | None,
+        style: Tensor | None,
     ) -> Translation:
         """One batch.  Given masks are B x 1 x S x S, NaN throughout where the predicted one is to be used."""
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
             if own is None and guide is None:
-                return self.translator.translate(x, exemplar, label=label)
+                return self._network.translate(x, exemplar, label=label, style=style)
+            filling = getattr(self._network, "translate_filling", None)
+            if exemplar is not None and filling is not None:
+                unset = x.new_full((len(x), 1, self.image_size, self.image_size), torch.nan)
+                masks = Masks(unset if own is None else own, unset if guide is None else guide)
+                return filling(x, exemplar, masks)
+            translate = partial(self.translator.translate, x, exemplar, label=label, style=style)
             if own is None or guide is None or own.isnan().any() or guide.isnan().any():
-                predicted = self.translator.translate(x, exemplar, label=label).masks
+                predicted = translate().masks
                 if predicted is None:
                     raise LomitError(f"the method '{self._method}' has no masks; leave out the masks you gave")
                 own, guide = _filled(own, predicted.input), _filled(guide, predicted.exemplar)
-            return self.translator.translate(x, exemplar, label=label, masks=Masks(own, guide))
+            return translate(masks=Masks(own, guide))
 
     def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
         """B x 3 x S x S in [-1, 1]: centre squares at the model's size."""
         squares = [resize(p.on_white().crop(centre_box(p.size)), self.image_size) for p in pictures]
-        return normalise(torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device))
+        stacked = torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device)
+        return normalise(stacked.contiguous(memory_format=torch.channels_last))
 
     def _masks(self, masks: Sequence[Image.Image | np.ndarray | None], pictures: Sequence[Picture]) -> Tensor | None:
         """B x 1 x S x S in [0, 1], NaN for masks that are not given; None where none is."""

@@ -33,13 +33,18 @@ _PACKAGE = Path(lomit.__file__).parent
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+def packaged() -> Path:
+    """Folder of the networks in the package."""
+    return _PACKAGE / "pretrained"
+
+
 def known_models() -> dict[str, Path]:
     """Name -> folder of the models in the package and, in a checkout, under `weights/`.
 
     Folders of another kind, such as attribute classifiers, may stand beside them.
     """
     found: dict[str, Path] = {}
-    for root in (_PACKAGE.parents[1] / "weights", _PACKAGE / "pretrained"):
+    for root in (_PACKAGE.parents[1] / "weights", packaged()):
         found |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
     return dict(sorted(found.items()))
 

@@ -11,6 +11,8 @@ import torch
 from lomit.bench.plain import plain_formulation
 from lomit.cli import main
 from lomit.models.lomit import Lomit, LomitConfig
+from lomit.weights import save_pretrained
+from support.tiny import tiny_translator
 
 TINY = ["--preset", "tiny", "--rounds", "1", "--threads", "1", "--batch-size", "2", "--device", "cpu"]
 
@@ -53,6 +55,21 @@ def test_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert found["ratio"]["median"] > 1
 
 
+def test_translate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times every path of a small model; int8 of random weights may be too far off, and is then named."""
+    model, out = tmp_path / "model", tmp_path / "translate.json"
+    save_pretrained(tiny_translator(training=False).eval(), model)
+    argv = ["bench", "translate", "--model", str(model), "--batch-size", "2", "--rounds", "1", "--threads", "1"]
+    assert main([*argv, "--json", str(out)]) == 0
+    assert capsys.readouterr().out.strip().endswith("times as fast as plain eager")
+    found = json.loads(out.read_text())
+    paths = {row["path"]: row for row in found["paths"]}
+    assert {"plain", "eager", "ONNX float32"} <= set(paths)
+    assert set(paths) | set(found["left_out"]) >= {"ONNX int8"}
+    assert paths["plain"]["ratio"] == 1
+    assert paths["ONNX float32"]["mean_error"] < 1e-4
+
+
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
@@ -60,6 +77,8 @@ def test_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["step", "--threads", "0"], "--threads must be at least 1"),
         (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
         (["step", "--device", "nonsense"], "no device 'nonsense' here"),
+        (["translate", "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["translate", "--device", "cuda"], "leave out --device"),
         (["r1", "--sides", "0"], "must be at least 1"),
         (["data", "--count", "3"], "--count must be at least 100"),
         (["step", "--json", "/no/such/folder/x.json"], "there is no folder"),

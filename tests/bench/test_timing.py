@@ -60,8 +60,9 @@ def test_yardsticks_do_the_work_they_state() -> None:
 
 
 def test_peak_memory_sees_what_a_task_allocates() -> None:
+    # 120 MB; wide bounds, because the system may take pages of the process back while the task runs.
     peak = peak_memory(lambda: torch.ones(30_000_000), CPU)
-    assert peak is None or 110e6 < peak < 200e6
+    assert peak is None or 60e6 < peak < 200e6
     small = peak_memory(lambda: torch.ones(10), CPU)
     assert small is None or small < 20e6
 

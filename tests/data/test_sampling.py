@@ -64,10 +64,12 @@ def test_processes_share_the_batch_that_one_would_draw(world: int) -> None:
 
 
 def test_two_domains_take_their_sides() -> None:
-    s = sampler("two-domain")
-    first, second = walk(s, 0, 40), walk(s, 1, 40)
-    assert set(first.tolist()) == {k for k in range(5, 55) if k % 3 and k != 7}  # 7 is not annotated
-    assert set(second.tolist()) == {k for k in range(5, 55) if k % 3 == 0}
+    one = PairSampler(LABELS[:, :1], INDICES, "two-domain", 8, 3)
+    assert set(walk(one, 0, 40).tolist()) == {k for k in range(5, 55) if k % 3 and k != 7}  # 7 is not annotated
+    assert set(walk(one, 1, 40).tolist()) == {k for k in range(5, 55) if k % 3 == 0}
+    both = sampler("two-domain")
+    assert set(walk(both, 0, 40).tolist()) == {k for k in range(5, 55) if k % 3 and not k % 2}, "none of the attributes"
+    assert set(walk(both, 1, 40).tolist()) == {k for k in range(5, 55) if k % 3 == 0 and k % 2}, "all of them"
 
 
 def test_flips_are_fair_and_differ_between_the_sides() -> None:
@@ -82,9 +84,9 @@ def test_what_cannot_be_drawn_is_said() -> None:
         sampler(world=3)
     with pytest.raises(LomitError, match="no image to train on"):
         PairSampler(LABELS, INDICES[:0], "independent", 8, 0)
-    with pytest.raises(LomitError, match="images with the first attribute"):
+    with pytest.raises(LomitError, match="images with all of the attributes; there is none"):
         PairSampler(LABELS, INDICES[INDICES % 3 > 0], "two-domain", 8, 0)
-    with pytest.raises(LomitError, match="images without the first attribute"):
+    with pytest.raises(LomitError, match="images with none of the attributes; there is none"):
         PairSampler(LABELS, INDICES[INDICES % 3 == 0], "two-domain", 8, 0)
 
 

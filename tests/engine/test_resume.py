@@ -15,15 +15,16 @@ import lomit.engine.loop
 from lomit.config import RunConfig
 from lomit.engine.train import train
 from support.runs import assert_same_tensors, checkpoint_folder, log_lines, saved_tensors
-from support.tiny import tiny_run
+from support.tiny import real_methods, tiny_run
 
 from .conftest import At
 
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "plain": ({}, {}),
-    "accumulated, linear decay": ({"accumulate": 2, "decay": "linear", "decay_start": 2}, {}),
-    "halving, batch norm": ({"decay_start": 2, "decay_every": 2}, {"mask_norm": "batch"}),
-    "bfloat16, no average": ({"precision": "bf16-mixed", "ema": 0.0}, {"critic_steps": 1}),
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "plain": ({}, {}, "lomit"),
+    "accumulated, linear decay": ({"accumulate": 2, "decay": "linear", "decay_start": 2}, {}, "lomit"),
+    "halving, batch norm": ({"decay_start": 2, "decay_every": 2}, {"mask_norm": "batch"}, "lomit"),
+    "bfloat16, no average": ({"precision": "bf16-mixed", "ema": 0.0}, {"critic_steps": 1}, "lomit"),
+    **{name: ({}, {}, name) for name in sorted(real_methods()) if name != "lomit"},
 }
 
 
@@ -47,17 +48,18 @@ def stop(_: object) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize(("options", "model"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("options", "model", "method"), CASES.values(), ids=CASES)
 def test_three_and_three_steps_are_six(
     options: dict[str, Any],
     model: dict[str, Any],
+    method: str,
     data: Path,
     tmp_path: Path,
     after_step: At,
     drawn: list[tuple[int, torch.Tensor]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = tiny_run(data, model=model, **options)
+    config = tiny_run(data, method, model, **options)
     train(config, tmp_path / "whole", quiet=True)
     uninterrupted, drawn[:] = list(drawn), []
     after_step(3, stop)

@@ -115,6 +115,7 @@ class Painter(Translator):
         label: Tensor | None = None,
         style: Tensor | None = None,
         masks: Masks | None = None,
+        source: Tensor | None = None,
     ) -> Translation:
         if exemplar is None:
             raise LomitError("the painter needs an exemplar")

@@ -278,3 +278,14 @@ def test_splits_that_are_empty(cache: Cache) -> None:
         validate(small(), cache)
     with pytest.raises(LomitError, match="no image of the val split"):
         calibrate(small(), cache)
+
+
+def test_the_packaged_classifier_is_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the labels of the packaged weights; a folder of that name comes first."""
+    monkeypatch.chdir(tmp_path)
+    classifier, card = load_classifier("attributes-avatars")
+    assert {"Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Facial_Hair"} <= set(classifier.config.attributes)
+    assert card.validation["Smiling"]["accuracy"] > 0.98
+    (tmp_path / "attributes-avatars").mkdir()
+    with pytest.raises(LomitError, match="is not a classifier"):
+        load_classifier("attributes-avatars")

@@ -11,8 +11,9 @@ import torch
 
 from lomit.cli import main
 from lomit.metrics.classifier import file_sha256
+from lomit.metrics.store import IMAGES, PARTS
 from lomit.models import get_method
-from lomit.models.lomit import LomitConfig
+from lomit.models.lomit import Lomit, LomitConfig
 from lomit.weights import save_pretrained
 from metrics.conftest import ATTRIBUTES
 
@@ -122,7 +123,27 @@ def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, caps
     [
         (["--classifier", "{none}"], "is not a classifier: it has no config.json"),
         (["--classifier", "{model}"], "holds a translator, not a classifier"),
-        (["--protocol", "avatar"], "unknown protocol 'avatar' (did you mean 'avatars'?); known: avatars"),
+        (["--protocol", "avatar"], "unknown protocol 'avatar' (did you mean 'avatars'?); known: avatars, table1"),
+        (["--domains", "Smiling"], "--domains is for the protocol starganv2, not for avatars"),
+        (["--protocol", "masks", "--opposite"], "--opposite is for the protocol table1, not for masks"),
+        (["--protocol", "starganv2"], "--pairs means nothing to the protocol starganv2; give --sources"),
+        (["--protocol", "table1"], "the model knows none of the paper's classes"),
+        (["--protocol", "table1", "--classes", "Smilin"], "no class 'Smilin' (did you mean 'Smiling'?)"),
+        (["--protocol", "starganv2", "--pairs", "1000", "--sources", "0"], "--sources must be at least 1; it is 0"),
+        (
+            ["--protocol", "starganv2", "--pairs", "1000", "--domains", "Hat"],
+            "no domain 'Hat' (did you mean 'Red_Hat'?)",
+        ),
+        (["--protocol", "starganv2", "--pairs", "1000", "--weights", "{none}"], "--weights go with --extractor"),
+        (
+            ["--protocol", "starganv2", "--pairs", "1000", "--extractor", "inception-tv", "--weights", "{none}"],
+            "no weights of Inception-v3 at",
+        ),
+        (
+            ["--protocol", "starganv2", "--pairs", "1000", "--lpips-weights", "{none}"],
+            "no weights of AlexNet (for LPIPS) at",
+        ),
+        (["--keep-images"], "--keep-images needs --out"),
         (["--pairs", "0"], "--pairs must be at least 1"),
         (["--pairs", "100000"], "100000 pairs were asked for, but only"),
         (["--seed", "-1"], "--seed must not be negative"),
@@ -145,6 +166,73 @@ def test_bad_input_is_one_line(
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert (tmp_path / "results.json").read_text() == "mine"
+
+
+CHOICES = {
+    "avatars": ("--pairs", "30"),
+    "table1": ("--pairs", "20", "--classes", "Smiling", "--classes", "Red_Hat+Smiling"),
+    "starganv2": ("--pairs", "1000", "--domains", "Smiling", "--exemplars", "2", "--sources", "8"),
+    "background": ("--pairs", "30"),
+    "masks": ("--pairs", "30"),
+}
+
+
+@pytest.mark.parametrize("protocol", CHOICES)
+def test_what_was_stopped_is_taken_up_to_the_bit(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], protocol: str,
+) -> None:  # fmt: skip
+    calls = []
+    translate = Lomit.translate
+
+    def counted(self: Lomit, *args: object, **kwargs: object) -> object:
+        calls.append(1)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return translate(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lomit, "translate", counted)
+    words = (*CHOICES[protocol], "--protocol", protocol, "--batch-size", "4", "--keep-images", "--out")
+    stop = -1
+    assert main(evaluate(model, painted, classifier, *words, str(tmp_path / "whole"))) == 0
+    needed = len(calls)
+    calls.clear()
+    stop = needed - 1  # in the last batches
+    out = tmp_path / "stopped"
+    assert main(evaluate(model, painted, classifier, *words, str(out))) == 130
+    assert (out / PARTS).is_dir()
+    assert not (out / "results.json").exists()
+    # Another setting is refused and costs nothing.
+    capsys.readouterr()
+    assert main(evaluate(model, painted, classifier, *words, str(out), "--seed", "1")) == 2
+    assert "holds an unfinished evaluation with another setting: seed was 0, now 1" in capsys.readouterr().err
+    calls.clear()
+    stop = -1
+    assert main(evaluate(model, painted, classifier, *words, str(out))) == 0
+    assert 0 < len(calls) < needed / 2
+    files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()}
+    assert files == {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
+    for name in files:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    pictures = len([name for name in files if name.parts[0] == IMAGES])
+    assert pictures == {"table1": 40, "starganv2": 2 * 2 * 8}.get(protocol, 30)
+    for row in json.loads((out / "results.json").read_text())["results"]:
+        for cell in (c for c in row.values() if isinstance(c, dict)):
+            assert cell["samples"] >= cell["people"] > 0
+            assert cell["low"] is not None or cell["people"] < 2
+
+
+def test_protocols_that_need_no_classifier(
+    model: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data.root", str(painted), "--data.cache-dir", str(painted / "cache"), "--device", "cpu"]
+    for protocol in ("background", "masks"):
+        assert main(["evaluate", str(model), *data, "--protocol", protocol, "--pairs", "8", "--json"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values["regions"] == "true"
+        assert "classifier" not in values
+    assert main(["evaluate", str(model), *data, "--protocol", "starganv2"]) == 2
+    assert "give --classifier" in capsys.readouterr().err
 
 
 def test_without_classifier_or_data(model: Path, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:

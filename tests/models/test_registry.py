@@ -15,6 +15,7 @@ from lomit.engine.phases import only_require
 from lomit.errors import LomitError
 from lomit.models import Batch, get_method, method_of
 from lomit.models.base import read_saved_config, saved_config
+from lomit.models.drit import DritWeights
 from support.tiny import ATTRIBUTES, random_batch, real_methods, snapshot, tiny_config, tiny_translator
 
 METHODS = sorted(real_methods())
@@ -24,7 +25,13 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mask_norm": "group", "gamma": "linear", "image_size": 32},
         {"mask_norm": "none", "masks": "own"},
         {"shared_style_head": True, "width": 5, "d_width": 3},
-    ]
+    ],
+    "drit": [
+        {"weights": DritWeights(mode_seeking=1.0)},
+        {"mode": "feature-wise", "mlp_width": 6, "res_blocks": 2, "image_size": 48, "width": 12},
+    ],
+    "munit": [{}, {"res_blocks": 2, "image_size": 48, "width": 12}],
+    "stargan": [{}, {"res_blocks": 2, "image_size": 32, "width": 3, "d_width": 5}],
 }
 """Configs to try beside the default, by method."""
 CASES = [(name, options) for name in METHODS for options in VARIANTS.get(name, [{}])]

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.models import Batch, Method, Translator, get_method, methods
 
-SIZES = {"width": 4, "d_width": 4, "style_dim": 3, "res_blocks": 1, "mask_convs": 2, "critic_steps": 1}
+SIZES = {
+    "width": 4,
+    "d_width": 4,
+    "style_dim": 3,
+    "res_blocks": 1,
+    "mask_convs": 2,
+    "critic_steps": 1,
+    "content_steps": 1,
+}
 """What makes a network tiny, for every method whose config has a field of that name."""
 ATTRIBUTES = ("Smiling", "Hat")
 
@@ -27,10 +35,14 @@ def real_methods() -> dict[str, Method]:
 
 def tiny_config(method: str = "lomit", **options: Any) -> ModelConfig:
     """A method's config at the smallest sizes; `options` are fields of it."""
-    config = get_method(method).config
-    names = {field.name for field in dataclasses.fields(config)}
-    small = {name: value for name, value in SIZES.items() if name in names}
-    return config(**{"attributes": ATTRIBUTES, "image_size": 16} | small | options)
+    small = _known(method, **SIZES)
+    return get_method(method).config(**{"attributes": ATTRIBUTES, "image_size": 16} | small | options)
+
+
+def _known(method: str, **options: Any) -> dict[str, Any]:
+    """Those of the options that the method's config has."""
+    names = {field.name for field in dataclasses.fields(get_method(method).config)}
+    return {name: value for name, value in options.items() if name in names}
 
 
 def tiny_translator(method: str = "lomit", training: bool = True, seed: int = 0, **options: Any) -> Translator:
@@ -81,7 +93,7 @@ def tiny_run(root: Path, method: str = "lomit", model: dict[str, Any] | None = N
     """
     short = {"steps": 6, "batch_size": 4, "log_every": 1, "save_every": 3, "sample_every": 100, "accelerator": "cpu"}
     return RunConfig(
-        model=tiny_config(method, **{"critic_steps": 2, "mask_norm": "group"} | (model or {})),
+        model=tiny_config(method, **_known(method, critic_steps=2, content_steps=2, mask_norm="group") | (model or {})),
         data=DataConfig(
             root=str(root), kind="folder", attributes=ATTRIBUTES, image_size=16, workers=0,
             cache_dir=str(root.with_name(f"{root.name}-cache")),

@@ -1,8 +1,9 @@
-"""`lomit bench step|r1|data`: speeds as tables, their ratio last, and as JSON."""
+"""`lomit bench step|r1|data|translate`: speeds as tables, their ratio last, and as JSON."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,11 @@ import torch
 
 from lomit.bench.data import measure_data
 from lomit.bench.r1 import R1Speed, growth, measure_r1
+from lomit.bench.rates import describe
 from lomit.bench.step import StepSpeed, measure_step
 from lomit.bench.timing import Timing
+from lomit.bench.translate import measure as measure_translate
+from lomit.commands.export import calibration_images
 from lomit.commands.labelled import usable_device
 from lomit.commands.options import parse
 from lomit.config import DataConfig, Precision, RunConfig
@@ -21,8 +25,11 @@ from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.sampling import keep_resident
 from lomit.errors import LomitError, did_you_mean
+from lomit.export.graph import require_onnx
+from lomit.export.write import export_model
 from lomit.metrics.report import markdown_table
 from lomit.models import presets
+from lomit.weights import load_pretrained
 
 R1_SIDES = (16, 32, 64, 128, 256)
 
@@ -128,6 +135,20 @@ class R1Options(BenchOptions):
     """The matrix is left out where it would take more memory."""
 
 
+@dataclass
+class TranslateOptions(BenchOptions):
+    """Compare the ways to translate on a CPU: plain, eager, ONNX in float32 and int8, and compiled."""
+
+    model: str = "avatars"
+    """Name of a model (see `lomit models`), its folder or a training run."""
+    batch_size: int = 8
+    """Pairs in a batch."""
+    compile: bool = False
+    """Time the compiled path too; it needs a C++ compiler and some minutes."""
+    images: str | None = None
+    """Folder of images to translate and to calibrate int8 with; by default faces are rendered."""
+
+
 def run_bench_step(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(StepOptions, argv, "lomit bench step")
@@ -215,6 +236,58 @@ def run_bench_data(argv: Sequence[str]) -> int:
         "iteration": speed.iteration.to_json(),
         "ratio": {"median": speed.ratio[0], "spread": speed.ratio[1]},
     })  # fmt: skip
+    return 0
+
+
+def run_bench_translate(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    options = parse(TranslateOptions, argv, "lomit bench translate")
+    if options.device not in (None, "cpu"):
+        raise LomitError("bench translate compares what runs on a CPU; leave out --device")
+    options.device = "cpu"
+    device = options.prepare()
+    if options.batch_size < 1:
+        raise LomitError(f"--batch-size must be at least 1; it is {options.batch_size}")
+    require_onnx()
+    translator = load_pretrained(options.model)
+    images = calibration_images(options.images, max(64, 2 * options.batch_size), translator.config.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / f"{name.replace(' ', '-')}.onnx" for name in ("ONNX float32", "ONNX int8")}
+        left_out = {}
+        for name, file in list(files.items()):
+            try:
+                export_model(translator, file, images=images, int8=name.endswith("int8"))
+            except LomitError as error:  # int8 that is not exact enough is not shipped, so not timed either
+                if name.endswith("float32"):
+                    raise
+                left_out[name] = str(error)
+                del files[name]
+        half = len(images) // 2
+        rows = measure_translate(
+            translator,
+            exported=files,
+            compiled=options.compile,
+            images=(images[:half], images[half:]),
+            batch_size=options.batch_size,
+            rounds=options.rounds,
+        )
+    table = [["path", "median ms", "images/s", "mean error /255", "largest /255", "against plain"]]
+    for row in rows:
+        table.append([
+            row.path,
+            f"{1000 * row.seconds:.1f}",
+            f"{row.images_per_second:.1f}",
+            f"{255 * row.mean_error:.3f}",
+            f"{255 * row.largest_error:.2f}",
+            f"{row.ratio:.2f}",
+        ])  # fmt: skip
+    facts = {**describe(device), "model": options.model, "batch_size": options.batch_size, "rounds": options.rounds}
+    print(_facts(facts))
+    print(markdown_table(table))
+    for name, why in left_out.items():
+        print(f"{name} left out: {why}")
+    print("\n" + ", ".join(f"{row.path} {row.ratio:.2f}" for row in rows[1:]) + " times as fast as plain eager")
+    options.write({**facts, "paths": [vars(row) for row in rows], "left_out": left_out})
     return 0
 
 

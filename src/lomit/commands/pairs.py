@@ -28,8 +28,10 @@ class Job:
     Attributes:
         name: stem of the files it writes.
         input: path of the input.
-        exemplars: path of the exemplar, or of both ends of an interpolation.
+        exemplars: path of the exemplar, or of both ends of an interpolation; none where a label or a random
+            style guides.
         input_mask, exemplar_mask: paths of masks to use, or None.
+        style: number of the random style, from 0.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Job:
     exemplars: tuple[Path, ...]
     input_mask: Path | None = None
     exemplar_mask: Path | None = None
+    style: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,15 @@ class Settings:
     gif: bool
     composite: bool
     overwrite: bool
+    label: tuple[tuple[str, float], ...] = ()
+    """(attribute, 0 or 1); empty: none given."""
+    random: int | None = None
+    """Number of random styles."""
+    seed: int = 0
+    """Draws the random styles."""
     threads: int | None = None
     """CPU threads of each process of a pool."""
+    compile: bool = False
 
     def files(self, name: str) -> list[Path]:
         """Every file that the job of this name writes."""
@@ -114,6 +124,47 @@ def pair_up(inputs: str, exemplars: Sequence[str], match: str) -> list[Job]:
     return [Job(f"{source_names[i]}__{guide_names[j]}", sources[i], (guides[j],)) for i, j in pairs]
 
 
+def without_exemplar(inputs: str, label: Sequence[tuple[str, float]], random: int | None) -> list[Job]:
+    """Jobs that a label or random styles guide, named INPUT__ATTRIBUTE-1 or INPUT__random-01.
+
+    Args:
+        inputs: an image or a folder.
+        label: (attribute, 0 or 1).
+        random: number of random styles for each input; None: the label alone guides.
+
+    Raises:
+        LomitError: for missing files.
+    """
+    sources = _expand(inputs)
+    named = list(zip(_unique_stems(sources), sources, strict=True))
+    if random is None:
+        words = "_".join(f"{attribute}-{value:g}" for attribute, value in label)
+        return [Job(f"{name}__{words}", source, ()) for name, source in named]
+    digits = max(2, len(str(random)))
+    return [
+        Job(f"{name}__random-{style + 1:0{digits}d}", source, (), style=style)
+        for name, source in named
+        for style in range(random)
+    ]
+
+
+def parse_label(text: str) -> tuple[tuple[str, float], ...]:
+    """`Blond_Hair=1,Smiling=0` as pairs of attribute and value.
+
+    Raises:
+        LomitError: for anything else.
+    """
+    pairs: list[tuple[str, float]] = []
+    for word in text.split(","):
+        name, _, value = (part.strip() for part in word.partition("="))
+        if not name or value not in ("0", "1"):
+            raise LomitError(f"--label needs NAME=1 or NAME=0, separated by commas; found '{word.strip()}'")
+        if name in dict(pairs):
+            raise LomitError(f"--label names '{name}' twice")
+        pairs.append((name, float(value)))
+    return tuple(pairs)
+
+
 def read_pairs(table: str) -> list[Job]:
     """Jobs from a CSV with the columns `input` and `exemplar`, named by row: 0001, 0002, ...
 
@@ -155,7 +206,10 @@ def with_masks(jobs: Sequence[Job], input_masks: str | None, exemplar_masks: str
         LomitError: where the file is missing or the folder lacks a mask.
     """
     own, guide = _mask_finder(input_masks), _mask_finder(exemplar_masks)
-    return [replace(job, input_mask=own(job.input), exemplar_mask=guide(job.exemplars[-1])) for job in jobs]
+    return [
+        replace(job, input_mask=own(job.input), exemplar_mask=guide(job.exemplars[-1]) if job.exemplars else None)
+        for job in jobs
+    ]
 
 
 def _mask_finder(masks: str | None) -> Callable[[Path], Path | None]:

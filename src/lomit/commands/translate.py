@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from lomit.commands.options import parse
-from lomit.commands.pairs import Job, Settings, pair_up, read_pairs, with_masks
+from lomit.commands.pairs import Job, Settings, pair_up, parse_label, read_pairs, with_masks, without_exemplar
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class TranslateOptions:
-    """Give each input image the style of its exemplar, where the model finds the two to differ.
+    """Give each input image the style of its exemplar, the attributes of a label, or random styles.
 
-    Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or 0001.png, 0002.png, ... for the
-    rows of a table.  The largest centre square of an image is translated; outside it nothing changes.
+    What a model can be guided by depends on its method: LOMIT by exemplars, StarGAN by a label, MUNIT and DRIT by
+    exemplars and random styles.  Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or
+    0001.png, 0002.png, ... for the rows of a table.  The largest centre square of an image is translated; outside it
+    nothing changes.
     """
 
     input: str | None = None
@@ -37,12 +40,21 @@ class TranslateOptions:
     other."""
     pairs: str | None = None
     """CSV table with the columns input and exemplar, in place of --input and --exemplar."""
+    label: str | None = None
+    """Target attributes, e.g. Blond_Hair=1,Smiling=0; those left out are 0.  Without an exemplar for a method that is
+    guided by labels; for a method with two domains it says to which one is translated (any 1: the one with the
+    attributes, which is the default)."""
+    random: int | None = None
+    """Draw this many random styles for each input, in place of an exemplar: NAME_random-01.png, ..."""
+    seed: int = 0
+    """Draws the random styles; the same for every input."""
     match: Literal["all", "zip"] = "all"
     """Two folders: all combinations, or one to one in the order of the names."""
     out: str = "translated"
     """Folder for the results."""
     model: str = "avatars"
-    """Name of a model (see `lomit models`), its folder, a training run's folder, or a Hugging Face Hub id."""
+    """Name of a model (see `lomit models`), its folder, a training run's folder, a Hugging Face Hub id, or a file that
+    `lomit export` wrote."""
     save_masks: bool = False
     """Write the masks too: NAME_input-mask.png and NAME_exemplar-mask.png, as large as the centre squares."""
     input_mask: str | None = None
@@ -61,6 +73,8 @@ class TranslateOptions:
     """Images in the network at a time."""
     processes: int = 1
     """Processes that translate, each with its own copy of the model."""
+    compile: bool = False
+    """Compile the network first, which takes a minute and needs a C++ compiler: for folders of many images."""
     overwrite: bool = False
     """Replace files that exist."""
     device: str | None = None
@@ -94,13 +108,19 @@ def translate(options: TranslateOptions) -> int:
         gif=options.gif,
         composite=options.composite,
         overwrite=options.overwrite,
+        label=() if options.label is None else parse_label(options.label),
+        random=options.random,
+        seed=options.seed,
+        compile=options.compile,
         threads=max(1, (os.cpu_count() or 1) // options.processes) if options.processes > 1 else None,
     )
     _check_outputs(jobs, settings)
     written = done = 0
     skipped: dict[object, str] = {}
-    with tqdm(total=len(jobs), unit="pair", disable=None) as bar:
-        for outcome in _outcomes(settings, jobs, options.batch_size, options.processes):
+    # Closed when an error ends the loop, so that no thread works on.
+    running = closing(_outcomes(settings, jobs, options.batch_size, options.processes))
+    with running as outcomes, tqdm(total=len(jobs), unit="pair", disable=None) as bar:
+        for outcome in outcomes:
             bar.update()
             if outcome.bad is None:
                 written, done = written + outcome.written, done + 1
@@ -123,7 +143,7 @@ def translate(options: TranslateOptions) -> int:
 
 def _plan(options: TranslateOptions) -> list[Job]:
     """The jobs, once the options have been found to fit together."""
-    for name, least in (("steps", 2), ("batch_size", 1), ("processes", 1)):
+    for name, least in (("steps", 2), ("batch_size", 1), ("processes", 1), ("random", 1), ("seed", 0)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")
@@ -131,12 +151,27 @@ def _plan(options: TranslateOptions) -> list[Job]:
         raise LomitError("--gif needs --steps, the number of its images")
     if options.steps is not None and (options.input_mask or options.exemplar_mask):
         raise LomitError("--steps predicts its masks; leave out --input-mask and --exemplar-mask")
+    if options.steps is not None and options.compile:
+        raise LomitError("--compile does not go with --steps; leave out one of them")
     if options.pairs is not None:
         if options.input is not None or options.exemplar:
             raise LomitError("--pairs takes the place of --input and --exemplar; give one or the other")
+        if options.random is not None:
+            raise LomitError("--pairs and --random exclude each other: a row's style is its exemplar's")
         jobs = read_pairs(options.pairs)
+    elif options.input is not None and not options.exemplar and (options.label or options.random):
+        for name, value in (("steps", options.steps), ("exemplar-mask", options.exemplar_mask)):
+            if value is not None:
+                raise LomitError(f"--{name} needs --exemplar")
+        label = () if options.label is None else parse_label(options.label)
+        jobs = without_exemplar(options.input, label, options.random)
     elif options.input is None or not options.exemplar:
-        raise LomitError("give --input and --exemplar, or --pairs; see lomit translate --help")
+        raise LomitError(
+            "give --input and --exemplar, or --pairs (or, by the model's method, --input with --label or --random); "
+            "see lomit translate --help"
+        )
+    elif options.random is not None:
+        raise LomitError("--random takes the place of --exemplar; give one or the other")
     elif len(options.exemplar) > 2:
         raise LomitError(f"--exemplar can be given twice at most; {len(options.exemplar)} given (or give a folder)")
     elif len(options.exemplar) == 2 and options.steps is None:
@@ -171,18 +206,20 @@ def _check_outputs(jobs: Sequence[Job], settings: Settings) -> None:
             raise LomitError(f"{path} is an input or exemplar and would be overwritten; choose another --out")
 
 
-def _outcomes(settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int) -> Iterator[Outcome]:
+def _outcomes(
+    settings: Settings, jobs: Sequence[Job], batch_size: int, processes: int
+) -> Generator[Outcome, None, None]:
     """Runs the jobs in this process or in several."""
     # Only now is torch loaded: whatever is wrong with the command line has been said.
     from lomit.commands.worker import Worker, run_in_pool
+    from lomit.exported import is_exported
     from lomit.weights import find_model
 
-    find_model(settings.model)
+    if not is_exported(settings.model):
+        find_model(settings.model)
     batches = [jobs[start : start + batch_size] for start in range(0, len(jobs), batch_size)]
     if processes == 1:
-        worker = Worker(settings)
-        for batch in batches:
-            yield from worker.run(batch)
+        yield from Worker(settings).run_all(batches)
         return
     # Forked children of a process that has used torch's thread pools hang, so they are started afresh.
     with ProcessPoolExecutor(min(processes, len(batches)), mp_context=get_context("spawn")) as pool:

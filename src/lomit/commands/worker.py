@@ -1,14 +1,21 @@
-"""Translates a batch of jobs: files in, files out.  Runs in the command's own process or in several others."""
+"""Translates batches of jobs: files in, files out.  Runs in the command's own process or in several others.
+
+In one process, the next batches are read and earlier results are written while the network computes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lomit.commands.pairs import Job, Settings, step_names
 from lomit.errors import LomitError
@@ -37,6 +44,12 @@ class _Images:
     exemplar_mask: Image.Image | None = None
 
 
+AHEAD = 2
+"""Batches that wait to be computed, and batches that wait to be written: at most so many of each."""
+
+_Write = Callable[[], None]
+
+
 class Worker:
     """Translates jobs one batch after the other; loads the model with the first and keeps recent images decoded."""
 
@@ -47,7 +60,13 @@ class Worker:
 
     @cached_property
     def predictor(self) -> Predictor:
-        return Predictor.from_pretrained(self.settings.model, self.settings.device)
+        return Predictor.from_pretrained(self.settings.model, self.settings.device, compile=self.settings.compile)
+
+    @cached_property
+    def _styles(self) -> Tensor | None:
+        """The random styles, one a row; None where exemplars or a label guide."""
+        random = self.settings.random
+        return None if random is None else self.predictor.random_styles(random, self.settings.seed)
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Translates the jobs as one batch.
@@ -57,14 +76,52 @@ class Worker:
         Raises:
             LomitError: where the model can't be used or a result can't be written.
         """
-        loaded = [self._load(job) for job in jobs]
+        outcomes, writes = self._compute([self._load(job) for job in jobs])
+        for write in writes:
+            write()
+        return outcomes
+
+    def run_all(self, batches: Sequence[Sequence[Job]]) -> Iterator[Outcome]:
+        """`run` for each batch in turn, with reading and writing in threads of their own.
+
+        Everything happens in the order of the batches and gives what `run` gives.  An outcome is yielded when its
+        files are written.  When the caller stops, or something fails, what has not begun is left undone.
+
+        Raises:
+            LomitError: as `run`.
+        """
+        reading: deque[Future[list[_Images | Outcome]]] = deque()
+        writing: deque[tuple[list[Outcome], list[Future[None]]]] = deque()
+        with ExitStack() as stack:
+            # One reader: two would decode a shared exemplar twice.  Compressing a large image takes the longest.
+            reader, writer = (stack.enter_context(ThreadPoolExecutor(threads)) for threads in (1, 2))
+            # Entered last, called first: the pools then wait only for what is under way.
+            stack.callback(writer.shutdown, wait=False, cancel_futures=True)
+            stack.callback(reader.shutdown, wait=False, cancel_futures=True)
+            waiting = iter(batches)
+            for _ in range(len(batches)):
+                while len(reading) <= AHEAD and (batch := next(waiting, None)) is not None:
+                    reading.append(reader.submit(self._load_all, batch))
+                outcomes, writes = self._compute(reading.popleft().result())
+                writing.append((outcomes, [writer.submit(write) for write in writes]))
+                while len(writing) > AHEAD or (writing and all(write.done() for write in writing[0][1])):
+                    yield from _written(*writing.popleft())
+            while writing:
+                yield from _written(*writing.popleft())
+
+    def _load_all(self, jobs: Sequence[Job]) -> list[_Images | Outcome]:
+        return [self._load(job) for job in jobs]
+
+    def _compute(self, loaded: Sequence[_Images | Outcome]) -> tuple[list[Outcome], list[_Write]]:
+        """The outcomes of a batch, and the calls that write its files."""
         ready = [item for item in loaded if isinstance(item, _Images)]
         outcomes = [item for item in loaded if isinstance(item, Outcome)]
+        writes: list[_Write] = []
         if ready and self.settings.steps:
-            outcomes += [self._interpolate(images, self.settings.steps) for images in ready]
+            outcomes += [self._interpolate(images, self.settings.steps, writes) for images in ready]
         elif ready:
-            outcomes += self._translate(ready)
-        return outcomes
+            outcomes += self._translate(ready, writes)
+        return outcomes, writes
 
     def _load(self, job: Job) -> _Images | Outcome:
         """The job's images, or the first one that can't be read."""
@@ -83,10 +140,13 @@ class Worker:
             return Outcome(job, bad=path, error=str(error))
         return images
 
-    def _translate(self, batch: Sequence[_Images]) -> list[Outcome]:
+    def _translate(self, batch: Sequence[_Images], writes: list[_Write]) -> list[Outcome]:
+        jobs = [images.job for images in batch]
         results = self.predictor.translate(
             [images.input for images in batch],
-            [images.exemplars[0] for images in batch],
+            [images.exemplars[0] for images in batch] if jobs[0].exemplars else None,
+            label=dict(self.settings.label) or None,
+            styles=None if self._styles is None else self._styles[[job.style for job in jobs]],
             input_masks=[images.input_mask for images in batch],
             exemplar_masks=[images.exemplar_mask for images in batch],
             composite=self.settings.composite,
@@ -94,32 +154,40 @@ class Worker:
         )
         outcomes = []
         for images, result in zip(batch, results, strict=True):
-            self._write(f"{images.job.name}.png", result.image)
-            outcomes.append(Outcome(images.job, written=1 + self._write_masks(images.job.name, result)))
+            writes.append(self._write(f"{images.job.name}.png", result.image))
+            outcomes.append(Outcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
         return outcomes
 
-    def _interpolate(self, images: _Images, steps: int) -> Outcome:
+    def _interpolate(self, images: _Images, steps: int, writes: list[_Write]) -> Outcome:
         name = images.job.name
         results = self.predictor.interpolate(images.input, images.exemplars, steps, composite=self.settings.composite)
         for step, result in zip(step_names(steps), results, strict=True):
-            self._write(f"{name}{step}.png", result.image)
+            writes.append(self._write(f"{name}{step}.png", result.image))
         if self.settings.gif:
             frames = [result.image for result in results]
-            write_gif(self.settings.out / f"{name}.gif", frames, overwrite=self.settings.overwrite)
-        return Outcome(images.job, written=steps + self.settings.gif + self._write_masks(name, results[-1]))
+            path = self.settings.out / f"{name}.gif"
+            writes.append(partial(write_gif, path, frames, overwrite=self.settings.overwrite))
+        return Outcome(images.job, written=steps + self.settings.gif + self._write_masks(name, results[-1], writes))
 
-    def _write_masks(self, name: str, result: Result) -> int:
-        """Writes the masks if they are wanted; returns how many."""
+    def _write_masks(self, name: str, result: Result, writes: list[_Write]) -> int:
+        """Has the masks written if they are wanted; returns how many."""
         if not self.settings.save_masks:
             return 0
         if result.input_mask is None or result.exemplar_mask is None:
             raise LomitError(f"the model '{self.settings.model}' has no masks; leave out --save-masks")
-        self._write(f"{name}_input-mask.png", result.input_mask)
-        self._write(f"{name}_exemplar-mask.png", result.exemplar_mask)
+        writes.append(self._write(f"{name}_input-mask.png", result.input_mask))
+        writes.append(self._write(f"{name}_exemplar-mask.png", result.exemplar_mask))
         return 2
 
-    def _write(self, name: str, image: Image.Image) -> None:
-        write_png(self.settings.out / name, image, self.settings.overwrite)
+    def _write(self, name: str, image: Image.Image) -> _Write:
+        return partial(write_png, self.settings.out / name, image, self.settings.overwrite)
+
+
+def _written(outcomes: list[Outcome], writes: Sequence[Future[None]]) -> list[Outcome]:
+    """The outcomes, once their files are there."""
+    for write in writes:
+        write.result()
+    return outcomes
 
 
 def run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[Outcome]:

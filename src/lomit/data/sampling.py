@@ -23,6 +23,12 @@ def _permutation(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
+def two_domains(labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of these rows, those with none of the attributes and those with all of them.  `labels` is N x A."""
+    chosen = labels[indices]
+    return indices[(chosen == 0).all(1)], indices[(chosen == 1).all(1)]
+
+
 class PairSampler:
     """Draws the pairs of a training step.
 
@@ -42,10 +48,10 @@ class PairSampler:
     ) -> None:
         """
         Args:
-            labels: N x A of all images; `two-domain` reads the first column.
+            labels: N x A of all images, 1, 0 or -1 (not annotated).
             indices: rows of the images to draw from.
-            mode: `independent`, both sides from all of them; `two-domain`, the first side from those without the
-                first attribute, the second side from those with it.
+            mode: `independent`, both sides from all of them; `two-domain`, the first side from those with none of
+                the attributes, the second side from those with all of them.
             batch_size: pairs of a step over all processes.
             seed: decides the order.
             rank, world: this process and the number of processes.
@@ -60,11 +66,10 @@ class PairSampler:
         if mode == "independent":
             self.sides = (indices, indices)
         else:
-            first = labels[indices, 0]
-            self.sides = (indices[first == 0], indices[first == 1])
-            for side, word in zip(self.sides, ("without", "with"), strict=True):
+            self.sides = two_domains(labels, indices)
+            for side, word in zip(self.sides, ("none", "all"), strict=True):
                 if not len(side):
-                    raise LomitError(f"two-domain training needs images {word} the first attribute; there is none")
+                    raise LomitError(f"two-domain training needs images with {word} of the attributes; there is none")
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world = rank, world
 

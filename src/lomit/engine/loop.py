@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lomit.config import RunConfig
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, keep_resident, load_batch
+from lomit.data.sampling import PairSampler, keep_resident, load_batch, two_domains
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
@@ -105,13 +105,17 @@ class Loop:
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
         self.sampler = PairSampler(cache.labels, rows, self.translator.sampler, *arguments)
-        held_out = cache.subset("val")
-        self.validation = PairSampler(
-            cache.labels, held_out if len(held_out) else rows, "independent", max(SHEET_PAIRS, train.batch_size), 1
-        )
+        self.validation = self._validation_sampler(cache.subset("val"), rows)
         self.means = Means()
         self.step = 0
         self.best = math.inf
+
+    def _validation_sampler(self, held_out: np.ndarray, rows: np.ndarray) -> PairSampler:
+        """Pairs of held-out images as the method takes them; of training images where those are too few."""
+        mode = self.translator.sampler
+        sides = two_domains(self.cache.labels, held_out) if mode == "two-domain" else (held_out,)
+        drawn_from = held_out if all(len(side) for side in sides) else rows
+        return PairSampler(self.cache.labels, drawn_from, mode, max(SHEET_PAIRS, self.config.train.batch_size), 1)
 
     def resume(self, folder: Path) -> None:
         """Goes on from a checkpoint as if it had never stopped."""

@@ -29,7 +29,7 @@ from lomit.images import write_file
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, CONFIG, WEIGHTS
+from lomit.weights import CARD, CONFIG, WEIGHTS, packaged
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""
@@ -207,13 +207,22 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise LomitError(f"{folder} can't be written: {error.strerror or error}") from error
 
 
+def _named(folder: str | os.PathLike[str]) -> Path:
+    """The folder, or that of the classifier in the package with this name."""
+    here = packaged() / os.fspath(folder)
+    return here if not Path(folder).exists() and (here / CONFIG).is_file() else Path(folder)
+
+
 def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier, ClassifierCard]:
     """A classifier in eval mode, on the CPU, and its card.
+
+    Args:
+        folder: its folder, or the name of one in the package.
 
     Raises:
         LomitError: where the folder holds no classifier, or a damaged one.
     """
-    folder = Path(folder)
+    folder = _named(folder)
     path = folder / CONFIG
     if not path.is_file():
         raise LomitError(f"{folder} is not a classifier: it has no {CONFIG}; lomit classifier train makes one")

@@ -52,8 +52,8 @@ class FaceEmbedder:
         except ImportError as error:
             raise LomitError("identity needs dlib: pip install 'lomit[faces]'") from error
         self._dlib: Any = dlib
-        self._landmarks = dlib.shape_predictor(_model("shape_predictor_5_face_landmarks.dat"))
-        self._network = dlib.face_recognition_model_v1(_model("dlib_face_recognition_resnet_model_v1.dat"))
+        self._landmarks = dlib.shape_predictor(model_file("shape_predictor_5_face_landmarks.dat"))
+        self._network = dlib.face_recognition_model_v1(model_file("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings of images and of their translations.
@@ -92,7 +92,7 @@ def _picture(image: Tensor) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-def _model(name: str) -> str:
+def model_file(name: str) -> str:
     """A file of face_recognition_models, found without importing it: that needs a part of setuptools that is gone."""
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:

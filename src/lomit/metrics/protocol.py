@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lomit.config import DataConfig
 from lomit.data.cache import Cache
 from lomit.data.source import Source
+from lomit.errors import LomitError
+from lomit.metrics.features import Extractor
 from lomit.metrics.report import Row
+from lomit.metrics.store import Store
 from lomit.models.base import Translator
+
+FindLandmarks = Callable[[Image.Image], np.ndarray | None]
+"""A square RGB picture -> dlib's 68 landmarks as shares of its sides (68 x 2: x, y), None where there is no face."""
+Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Images and their translations, uint8, B x 3 x H x W each -> embeddings of the faces, B x D each, nan without one."""
+ImageDistance = Callable[[Tensor, Tensor], Tensor]
+"""B x 3 x H x W each in [-1, 1] -> B."""
+
+
+def no_classifier(x: Tensor) -> Tensor:
+    """Stands where no classifier was given.  Raises LomitError."""
+    raise LomitError("give --classifier, the folder of an attribute classifier; lomit classifier train makes one")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What single protocols let a user choose.
+
+    Attributes:
+        classes: `table1`: classes to score, `A` or `A+B`; empty, those of the paper that the model knows.
+        opposite: `table1`: in a class of several attributes, only pairs of an image with all and one with none.
+        domains: `starganv2`: attributes whose images are a domain each; one alone, those with and those without it.
+            Empty: the model's exclusive attributes, or its first.
+        exemplars: `starganv2`: exemplars for each source.
+        sources: `starganv2`: most sources of a domain pair; None, all.
+    """
+
+    classes: tuple[str, ...] = ()
+    opposite: bool = False
+    domains: tuple[str, ...] = ()
+    exemplars: int = 10
+    sources: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +67,13 @@ class Setting:
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
         progress: show a bar on standard error where that is a terminal.
+        classifier_name: what scores of `classify`'s answers carry in their names.
+        extractor: what makes the features that distances between sets of images are computed from, on `device`.
+        lpips: LPIPS, where its weights are to be had.
+        find_landmarks: finds a face's landmarks in a photograph.
+        embed: embeds faces, where that is to be had.
+        store: keeps what is translated and scored.
+        choices: of single protocols.
     """
 
     translator: Translator
@@ -42,6 +86,13 @@ class Setting:
     seed: int = 0
     batch_size: int = 16
     progress: bool = True
+    classifier_name: str = "attr"
+    extractor: Extractor | None = None
+    lpips: ImageDistance | None = None
+    find_landmarks: FindLandmarks | None = None
+    embed: Embed | None = None
+    store: Store = field(default_factory=Store)
+    choices: Choices = field(default_factory=Choices)
 
 
 @dataclass(frozen=True)
@@ -52,11 +103,13 @@ class Outcome:
         facts: what it was measured on, for the report.
         notes: how the numbers are defined.
         rows: the numbers.
+        counted: what the samples of a number are.
     """
 
     facts: dict[str, object]
     notes: tuple[str, ...]
     rows: list[Row]
+    counted: str = "pairs"
 
 
 Protocol = Callable[[Setting], Outcome]

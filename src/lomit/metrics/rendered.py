@@ -6,23 +6,20 @@ same weights).  Images are scored as they would be saved: the raw decoder output
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lomit.data.transforms import denormalise, normalise
-from lomit.errors import LomitError
 from lomit.metrics import accuracy, background, bootstrap, masks
 from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.places import single_kinds
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.report import Row
 from lomit.metrics.ssim import ssim
+from lomit.metrics.translating import as_saved, images, in_batches, keep, labels, pair_facts, translate, usable_rows
 from lomit.metrics.truth import coverage, regions_of
 from lomit.models.base import Masks, Translation
 
@@ -43,40 +40,30 @@ def evaluate_rendered(setting: Setting) -> Outcome:
     """
     cache = setting.cache
     regions_of(setting.source, cache.attributes)  # what is missing is said before the first translation
-    rows = cache.subset("test")
-    if not len(rows):
-        raise LomitError("the data has no image of the test split to evaluate on")
+    rows = usable_rows(setting)
     pairs = draw_pairs(cache.labels, rows, setting.pairs, setting.seed)
     values = measure(setting, pairs)
-    names = [f"{cache.names[i]} {cache.names[e]}" for i, e in zip(pairs.inputs, pairs.exemplars, strict=True)]
-    facts: dict[str, object] = {
-        "pairs": len(pairs),
-        "people": len(np.unique(cache.identity[pairs.inputs])),
-        "test_images": len(rows),
-        "pairs_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
-    }
-    return Outcome(facts, notes(setting, pairs), summarise(setting, pairs, values))
+    return Outcome(pair_facts(cache, pairs, len(rows)), notes(setting, pairs), summarise(setting, pairs, values))
 
 
-@torch.no_grad()
 def measure(setting: Setting, pairs: Pairs) -> Values:
     """Translates every pair and takes every measure of it.
 
     Returns:
         `COLUMN/measure` -> N or N x A values, float64 or bool, nan where a pair does not count.
     """
-    parts: dict[str, list[Tensor]] = defaultdict(list)
-    batches = [slice(k, k + setting.batch_size) for k in range(0, len(pairs), setting.batch_size)]
-    hidden = not (setting.progress and sys.stderr.isatty())
-    for part in tqdm(batches, desc="translating", unit="batch", file=sys.stderr, disable=hidden):
+
+    def compute(part: slice) -> Values:
         batch = _Batch(setting, pairs, part)
         result = batch.to_exemplar()
+        numbers = range(part.start, part.stop)
+        keep(setting, "avatars", numbers, pairs.inputs[part], pairs.exemplars[part], as_saved(result))
         found = batch.bounds(result.masks) | batch.measures(MODEL, result, batch.to_itself())
         if result.masks is not None:
             found |= batch.measures(PLAIN, batch.to_exemplar(batch.ones), batch.to_itself(batch.ones))
-        for name, tensor in found.items():
-            parts[name].append(tensor.cpu())
-    return {name: torch.cat(tensors) for name, tensors in parts.items()}
+        return found
+
+    return in_batches(setting, "avatars", len(pairs), compute)
 
 
 class _Batch:
@@ -86,15 +73,8 @@ class _Batch:
         self.setting = setting
         inputs, exemplars = pairs.inputs[part], pairs.exemplars[part]
         cache, device = setting.cache, setting.device
-
-        def images(rows: np.ndarray) -> Tensor:
-            return normalise(torch.from_numpy(np.asarray(cache.images[rows])).to(device))
-
-        def labels(rows: np.ndarray) -> Tensor:
-            return torch.from_numpy(cache.labels[rows]).to(device)
-
-        self.x, self.exemplar = images(inputs), images(exemplars)
-        self.y_input, self.y_exemplar = labels(inputs), labels(exemplars)
+        self.x, self.exemplar = images(setting, inputs), images(setting, exemplars)
+        self.y_input, self.y_exemplar = labels(setting, inputs), labels(setting, exemplars)
         whole = self.x[:, :1] * 0 + 1
         self.ones = Masks(whole, whole)
         all_regions = regions_of(setting.source, cache.attributes)
@@ -120,7 +100,7 @@ class _Batch:
         return self._translate(self.x, self.y_input, given)
 
     def _translate(self, exemplar: Tensor, y: Tensor, given: Masks | None) -> Translation:
-        return self.setting.translator.translate(self.x, exemplar, label=y.clamp(min=0).float(), masks=given)
+        return translate(self.setting, self.x, exemplar, y, self.y_input, given)
 
     def bounds(self, found: Masks | None) -> Values:
         """What no translation can fall below or rise above; of the masks only where the method has some."""
@@ -140,11 +120,11 @@ class _Batch:
 
     def measures(self, column: str, result: Translation, own: Translation) -> Values:
         """Every measure of a translation and of the self translation made in the same way."""
-        right = accuracy.correct(self.setting.classify(normalise(_as_saved(result))), self.y_exemplar)
+        right = accuracy.correct(self.setting.classify(normalise(as_saved(result))), self.y_exemplar)
         values = {f"{column}/right": right}
         before = denormalise(self.x).float()
         for name, image in (("translated", result), ("self", own)):
-            after = _as_saved(image).float()
+            after = as_saved(image).float()
             for measure, where in self.outside.items():
                 values[f"{column}/{measure} {name}"] = background.mean_change(before, after, where)
             values[f"{column}/ssim {name}"] = ssim(before, after, self.outside["change"])
@@ -203,15 +183,7 @@ def single_regions(setting: Setting, pairs: Pairs) -> dict[str, Tensor]:
 
     Attributes with the same true regions are of one kind, called after the first of them (hair colours: `hair`).
     """
-    kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for k, name in enumerate(setting.cache.attributes):
-        kinds[setting.source.region_of[name]].append(k)
-    differs = torch.from_numpy(pairs.differs)
-    found = {}
-    for regions, columns in kinds.items():
-        others = [k for k in range(differs.shape[1]) if k not in columns]
-        found[regions[0]] = differs[:, columns].any(1) & ~differs[:, others].any(1)
-    return found
+    return single_kinds(setting.source.region_of, setting.cache.attributes, torch.from_numpy(pairs.differs))
 
 
 def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
@@ -244,10 +216,3 @@ def margin_at(size: int) -> int:
 
 def _picked(names: Iterable[str], chosen: np.ndarray) -> list[str]:
     return [name for name, take in zip(names, chosen.tolist(), strict=True) if take]
-
-
-def _as_saved(result: Translation) -> Tensor:
-    """The image as a PNG would hold it: uint8, B x 3 x S x S."""
-    if not torch.isfinite(result.image).all():
-        raise LomitError("the model's output is not finite; its weights are damaged or its training failed")
-    return denormalise(result.image)

@@ -17,6 +17,8 @@ from lomit.metrics.bootstrap import LEVEL, RESAMPLES, Estimate
 
 SCHEMA = 1
 """Raised when the layout of the JSON changes."""
+FLAGGED = "†"
+"""Mark of a row that no claim can rest on."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Row:
         unit: `%`, `0..255` or empty for shares and indices.
         digits: after the point, in the table.
         cells: column (`model`, `m = 1`, `floor`, `ceiling`) -> estimate.
+        quoted: column -> a number that somebody else published, to be read beside ours.
+        flag: why no claim can rest on the row; empty where nothing is known against it.
     """
 
     section: str
@@ -36,6 +40,8 @@ class Row:
     unit: str
     digits: int
     cells: dict[str, Estimate]
+    quoted: dict[str, float] = field(default_factory=dict)
+    flag: str = ""
 
 
 @dataclass
@@ -46,11 +52,13 @@ class Report:
         facts: what decides the numbers: protocol, model, classifier, data, seed, ...
         notes: how they are defined, one sentence or two each.
         rows: the numbers.
+        counted: what the samples of a number are, for the table's heading.
     """
 
     facts: dict[str, Any]
     notes: Sequence[str]
     rows: list[Row] = field(default_factory=list)
+    counted: str = "pairs"
 
     def to_json(self) -> str:
         """Everything, with the versions; the same evaluation gives the same text."""
@@ -68,6 +76,8 @@ class Report:
                     "name": row.name,
                     "unit": row.unit,
                     **{column: dataclasses.asdict(cell) for column, cell in row.cells.items()},
+                    **({"quoted": row.quoted} if row.quoted else {}),
+                    **({"flag": row.flag} if row.flag else {}),
                 }
                 for row in self.rows
             ],
@@ -80,18 +90,21 @@ class Report:
         for section in dict.fromkeys(row.section for row in self.rows):
             rows = [row for row in self.rows if row.section == section]
             columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-            lines = [[section, *columns, "pairs", "people"]]
+            quoted = list(dict.fromkeys(column for row in rows for column in row.quoted))
+            lines = [[section, *columns, *quoted, self.counted, "people"]]
             for row in rows:
                 first = next(iter(row.cells.values()))
                 name = f"{row.name}, {row.unit}" if row.unit and row.unit not in section else row.name
                 lines.append([
-                    name,
+                    f"{name} {FLAGGED}" if row.flag else name,
                     *(_cell(row.cells.get(column), row.digits) for column in columns),
+                    *(f"{row.quoted[column]:.{row.digits}f}" if column in row.quoted else "–" for column in quoted),
                     str(first.samples),
                     str(first.people),
                 ])  # fmt: skip
             parts.append(markdown_table(lines))
-        parts.append("\n".join(f"- {note}" for note in self.notes))
+        flags = [f"{FLAGGED} {flag}" for flag in dict.fromkeys(row.flag for row in self.rows if row.flag)]
+        parts.append("\n".join(f"- {note}" for note in (*flags, *self.notes)))
         return "\n\n".join(parts)
 
 

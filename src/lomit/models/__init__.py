@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lomit.models import lomit
+from lomit.models import drit, lomit, munit, stargan
 from lomit.models.base import (
     Batch,
     Masks,
@@ -23,9 +23,12 @@ __all__ = [
     "Phase",
     "Translation",
     "Translator",
+    "drit",
     "get_method",
     "lomit",
     "method_of",
     "methods",
+    "munit",
     "presets",
+    "stargan",
 ]

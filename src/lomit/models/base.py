@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lomit.config import ModelConfig, RunConfig, from_dict, to_dict
 from lomit.errors import LomitError, did_you_mean
+
+Guide = Literal["exemplar", "label", "random"]
 
 
 @dataclass
@@ -82,12 +85,14 @@ class Translator(nn.Module, ABC):
         config: the method's config.
         generator: everything that translation needs; the moving average and the shipped weights are of it.
         sampler: `independent` draws both images of a pair from the whole set, `two-domain` draws the first
-            from the images without the (first) attribute and the second from those with it.
+            from the images with none of the attributes and the second from those with all of them.
+        guides: what a user can guide a translation with: an exemplar image, a target label, a random style.
     """
 
     config: ModelConfig
     generator: nn.Module
     sampler: Literal["independent", "two-domain"] = "independent"
+    guides: frozenset[Guide] = frozenset({"exemplar"})
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
@@ -101,19 +106,38 @@ class Translator(nn.Module, ABC):
         label: Tensor | None = None,
         style: Tensor | None = None,
         masks: Masks | None = None,
+        source: Tensor | None = None,
     ) -> Translation:
         """Translates images with the generator.
+
+        A measure passes an exemplar, its label and the input's label to every method alike; a method leaves
+        unused what it does not need.
 
         Args:
             x: inputs, B x 3 x H x W in [-1, 1].
             exemplar: exemplars, the same shape.
-            label: target labels, B x A in {0, 1}, for methods guided by labels.
-            style: style codes, for methods that can sample them.
+            label: target labels, B x A in {0, 1}: what a method guided by labels is told, and to which domain a
+                two-domain method translates.
+            style: style codes, B x S, for methods that can sample them; see `random_styles`.
             masks: masks to use in place of the predicted ones, at any resolution.
+            source: labels of the inputs, B x A, for methods with an encoder for each domain; None: each input comes
+                from the domain that it is not translated to.
 
         Raises:
             LomitError: where the method cannot use what is given or lacks what it needs.
         """
+
+    def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Style codes drawn from the method's prior, count x S, on the CPU.
+
+        Args:
+            count: how many.
+            generator: source of randomness; None: torch's own.
+
+        Raises:
+            LomitError: for a method without a prior.
+        """
+        raise LomitError(f"the method '{method_of(self.config).name}' has no random styles to draw")
 
     def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
         """The codes of images beside partners, for methods that take an image apart; empty for others.
@@ -129,7 +153,7 @@ class Translator(nn.Module, ABC):
 
     def sample(self, batch: Batch) -> dict[str, Tensor]:
         """Pictures for a sample sheet, column name -> B x (1 or 3) x H x W; masks in [0, 1], images in [-1, 1]."""
-        result = self.translate(batch.x1, batch.x2, label=batch.y2)
+        result = self.translate(batch.x1, batch.x2, label=batch.y2, source=batch.y1)
         return {"input": batch.x1, "exemplar": batch.x2, "result": result.image}
 
     def score(self, batch: Batch) -> dict[str, Tensor]:

@@ -19,6 +19,11 @@ def instance_norm(channels: int) -> nn.Module:
     return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
 
 
+def plain_instance_norm(channels: int) -> nn.Module:
+    """Instance norm without an affine map."""
+    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+
+
 def layer_norm(channels: int) -> nn.Module:
     """Layer norm over a whole feature map (group norm with one group), affine per channel."""
     return nn.GroupNorm(1, channels)
@@ -137,7 +142,17 @@ def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(at_least_float32(m), size=size, mode="bilinear", align_corners=False).to(m.dtype)
 
 
+def halves(t: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of a stack along the batch axis.
+
+    Unlike `chunk`, whose number of pieces follows from a rounded division, slices let an exporter and a compiler
+    keep the batch size open.
+    """
+    n = t.shape[0] // 2
+    return t[:n], t[n:]
+
+
 def swap_halves(t: Tensor) -> Tensor:
     """The partner of every sample: a stack of (1, 2) becomes (2, 1) along the batch axis."""
-    first, second = t.chunk(2)
+    first, second = halves(t)
     return torch.cat([second, first])

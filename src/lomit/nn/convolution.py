@@ -122,7 +122,7 @@ class UpsampledConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """B x c_in x h x w -> B x c_out x 2h x 2w."""
         assert self.bias is not None
-        y = F.conv2d(_pad(x, (1, 1, 1, 1), "replicate"), self._parity_weights(), self.bias.repeat(4))
+        y = F.conv2d(_pad(x, (1, 1, 1, 1), "replicate"), self.parity_weights(), self.bias.repeat(4))
         b, _, h, w = y.shape
         # Channels last all the way: the innermost copies are runs of whole pixels.
         y = y.permute(0, 2, 3, 1).reshape(b, h, w, 2, 2, -1).transpose(2, 3).reshape(b, 2 * h, 2 * w, -1)
@@ -130,7 +130,7 @@ class UpsampledConv2d(nn.Conv2d):
         y = _AddToEdges.apply(y, *edges) if torch.is_grad_enabled() else _add_to_edges(y, *edges)
         return y.permute(0, 3, 1, 2)
 
-    def _parity_weights(self) -> Tensor:
+    def parity_weights(self) -> Tensor:
         """Summed taps for outputs (even, even), (even, odd), (odd, even), (odd, odd): 4 c_out x c_in x 3 x 3."""
         rows = [_merged_taps(self.weight, 2, parity) for parity in (0, 1)]
         return torch.cat([_merged_taps(row, 3, parity) for row in rows for parity in (0, 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -22,9 +23,19 @@ class PatchDiscriminator(nn.Module):
         attributes: number of attributes.
         width: channels after the first convolution; each further one doubles them.
         depth: number of 4 x 4 stride 2 convolutions.
+        head_bias: whether the two heads add a bias (StarGAN's do not).
+        init: of the weights; None leaves PyTorch's (StarGAN's).
     """
 
-    def __init__(self, image_size: int, attributes: int, width: int = 64, depth: int | None = None) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        attributes: int,
+        width: int = 64,
+        depth: int | None = None,
+        head_bias: bool = True,
+        init: Callable[[nn.Module], None] | None = normal_init,
+    ) -> None:
         super().__init__()
         depth = discriminator_depth(image_size) if depth is None else depth
         channels = [3] + [width * 2**i for i in range(depth)]
@@ -34,9 +45,10 @@ class PatchDiscriminator(nn.Module):
                 for a, b in pairwise(channels)
             )
         )
-        self.source_head = nn.Conv2d(channels[-1], 1, 3, padding=1)
-        self.class_head = nn.Conv2d(channels[-1], attributes, image_size // 2**depth)
-        normal_init(self)
+        self.source_head = nn.Conv2d(channels[-1], 1, 3, padding=1, bias=head_bias)
+        self.class_head = nn.Conv2d(channels[-1], attributes, image_size // 2**depth, bias=head_bias)
+        if init is not None:
+            init(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """B x 3 x H x W in [-1, 1] -> patch scores B x 1 x h x w, class logits B x A."""

@@ -133,7 +133,13 @@ def _write_set(folder: Path, count: int, seed: int, size: int, workers: int, pro
     if regions != "none":
         (folder / "regions").mkdir()
     jobs = [(folder, seed, i, size, regions in ("all", split_of(i, count))) for i in range(count)]
-    labels = tqdm(_render(jobs, min(workers, count)), total=count, unit="face", desc="rendering", disable=not progress)
+    labels = tqdm(
+        _render(jobs, min(workers, count)),
+        total=count,
+        unit="face",
+        desc="rendering",
+        disable=None if progress else True,
+    )
     with (folder / "attributes.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["image", *ATTRIBUTES, "split", "identity"])

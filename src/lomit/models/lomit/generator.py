@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lomit.losses import hadain, split_regions
 from lomit.models.base import Masks, Translation
@@ -18,6 +19,7 @@ from lomit.nn.blocks import (
     ResidualBlock,
     at_least_float32,
     group_norm,
+    halves,
     he_init,
     instance_norm,
     layer_norm,
@@ -81,7 +83,7 @@ class StyleEncoders(nn.Module):
 
         The stem sees both regions as one batch: it runs once, whatever the heads are.
         """
-        h_f, h_b = self.stem(torch.cat([x_f, x_b])).chunk(2)
+        h_f, h_b = halves(self.stem(torch.cat([x_f, x_b])))
         return self.foreground(h_f), self.background(h_b)
 
 
@@ -199,6 +201,14 @@ class LomitGenerator(nn.Module):
         s_f, s_b = self.style_encoders(x_f, x_b)
         return at_least_float32(s_f), at_least_float32(s_b)
 
+    def crossed_styles(self, x: Tensor, m: Tensor, exemplar: Tensor, m_exemplar: Tensor) -> tuple[Tensor, Tensor]:
+        """s_f of the exemplar and s_b of the input, each B x S: what x_{1->2} needs, half of what `styles` would do."""
+        size = (x.shape[-2], x.shape[-1])
+        _, x_b = split_regions(x, resize_mask(m, size))
+        exemplar_f, _ = split_regions(exemplar, resize_mask(m_exemplar, size))
+        s_f, s_b = self.style_encoders(exemplar_f, x_b)
+        return at_least_float32(s_f), at_least_float32(s_b)
+
     def decode(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
         """G(h(m, c, s_f, s_b)): B x 3 x H x W in [-1, 1]; the mask may have any resolution."""
         grid = resize_mask(m, (c.shape[-2], c.shape[-1]))
@@ -206,12 +216,32 @@ class LomitGenerator(nn.Module):
 
     def translate(self, x: Tensor, exemplar: Tensor, masks: Masks | None = None) -> Translation:
         """x_{1->2} and the masks used (given ones come back as they were given)."""
-        c1, c2 = self.content(torch.cat([x, exemplar])).chunk(2)
+        c1, c2 = halves(self.content(torch.cat([x, exemplar])))
         if masks is None:
-            m1, m2 = self.masks(torch.cat([c1, c2]), torch.cat([c2, c1])).chunk(2)
-            masks = Masks(m1, m2)
-        (_, s_b), (s_f, _) = self.styles(x, masks.input), self.styles(exemplar, masks.exemplar)
+            masks = Masks(*halves(self.masks(torch.cat([c1, c2]), torch.cat([c2, c1]))))
+        s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
         return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
+
+    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
+        """x_{1->2} under masks B x 1 x H x W that are NaN throughout where the predicted one is to be used.
+
+        What one image is given changes nothing for the others of the batch.  The masks that come back hold the
+        predicted ones scaled to H x W.
+        """
+        c1, c2 = halves(self.content(torch.cat([x, exemplar])))
+        m1, m2 = halves(self.masks(torch.cat([c1, c2]), torch.cat([c2, c1])))
+        size = (x.shape[-2], x.shape[-1])
+        used = Masks(
+            *(
+                torch.where(given.isnan(), resize_mask(m, size), given)
+                for given, m in ((masks.input, m1), (masks.exemplar, m2))
+            )
+        )
+        # A predicted mask needs no way to the image's size and back.
+        on_grid = F.avg_pool2d(used.input, x.shape[-1] // c1.shape[-1])
+        m = torch.where(masks.input[:, :, :1, :1].isnan(), m1, on_grid)
+        s_f, s_b = self.crossed_styles(x, used.input, exemplar, used.exemplar)
+        return Translation(self.decode(c1, m, s_f, s_b), used)
 
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:

@@ -60,11 +60,16 @@ class Lomit(Translator):
         label: Tensor | None = None,
         style: Tensor | None = None,
         masks: Masks | None = None,
+        source: Tensor | None = None,
     ) -> Translation:
         """See `Translator.translate`; LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
         if exemplar is None:
             raise LomitError("LOMIT takes its style from an exemplar image; give one")
         return self.generator.translate(x, exemplar, masks)
+
+    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
+        """`translate` with masks for some images only; see `LomitGenerator.translate_filling`."""
+        return self.generator.translate_filling(x, exemplar, masks)
 
     @torch.no_grad()
     def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,95 @@
+"""`python benchmarks/method_costs.py`: parameters and multiply-adds of every method at its 128-pixel preset.
+
+Counted on the meta device: nothing is computed.  Convolutions and matrix products count, one multiply-add each;
+training costs are forward and backward of one iteration, phases weighted by how often they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from lomit.config import RunConfig
+from lomit.engine.phases import only_require
+from lomit.models import Batch, Translator, method_of, presets
+from lomit.models.domains import TwoDomainGenerator
+from lomit.nn.blocks import count_parameters
+
+RUNS = {"LOMIT": ("celeba-hair-smile", {}), "StarGAN": ("stargan-hair-smile", {}), "MUNIT": ("munit-gender", {})}
+RUNS |= {f"DRIT, {mode}": ("drit-gender", {"mode": mode}) for mode in ("concat", "feature-wise")}
+RUNS["DRIT, concat, mode seeking"] = ("drit-gender", {"weights.mode_seeking": 1.0})
+
+
+def gmac(run: Callable[[], object]) -> float:
+    """Multiply-adds of a call, in 1e9."""
+    with _Counter() as counter:
+        run()
+    return counter.flops / 2e9
+
+
+class _Counter(TorchDispatchMode):
+    """torch's formulas without its `FlopCounterMode`, whose hooks don't stand a gradient penalty."""
+
+    flops = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def prepared(preset: str, changes: dict[str, object]) -> RunConfig:
+    config = presets()[preset][1]()
+    model = replace(config.model, attributes=config.data.attributes)
+    for name, value in changes.items():
+        part, _, field = name.rpartition(".")
+        setattr(getattr(model, part) if part else model, field, value)
+    return replace(config, model=model)
+
+
+def translation_cost(translator: Translator, x: Tensor, label: Tensor) -> float:
+    """GMAC of translating x by itself."""
+    g = translator.generator
+    with torch.no_grad():
+        if isinstance(g, TwoDomainGenerator):  # what `translate` does once it has sorted the images by domain
+            return gmac(lambda: g.decode(g.content(x, 0), g.style(x, 1), 1))
+        return gmac(lambda: translator.translate(x, x, label=label))
+
+
+def iteration_cost(translator: Translator, batch: Batch) -> float:
+    """GMAC of an iteration: each phase forward and backward, by how often it runs."""
+    total = 0.0
+    for phase in translator.phases():
+        only_require(translator, phase)
+        total += gmac(lambda phase=phase: phase.loss(batch)[0].backward()) / phase.every
+    return total
+
+
+def main() -> None:
+    print("| method | G, parameters | D, parameters | translation, GMAC | iteration, GMAC | pairs | run, PMAC |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, (preset, changes) in RUNS.items():
+        config = prepared(preset, changes)
+        with torch.device("meta"):
+            translator = method_of(config.model).build(config.model, training=True)
+            size, labels, pairs = config.model.image_size, len(config.model.attributes), config.train.batch_size
+            x, y = torch.empty(pairs, 3, size, size), torch.zeros(pairs, labels)
+        once, iteration = translation_cost(translator, x[:1], y[:1]), iteration_cost(translator, Batch(x, x, y, y))
+        g = count_parameters(translator.generator)
+        rest = count_parameters(translator) - g
+        cells = [name, f"{g:,}", f"{rest:,}", f"{once:.1f}", f"{iteration:,.0f}", str(pairs)]
+        print("| " + " | ".join([*cells, f"{iteration * config.train.steps / 1e6:,.0f}"]) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Translation: images a second of each path, all in the same run.
+
+The paths take turns, so that another program's load meets all of them alike; the median of a path's rounds counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lomit.compiled import Compiled
+from lomit.errors import LomitError
+from lomit.exported import ExportedTranslator
+from lomit.models.base import Translator
+from lomit.nn.convolution import UpsampledConv2d, reflection_pad
+
+Path = Callable[[Tensor, Tensor], Tensor]
+"""Inputs and exemplars, each B x 3 x S x S in [-1, 1] -> translations, B x 3 x S x S."""
+PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One path's figures.
+
+    Attributes:
+        path: its name.
+        seconds: median time of a batch.
+        images_per_second: batch size over `seconds`.
+        ratio: how many times as fast as the path `plain`.
+        mean_error, largest_error: absolute difference from `plain`, for images in [0, 1] (1/255 is one 8-bit step).
+    """
+
+    path: str
+    seconds: float
+    images_per_second: float
+    ratio: float
+    mean_error: float
+    largest_error: float
+
+
+def measure(
+    translator: Translator,
+    *,
+    exported: Mapping[str, str | os.PathLike[str]] | None = None,
+    compiled: bool = False,
+    plain: Path | None = None,
+    images: tuple[Tensor, Tensor] | None = None,
+    batch_size: int = 8,
+    rounds: int = 7,
+    threads: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Row]:
+    """Times the ways to translate on the CPU.
+
+    Args:
+        translator: in eval mode, on the CPU; it stays as it is.
+        exported: name -> file that `lomit export` wrote from this translator.
+        compiled: time the compiled path too, which takes a minute to compile.
+        plain: the path that the others are compared with; None takes `plain_path`.
+        images: inputs and exemplars to take batches from; None draws noise, whose errors say little.
+        batch_size: images in a batch.
+        rounds: times that each path is timed, after one round that is not.
+        threads: of the CPU; None leaves torch's number.  Restored afterwards.
+        clock: seconds; `time.process_time` is steadier on a shared machine, but adds up the threads' times.
+
+    Returns:
+        Rows `plain`, `eager`, `compiled` where asked for, and one for each exported file, in this order.
+
+    Raises:
+        LomitError: for numbers below 1, too few images, files that can't be run, and a compiler that is missing.
+    """
+    if min(batch_size, rounds) < 1 or (threads is not None and threads < 1):
+        raise LomitError("batch size, rounds and threads must be at least 1")
+    x, exemplar = _batch(translator, images, batch_size)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        paths = {PLAIN: plain or plain_path(translator), "eager": _eager(translator)}
+        if compiled:
+            paths["compiled"] = _compiled(translator)
+        # Its threads are counted when a session is made.
+        paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
+        with torch.no_grad():
+            outputs = {name: path(x, exemplar) for name, path in paths.items()}
+            times: dict[str, list[float]] = {name: [] for name in paths}
+            for _ in range(rounds):
+                for name, path in paths.items():
+                    start = clock()
+                    path(x, exemplar)
+                    times[name].append(clock() - start)
+    finally:
+        torch.set_num_threads(before)
+    medians = {name: max(statistics.median(values), 1e-9) for name, values in times.items()}
+    rows = []
+    for name, seconds in medians.items():
+        error = (outputs[name] - outputs[PLAIN]).abs() / 2
+        ratio = medians[PLAIN] / seconds
+        rows.append(Row(name, seconds, batch_size / seconds, ratio, error.mean().item(), error.max().item()))
+    return rows
+
+
+def plain_path(translator: Translator) -> Path:
+    """The translator without what makes it fast: contiguous float32, 5 x 5 convolutions after upsampling.
+
+    Nothing is computed twice, either; `benchmarks/plain_lomit.py`, which takes every image through every network
+    on its own, is plainer still.
+    """
+    module = copy.deepcopy(translator).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, UpsampledConv2d):
+                setattr(parent, name, _PlainUpsampling(child))
+    return _translates(module)
+
+
+class _PlainUpsampling(nn.Module):
+    """Upsamples, pads, convolves."""
+
+    def __init__(self, conv: UpsampledConv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(reflection_pad(F.interpolate(x, scale_factor=2.0), 2), self.weight, self.bias)
+
+
+def _batch(translator: Translator, images: tuple[Tensor, Tensor] | None, batch_size: int) -> tuple[Tensor, Tensor]:
+    if images is None:
+        size, generator = translator.config.image_size, torch.Generator().manual_seed(0)
+        x, exemplar = torch.rand(2, batch_size, 3, size, size, generator=generator) * 2 - 1
+        return x, exemplar
+    if min(map(len, images)) < batch_size:
+        raise LomitError(f"batches of {batch_size} need as many inputs and exemplars; {min(map(len, images))} given")
+    return images[0][:batch_size].contiguous(), images[1][:batch_size].contiguous()
+
+
+def _translates(translator: Translator) -> Path:
+    return lambda x, exemplar: translator.translate(x, exemplar).image
+
+
+def _eager(translator: Translator) -> Path:
+    """As the predictor runs it."""
+    module = copy.deepcopy(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return lambda x, exemplar: module.translate(_channels_last(x), _channels_last(exemplar)).image
+
+
+def _compiled(translator: Translator) -> Path:
+    module = Compiled(translator)
+    return lambda x, exemplar: module.translate(_channels_last(x), _channels_last(exemplar)).image
+
+
+def _channels_last(t: Tensor) -> Tensor:
+    return t.contiguous(memory_format=torch.channels_last)

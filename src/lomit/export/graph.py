@@ -1,0 +1,149 @@
+"""From a translator to a float32 ONNX graph.
+
+Inputs: `input` and `exemplar`, B x 3 x S x S in [-1, 1]; for methods with masks also `input_mask` and
+`exemplar_mask`, (B or 1) x 1 x (S or 1) x (S or 1) in [0, 1].  A mask that is NaN throughout stands for the predicted
+one, and NaN is the default: a graph input with an initializer of the same name may be left out.
+Outputs: `image`, B x 3 x S x S in [-1, 1], and for methods with masks `used_input_mask` and `used_exemplar_mask`,
+B x 1 x S x S.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lomit.errors import LomitError
+from lomit.models.base import Masks, Translator, method_of
+from lomit.nn.rewriting import rewritten
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+IMAGES, MASKS = ("input", "exemplar"), ("input_mask", "exemplar_mask")
+OUTPUTS = ("image", "used_input_mask", "used_exemplar_mask")
+OPSETS = range(18, 24)
+"""Versions of the operator set that can be asked for."""
+_LOGGERS = ("torch.__trace", "torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir")
+
+
+def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
+    """The translator as an ONNX graph with an open batch size; masks, where it has them, are plain inputs still.
+
+    Args:
+        translator: in eval mode, on the CPU; it stays as it is.
+        opset: version of ONNX's operators.
+
+    Raises:
+        LomitError: where the `export` extra is missing, and for a method that an exemplar alone does not guide.
+    """
+    require_onnx()
+    module, size = _Graph(rewritten(copy.deepcopy(translator).cpu().float())), translator.config.image_size
+    with torch.no_grad():
+        names = (*IMAGES, *MASKS) if module.has_masks(size) else IMAGES
+    # One tensor for each: an input that is given twice would be taken for one.  3 is no size of anything else.
+    example = tuple(torch.rand(3, 1 if name in MASKS else 3, size, size) for name in names)
+    batch = torch.export.Dim("batch", min=1, max=2**16)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            input_names=list(names),
+            output_names=list(OUTPUTS if len(names) > 2 else OUTPUTS[:1]),
+            dynamic_shapes={"x": {0: batch}, "exemplar": {0: batch}, "masks": tuple({0: batch} for _ in names[2:])},
+            opset_version=opset,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def with_optional_masks(model: ModelProto, image_size: int) -> ModelProto:
+    """The graph with its mask inputs made optional: NaN where they are left out, spread over batch and pixels.
+
+    Quantising comes first: it would take the defaults for constants.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    inputs = {i.name: i for i in graph.input}
+    if MASKS[0] not in inputs:
+        return model
+    square = helper.make_tensor("lomit_square", TensorProto.INT64, [3], [1, image_size, image_size])
+    added = [
+        helper.make_node("Shape", [IMAGES[0]], ["lomit_batch"], start=0, end=1),
+        helper.make_node("Concat", ["lomit_batch", square.name], ["lomit_mask_shape"], axis=0),
+    ]
+    for name in MASKS:
+        inner = f"{name}_full"
+        for node in graph.node:
+            node.input[:] = [inner if i == name else i for i in node.input]
+        added.append(helper.make_node("Expand", [name, "lomit_mask_shape"], [inner]))
+        graph.input.remove(inputs[name])
+        shape: list[str | int | None] = [f"{name}_batch", 1, f"{name}_height", f"{name}_width"]
+        graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        default = numpy_helper.from_array(torch.full((1, 1, 1, 1), torch.nan).numpy(), name)
+        graph.initializer.append(default)
+    graph.initializer.append(square)
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*added, *nodes])
+    return model
+
+
+def require_onnx() -> None:
+    """Raises LomitError where the `export` extra is missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise LomitError(f"exporting needs {error.name}: pip install 'lomit[export]'") from None
+
+
+class _Graph(nn.Module):
+    """The translator as a function of tensors alone."""
+
+    def __init__(self, translator: Translator) -> None:
+        super().__init__()
+        self.translator = translator
+
+    def has_masks(self, size: int) -> bool:
+        """Whether masks can be given; tries the method on two images."""
+        x = torch.zeros(1, 3, size, size)
+        try:
+            self.translator.translate(x, x)
+        except LomitError as error:
+            method = method_of(self.translator.config).name
+            raise LomitError(f"the method '{method}' can't be exported: {error}") from error
+        return hasattr(self.translator, "translate_filling")
+
+    def forward(self, x: Tensor, exemplar: Tensor, *masks: Tensor) -> tuple[Tensor, ...]:
+        if not masks:
+            return (self.translator.translate(x, exemplar).image,)
+        filling: Any = self.translator.translate_filling
+        result = filling(x, exemplar, Masks(*masks))
+        return result.image, result.masks.input, result.masks.exemplar
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks, which a user can do nothing about."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,219 @@
+"""Writes an exported file: the graph, checked against PyTorch, with what it is in its metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lomit import __version__
+from lomit.errors import LomitError
+from lomit.export.graph import MASKS, OPSETS, float_graph, require_onnx, with_optional_masks
+from lomit.export.int8 import feeds_of, quantise
+from lomit.exported import SUFFIX, ExportedTranslator
+from lomit.images import write_file
+from lomit.models.base import Masks, Translation, Translator, method_of, saved_config
+from lomit.nn.blocks import halves, resize_mask
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+FLOAT_BOUND = 2e-3
+"""Largest error of a float32 graph's image or mask that is taken for rounding, for images in [0, 1]."""
+CALIBRATION_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        size: its bytes.
+        mean_error, largest_error: absolute difference from PyTorch over all checks, for images in [0, 1].
+        int8_error: mean absolute difference of int8 from float32 on the images held out; None for float32.
+        in_int8, in_float: how many convolutions are computed in 8 bits and how many are not.
+    """
+
+    path: Path
+    size: int
+    mean_error: float
+    largest_error: float
+    int8_error: float | None = None
+    in_int8: int = 0
+    in_float: int = 0
+
+
+def export_model(
+    translator: Translator,
+    path: str | os.PathLike[str],
+    *,
+    images: Tensor | None = None,
+    int8: bool = False,
+    opset: int = 20,
+    step: int | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Exports a translator with an open batch size and optional masks; see `lomit.export.graph` for the inputs.
+
+    Before anything is written, ONNX Runtime's results are compared with PyTorch's for one and for three pairs,
+    without masks, with masks, and with masks for some images.
+
+    Args:
+        translator: on any device; it stays as it is.
+        path: of the file, ending in `.onnx`.
+        images: N x 3 x S x S in [-1, 1], at least 8; the first three quarters calibrate int8, the rest measure its
+            error.  Only needed for int8; without it noise is compared.
+        int8: quantise the convolutions.
+        opset: version of ONNX's operators.
+        step: the training step of the weights, for the metadata.
+        overwrite: replace the file.
+
+    Raises:
+        LomitError: where the `export` extra is missing, the file exists, or can't be written, the method can't be
+            exported, the opset is unknown, or the error is too large.
+    """
+    path = Path(path)
+    check_path(path, opset, overwrite)
+    require_onnx()
+    if int8 and (images is None or len(images) < 8):
+        raise LomitError("int8 needs at least 8 images to calibrate with")
+    size = translator.config.image_size
+    if images is None:
+        images = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    inputs, exemplars = _pairs(images)
+    held = slice(3 * len(inputs) // 4, None)
+    model, quantised = float_graph(translator, opset), None
+    if int8:
+        has_masks = any(i.name == MASKS[0] for i in model.graph.input)
+        calibration = [
+            feed
+            for i in range(0, held.start, CALIBRATION_BATCH)
+            for feed in feeds_of(
+                inputs[i : min(i + CALIBRATION_BATCH, held.start)].numpy(),
+                exemplars[i : min(i + CALIBRATION_BATCH, held.start)].numpy(),
+                has_masks,
+            )
+        ]
+        quantised = quantise(model, calibration, feeds_of(inputs[held].numpy(), exemplars[held].numpy(), has_masks))
+        model = quantised.model
+    model = with_optional_masks(model, size)
+    _describe(model, translator, {"precision": "int8" if int8 else "float32", "opset": opset, "step": step})
+    mean, largest = check(model.SerializeToString(), translator, inputs[held][:3], exemplars[held][:3])
+    if not int8 and not largest <= FLOAT_BOUND:
+        raise LomitError(f"the exported graph differs from PyTorch by up to {largest:.2g}; nothing was written")
+    errors = {"mean_error": mean, "largest_error": largest, "int8_error": quantised and quantised.error}
+    _describe(model, translator, {name: f"{error:.3g}" for name, error in errors.items() if error is not None})
+    content = model.SerializeToString()
+    write_file(path, lambda file: file.write(content), overwrite)
+    if quantised is None:
+        return Exported(path, len(content), mean, largest)
+    counts = len(quantised.in_int8), len(quantised.in_float)
+    return Exported(path, len(content), mean, largest, quantised.error, *counts)
+
+
+def check_path(path: Path, opset: int, overwrite: bool) -> None:
+    """What can be known to be wrong before anything is loaded.  Raises LomitError."""
+    if path.suffix.lower() != SUFFIX:
+        raise LomitError(f"{path} must end in {SUFFIX}")
+    if path.is_dir() or (os.path.lexists(path) and not overwrite):
+        raise LomitError(f"{path} exists already; choose another --out or add --overwrite")
+    if opset not in OPSETS:
+        raise LomitError(f"--opset must be {OPSETS[0]} to {OPSETS[-1]}; it is {opset}")
+
+
+def check(content: bytes, translator: Translator, inputs: Tensor, exemplars: Tensor) -> tuple[float, float]:
+    """Absolute error of an exported file against PyTorch.
+
+    Args:
+        content: of the file.
+        translator: what was exported.
+        inputs, exemplars: B x 3 x S x S; the first pair is checked alone, too.
+
+    Returns:
+        The mean over all images, and the largest value of all images and masks, for images in [0, 1].
+    """
+    exported = ExportedTranslator(content)
+    means, largest = [], []
+    for n in sorted({1, len(inputs)}):
+        x, exemplar = inputs[:n], exemplars[:n]
+        for masks in _mask_cases(translator, x):
+            with torch.no_grad():
+                got = exported.translate(x, exemplar, masks=masks)
+                # Pair by pair: an open batch must not mix them up.
+                expected = [_translate(translator, x[i : i + 1], exemplar[i : i + 1], masks, i) for i in range(n)]
+            image = (got.image - torch.cat([e.image for e in expected])).abs() / 2
+            means.append(image.mean().item())
+            largest.append(max([image.max().item(), *_mask_errors(got, expected)]))
+    return float(np.mean(means)), float(np.max(largest))
+
+
+def _translate(translator: Translator, x: Tensor, exemplar: Tensor, masks: Masks | None, i: int) -> Translation:
+    """One pair in PyTorch, by `translate` itself where both of its masks are given or neither is."""
+    device = next((p.device for p in translator.parameters()), torch.device("cpu"))
+    x, exemplar = x.to(device), exemplar.to(device)
+    given = None if masks is None else Masks(masks.input[i : i + 1].to(device), masks.exemplar[i : i + 1].to(device))
+    unset = [] if given is None else [bool(mask.isnan().any()) for mask in (given.input, given.exemplar)]
+    if all(unset):
+        result = translator.translate(x, exemplar)
+    elif any(unset):
+        result = translator.translate_filling(x, exemplar, given)  # type: ignore[operator]
+    else:
+        result = translator.translate(x, exemplar, masks=given)
+    return Translation(result.image.cpu(), result.masks)
+
+
+def _mask_errors(got: Translation, expected: list[Translation]) -> list[float]:
+    """The largest difference of each mask, at the images' size."""
+    errors = []
+    for i, one in enumerate(expected):
+        if got.masks is not None and one.masks is not None:
+            for mask, other in ((got.masks.input, one.masks.input), (got.masks.exemplar, one.masks.exemplar)):
+                errors.append(
+                    (mask[i : i + 1] - resize_mask(other.cpu(), (mask.shape[-2], mask.shape[-1]))).abs().max().item()
+                )
+    return errors
+
+
+def _mask_cases(translator: Translator, x: Tensor) -> list[Masks | None]:
+    """No masks; where the method has them: for all images, and for some."""
+    if not hasattr(translator, "translate_filling"):
+        return [None]
+    # Smooth, and another one for each image.
+    coarse = torch.rand(2 * len(x), 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    own, guide = halves(F.interpolate(coarse, (x.shape[-2], x.shape[-1]), mode="bilinear"))
+    some_own, some_guide = own.clone(), guide.clone()
+    some_own[::2], some_guide[-1:] = torch.nan, torch.nan
+    return [None, Masks(own, guide), Masks(own, torch.full_like(guide, torch.nan)), Masks(some_own, some_guide)]
+
+
+def _pairs(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Neighbours as pairs: N x ... -> N/2 x ..., twice."""
+    even = images[: len(images) // 2 * 2].float().cpu()
+    return even[0::2].contiguous(), even[1::2].contiguous()
+
+
+def _describe(model: ModelProto, translator: Translator, facts: dict[str, object]) -> None:
+    """Adds to the file's metadata."""
+    from onnx import helper
+
+    config = translator.config
+    values = {p.key: p.value for p in model.metadata_props} | {
+        "lomit_config": json.dumps(saved_config(config)),
+        "lomit_version": __version__,
+        "method": method_of(config).name,
+        "attributes": ", ".join(config.attributes),
+        "image_size": str(config.image_size),
+        "value_ranges": "images in [-1, 1], RGB; masks in [0, 1], 1 = foreground, NaN = predict",
+    }
+    values |= {key: str(value) for key, value in facts.items() if value is not None}
+    # What the quantiser leaves for itself.
+    helper.set_model_props(model, {key: value for key, value in values.items() if not key.startswith("onnx.")})
+    model.producer_name, model.producer_version = "lomit", __version__

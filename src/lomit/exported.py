@@ -1,0 +1,112 @@
+"""Translators that `lomit export` wrote: an `.onnx` file in, a `Translator` out, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import lomit.models  # noqa: F401  registers the methods
+from lomit.errors import LomitError
+from lomit.models.base import Masks, Phase, Translation, Translator, method_of, read_saved_config
+from lomit.nn.blocks import resize_mask
+
+SUFFIX = ".onnx"
+
+
+def is_exported(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this names an exported file, by its ending."""
+    return Path(name_or_path).suffix.lower() == SUFFIX
+
+
+class ExportedTranslator(Translator):
+    """A translator out of an exported file.  Runs on the CPU, in as many threads as torch uses when it is made.
+
+    Args:
+        source: path of the file, or its content.
+
+    Attributes:
+        metadata: what the file says of itself; see docs/export.md.
+
+    Raises:
+        LomitError: where ONNX Runtime is missing, or the file is missing, damaged or was not written by
+            `lomit export`.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes) -> None:
+        super().__init__()
+        name = "the exported model" if isinstance(source, bytes) else str(source)
+        self.generator = nn.Identity()
+        self._session = _open(source, name)
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        if "lomit_config" not in self.metadata:
+            raise LomitError(f"{name} was not written by lomit export; give a file that was")
+        self.config = read_saved_config(json.loads(self.metadata["lomit_config"]), name)
+        # Inputs with a default are listed apart.
+        self._has_masks = bool(self._session.get_overridable_initializers())
+
+    def phases(self) -> Sequence[Phase]:
+        """None: an exported model is not trained."""
+        return ()
+
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+        source: Tensor | None = None,
+    ) -> Translation:
+        """See `Translator.translate`; the masks that come back are as large as the images."""
+        if exemplar is None:
+            raise LomitError("an exported model takes its style from an exemplar image; give one")
+        if masks is not None and not self._has_masks:
+            raise LomitError(f"the method '{method_of(self.config).name}' has no masks; leave out the masks you gave")
+        feed = {"input": _array(x), "exemplar": _array(exemplar)}
+        if masks is not None:
+            size = (x.shape[-2], x.shape[-1])
+            feed |= {"input_mask": _array(resize_mask(masks.input, size))}
+            feed |= {"exemplar_mask": _array(resize_mask(masks.exemplar, size))}
+        image, *used = (torch.from_numpy(array) for array in self._session.run(None, feed))
+        return Translation(image, Masks(*used) if used else None)
+
+    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
+        """`translate` under masks that are NaN throughout where the predicted one is to be used."""
+        return self.translate(x, exemplar, masks=masks)
+
+
+def session_options() -> Any:
+    """ONNX Runtime's options: as many threads as torch uses, errors alone are logged."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return options
+
+
+def _open(source: str | os.PathLike[str] | bytes, name: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise LomitError("exported models need onnxruntime: pip install 'lomit[export]'") from None
+    if not isinstance(source, bytes):
+        if not Path(source).is_file():
+            raise LomitError(f"no such file: {name}")
+        source = str(source)
+    try:
+        return onnxruntime.InferenceSession(source, session_options(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no base class
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise LomitError(f"{name} can't be run by ONNX Runtime: {line}") from error
+
+
+def _array(t: Tensor) -> np.ndarray:
+    return t.detach().float().cpu().contiguous().numpy()

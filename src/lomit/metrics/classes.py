@@ -1,0 +1,147 @@
+"""The classes of the paper's Table 1, as patterns of one or two facts that labels and logits are turned into.
+
+"We denote Facial Hair when belonging to any of the three classes, Beard, Goatee or Mustache" (5.3); CelebA's annotation
+of a beard is the lack of `No_Beard`.  The three overlap, so the logit of facial hair is the largest of theirs: it
+decides as "any of them" does, and is the surest of them in probability (independence would count one beard thrice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lomit.errors import LomitError, did_you_mean
+
+Signed = tuple[str, int]
+"""An attribute, and 1 where having it counts, -1 where lacking it does."""
+FACIAL_HAIR: tuple[Signed, ...] = (("Goatee", 1), ("Mustache", 1), ("No_Beard", -1))
+SINGLE = "Facial_Hair"
+"""One annotation of all facial hair, which rendered faces have; taken where it is there."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that an image shows or not: any of some attributes.
+
+    Attributes:
+        name: what tables call it.
+        any_of: the attributes.
+    """
+
+    name: str
+    any_of: tuple[Signed, ...]
+
+    def of_labels(self, labels: np.ndarray, attributes: Sequence[str]) -> np.ndarray:
+        """int8, N x A of -1 (not annotated), 0, 1 -> N of the same: 1 where any is known to hold, 0 where none does."""
+        parts = []
+        for name, sign in self.any_of:
+            y = labels[:, attributes.index(name)]
+            parts.append(np.where(y < 0, -1, y if sign > 0 else 1 - y))
+        values = np.stack(parts)
+        return np.where((values == 1).any(0), 1, np.where((values < 0).any(0), -1, 0)).astype(np.int8)
+
+    def of_logits(self, logits: Tensor, attributes: Sequence[str]) -> Tensor:
+        """N x A -> N: the largest logit of the attributes, above 0 where any is decided for."""
+        columns = [sign * logits[:, attributes.index(name)] for name, sign in self.any_of]
+        return torch.stack(columns).amax(0)
+
+
+@dataclass(frozen=True)
+class ScoredClass:
+    """A class: the pattern of its facts.
+
+    Attributes:
+        name: what tables call it.
+        facts: K of them.
+    """
+
+    name: str
+    facts: tuple[Fact, ...]
+
+    def of_labels(self, labels: np.ndarray, attributes: Sequence[str]) -> np.ndarray:
+        """int8, N x A -> N x K."""
+        return np.stack([fact.of_labels(labels, attributes) for fact in self.facts], axis=1)
+
+    def of_logits(self, logits: Tensor, attributes: Sequence[str]) -> Tensor:
+        """N x A -> N x K."""
+        return torch.stack([fact.of_logits(logits, attributes) for fact in self.facts], dim=1)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the paper prints for a class and a method: inception score, its standard deviation, accuracy in percent."""
+
+    score: float
+    std: float
+    accuracy: float
+
+
+TABLE_1: dict[str, dict[str, Printed]] = {
+    "facial hair": {
+        "DRIT": Printed(0.3295, 0.24, 23.8),
+        "MUNIT": Printed(0.2808, 0.25, 60.0),
+        "LOMIT": Printed(0.3105, 0.27, 71.4),
+    },
+    "gender": {
+        "DRIT": Printed(0.2703, 0.21, 21.1),
+        "MUNIT": Printed(0.1368, 0.19, 53.0),
+        "LOMIT": Printed(0.2348, 0.22, 83.9),
+    },
+    "wearing lipstick": {
+        "DRIT": Printed(0.2685, 0.20, 19.9),
+        "MUNIT": Printed(0.1751, 0.20, 57.1),
+        "LOMIT": Printed(0.2528, 0.20, 73.7),
+    },
+    "facial hair + gender": {
+        "DRIT": Printed(0.3805, 0.24, 14.3),
+        "MUNIT": Printed(0.1972, 0.25, 34.9),
+        "LOMIT": Printed(0.2069, 0.23, 68.1),
+    },
+    "makeup + wearing lipstick": {
+        "DRIT": Printed(0.2853, 0.21, 16.1),
+        "MUNIT": Printed(0.2472, 0.24, 27.3),
+        "LOMIT": Printed(0.2834, 0.22, 72.8),
+    },
+}
+"""The paper's Table 1 (CelebA, 2,000 test images, a classifier of its own)."""
+_ATTRIBUTES = {"gender": "Male", "wearing lipstick": "Wearing_Lipstick", "makeup": "Heavy_Makeup"}
+
+
+def papers_classes(attributes: Sequence[str]) -> tuple[ScoredClass, ...]:
+    """Those of the five classes whose attributes are all among these."""
+    found = []
+    for name in TABLE_1:
+        facts = [_papers_fact(part, attributes) for part in name.split(" + ")]
+        known = tuple(fact for fact in facts if fact is not None)
+        if len(known) == len(facts):
+            found.append(ScoredClass(name, known))
+    return tuple(found)
+
+
+def parse_class(text: str, attributes: Sequence[str]) -> ScoredClass:
+    """A class from `A` or `A+B`, attributes or the paper's words for them.
+
+    Raises:
+        LomitError: for what is no attribute of the model.
+    """
+    facts = []
+    for word in (part.strip() for part in text.split("+")):
+        fact = _papers_fact(word, attributes) or (Fact(word, ((word, 1),)) if word in attributes else None)
+        if fact is None:
+            raise LomitError(
+                f"no class '{word}'{did_you_mean(word, attributes)}; the model's attributes: {', '.join(attributes)}"
+            )
+        facts.append(fact)
+    return ScoredClass(" + ".join(fact.name for fact in facts), tuple(facts))
+
+
+def _papers_fact(name: str, attributes: Sequence[str]) -> Fact | None:
+    """A fact of the paper's, None where the attributes don't say."""
+    signed: tuple[Signed, ...] = ((_ATTRIBUTES.get(name, ""), 1),)
+    if name == "facial hair":
+        signed = ((SINGLE, 1),) if SINGLE in attributes else FACIAL_HAIR
+    return Fact(name, signed) if all(attribute in attributes for attribute, _ in signed) else None

@@ -1,0 +1,117 @@
+"""What methods with two domains share: images with none of the attributes (0) and images with all of them (1)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lomit.config import ModelConfig
+from lomit.errors import LomitError
+from lomit.models.base import Batch, Masks, Translation, Translator
+
+DOMAINS = (0, 1)
+
+
+class TwoDomainGenerator(nn.Module):
+    """Encoders and decoders of which each domain has its own, or its own part."""
+
+    @abstractmethod
+    def content(self, x: Tensor, domain: int) -> Tensor:
+        """Content codes of images of this domain: B x 3 x H x W in [-1, 1] -> B x C x H/4 x W/4."""
+
+    @abstractmethod
+    def style(self, x: Tensor, domain: int) -> Tensor:
+        """Style codes of images of this domain, without any random draw: B x 3 x H x W -> B x S."""
+
+    @abstractmethod
+    def decode(self, c: Tensor, s: Tensor, domain: int) -> Tensor:
+        """Images of this domain, B x 3 x H x W in [-1, 1]."""
+
+
+class TwoDomainTranslator(Translator):
+    """Translates between two domains, by an exemplar of the target domain or by a style drawn from N(0, 1).
+
+    In a training batch x1 is of domain 0 and x2 of domain 1; the labels are not looked at.
+    """
+
+    generator: TwoDomainGenerator
+    sampler = "two-domain"
+    guides = frozenset({"exemplar", "label", "random"})
+    style_dim: int
+
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+        source: Tensor | None = None,
+    ) -> Translation:
+        """See `Translator.translate`: the content of x, the style of the exemplar, the decoder of the target domain.
+
+        A label with any attribute set means domain 1; without labels every image goes from domain 0 to domain 1.
+        """
+        name = type(self).__name__.upper()
+        if masks is not None:
+            raise LomitError(f"{name} has no masks; leave out the masks you gave")
+        if (exemplar is None) == (style is None):
+            raise LomitError(f"{name} takes its style from an exemplar image or a random style; give one of them")
+        target = torch.ones(len(x), dtype=torch.long, device=x.device) if label is None else domain_of(label)
+        origin = 1 - target if source is None else domain_of(source)
+        g = self.generator
+        if style is None:
+            assert exemplar is not None
+            style = by_domain(g.style, target, exemplar)
+        return Translation(by_domain(g.decode, target, by_domain(g.content, origin, x), style))
+
+    def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """N(0, 1), count x S."""
+        return torch.randn(count, self.style_dim, generator=generator)
+
+    @torch.no_grad()
+    def sample(self, batch: Batch) -> dict[str, Tensor]:
+        """Domain 0 into 1 by the exemplar and by a random style, the way back, self reconstruction, and 1 into 0."""
+        g, (x1, x2) = self.generator, (batch.x1, batch.x2)
+        random = self.random_styles(len(x1), torch.Generator().manual_seed(0)).to(x1)
+        c1, s1, s2 = g.content(x1, 0), g.style(x1, 0), g.style(x2, 1)
+        result = g.decode(c1, s2, 1)
+        return {
+            "input": x1,
+            "exemplar": x2,
+            "result": result,
+            "random": g.decode(c1, random, 1),
+            "cycle": g.decode(g.content(result, 1), s1, 0),
+            "self": g.decode(c1, s1, 0),
+            "exemplar's": g.decode(g.content(x2, 1), s1, 0),
+        }
+
+
+def domain_of(label: Tensor) -> Tensor:
+    """Domain of each label, int64, B: 1 where it has any attribute.  B x A, 1, 0 or -1."""
+    return (label > 0).any(1).long()
+
+
+def by_domain(run: Callable[..., Tensor], domains: Tensor, *tensors: Tensor) -> Tensor:
+    """`run(rows of the tensors, domain)` for the rows of each domain, put back into their order.
+
+    Args:
+        run: tensors of n rows and a domain -> a tensor of n rows.
+        domains: of each row, B.
+        tensors: each of B rows.
+    """
+    order = [(domains == domain).nonzero().flatten() for domain in DOMAINS]
+    parts = [run(*(t[rows] for t in tensors), d) for d, rows in zip(DOMAINS, order, strict=True) if len(rows)]
+    return torch.cat(parts)[torch.cat(order).argsort()]
+
+
+def check_sizes(config: ModelConfig, *names: str) -> None:
+    """Raises `LomitError` where one of these fields is below 1 or the image size is no multiple of 16."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise LomitError(f"model.{name} must be at least 1; it is {getattr(config, name)}")
+    if config.image_size < 16 or config.image_size % 16:
+        raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {config.image_size}")

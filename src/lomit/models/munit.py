@@ -1,0 +1,247 @@
+"""MUNIT: an auto-encoder of content and style for each domain (Huang et al., ECCV 2018, arXiv 1804.04732)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from lomit import losses, rival_losses
+from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from lomit.models.base import Batch, Method, Phase, register
+from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTranslator, check_sizes
+from lomit.models.runs import TWO_DOMAINS, preset_table, resized
+from lomit.nn.blocks import (
+    ConvBlock,
+    ResidualBlock,
+    at_least_float32,
+    he_init,
+    layer_norm,
+    normal_init,
+    plain_instance_norm,
+)
+from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
+from lomit.nn.style import StyleEncoder
+
+WEIGHT_DECAY = 1e-4
+"""Of both optimisers (the authors' configs)."""
+Terms = dict[str, Tensor]
+
+
+@dataclass
+class MunitWeights:
+    """Weights of the loss terms (the authors' configs for photographs)."""
+
+    x: float = 10.0
+    """Image reconstruction within a domain."""
+    s: float = 1.0
+    """Style reconstruction."""
+    c: float = 1.0
+    """Content reconstruction."""
+    cyc: float = 10.0
+    """Style-augmented cycle consistency (0 in their configs for edges)."""
+
+
+@dataclass
+class MunitConfig(ModelConfig):
+    """Networks and losses of MUNIT (its Section B)."""
+
+    width: int = 64
+    """Channels of the stems; the content code has four times as many."""
+    d_width: int = 64
+    """Channels of each discriminator's first convolution."""
+    style_dim: int = 8
+    """Entries of a style code."""
+    mlp_width: int = 256
+    """Width of the network that makes AdaIN's parameters from a style code."""
+    res_blocks: int = 4
+    """Residual blocks in the content encoder and, with AdaIN, in the decoder."""
+    weights: MunitWeights = field(default_factory=MunitWeights)
+    """Weights of the loss terms."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "width", "d_width", "style_dim", "mlp_width", "res_blocks")
+
+
+class _AdainResidualBlock(nn.Module):
+    """x + adain(conv(relu(adain(conv(x))))) with parameters that come from outside."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.normalised = nn.ModuleList(
+            ConvBlock(channels, channels, 3, padding=1, norm=plain_instance_norm) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+        """x: B x C x h x w; beta, gamma: B x 2 x C."""
+        first, second = self.normalised
+        shape = (*beta.shape, 1, 1)
+        b, g = beta.view(shape).to(x.dtype), gamma.view(shape).to(x.dtype)
+        h = torch.relu(g[:, 0] * first(x) + b[:, 0])
+        return x + g[:, 1] * second(h) + b[:, 1]
+
+
+class _AutoEncoder(nn.Module):
+    """Content encoder, style encoder and decoder of one domain."""
+
+    def __init__(self, config: MunitConfig) -> None:
+        super().__init__()
+        w, channels, relu = config.width, 4 * config.width, nn.ReLU(inplace=True)
+        self.content = nn.Sequential(
+            ConvBlock(3, w, 7, 1, 3, plain_instance_norm, relu),
+            ConvBlock(w, 2 * w, 4, 2, 1, plain_instance_norm, relu),
+            ConvBlock(2 * w, channels, 4, 2, 1, plain_instance_norm, relu),
+            *(ResidualBlock(channels, plain_instance_norm) for _ in range(config.res_blocks)),
+        )
+        self.style = StyleEncoder(w, config.style_dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.style_dim, config.mlp_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.mlp_width, config.mlp_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.mlp_width, config.res_blocks * 2 * 2 * channels),
+        )
+        self.blocks = nn.ModuleList(_AdainResidualBlock(channels) for _ in range(config.res_blocks))
+        self.upsampling = nn.Sequential(
+            ConvBlock(channels, 2 * w, 5, 1, 2, layer_norm, relu, upsample=True),
+            ConvBlock(2 * w, w, 5, 1, 2, layer_norm, relu, upsample=True),
+            ConvBlock(w, 3, 7, 1, 3, activation=nn.Tanh()),
+        )
+        he_init(self)
+        for module in self.upsampling.modules():
+            if isinstance(module, nn.GroupNorm):
+                nn.init.uniform_(module.weight)  # as the authors' layer norm starts
+
+    def decode(self, c: Tensor, s: Tensor) -> Tensor:
+        """B x C x h x w, B x S -> B x 3 x 4h x 4w in [-1, 1]."""
+        parameters = at_least_float32(self.mlp(s)).view(len(s), len(self.blocks), 2, 2, -1)
+        for k, block in enumerate(self.blocks):
+            c = block(c, parameters[:, k, :, 0], parameters[:, k, :, 1])
+        return at_least_float32(self.upsampling(c))
+
+
+class MunitGenerator(TwoDomainGenerator):
+    """Two auto-encoders without a shared weight; x_{1->2} = G_2(E_1^c(x_1), s_2)."""
+
+    def __init__(self, config: MunitConfig) -> None:
+        super().__init__()
+        self.domains = nn.ModuleList(_AutoEncoder(config) for _ in DOMAINS)
+
+    def content(self, x: Tensor, domain: int) -> Tensor:
+        return self.domains[domain].content(x)  # type: ignore[operator, union-attr]
+
+    def style(self, x: Tensor, domain: int) -> Tensor:
+        return self.domains[domain].style(x)  # type: ignore[operator, union-attr]
+
+    def decode(self, c: Tensor, s: Tensor, domain: int) -> Tensor:
+        return self.domains[domain].decode(c, s)  # type: ignore[operator, union-attr]
+
+
+class Munit(TwoDomainTranslator):
+    """Exemplar-guided and random translation between two domains.
+
+    Args:
+        config: `image_size` must be filled.
+        training: False leaves the discriminators out.
+    """
+
+    config: MunitConfig
+    generator: MunitGenerator
+
+    def __init__(self, config: MunitConfig, training: bool = True) -> None:
+        super().__init__()
+        self.config, self.style_dim = config, config.style_dim
+        self.generator = MunitGenerator(config)
+        self.discriminators: nn.ModuleList | None = None
+        if training:
+            scales = discriminator_scales(config.image_size)
+            self.discriminators = nn.ModuleList(
+                MultiScaleDiscriminator(config.d_width, scales, slope=0.2) for _ in DOMAINS
+            )
+            normal_init(self.discriminators)
+
+    def phases(self) -> Sequence[Phase]:
+        """Both discriminators, then both auto-encoders, in every iteration."""
+        assert self.discriminators is not None, "built without discriminators"
+        return (
+            Phase("D", self.discriminator_loss, [self.discriminators], weight_decay=WEIGHT_DECAY),
+            Phase("G", self.generator_loss, [self.generator], weight_decay=WEIGHT_DECAY),
+        )
+
+    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """LSGAN of both domains on translations with random styles, which carry no graph (Section 3.2)."""
+        assert self.discriminators is not None
+        g, x = self.generator, (batch.x1, batch.x2)
+        terms: Terms = {}
+        for domain, d in zip(DOMAINS, self.discriminators, strict=True):
+            with torch.no_grad():
+                fake = g.decode(g.content(x[1 - domain], 1 - domain), self._random(x[domain]), domain)
+            terms[f"adv_{domain + 1}"] = rival_losses.least_squares_critic(d(x[domain]), d(fake))
+        return torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """The full objective of Section 3.2 and the style-augmented cycle, both directions summed."""
+        assert self.discriminators is not None
+        g, x, w = self.generator, (batch.x1, batch.x2), self.config.weights
+        c = [g.content(x[k], k) for k in DOMAINS]
+        s = [g.style(x[k], k) for k in DOMAINS]
+        parts: list[Terms] = []
+        for domain, d in zip(DOMAINS, self.discriminators, strict=True):
+            other = 1 - domain
+            drawn = self._random(x[domain])
+            own = g.decode(c[domain], s[domain], domain)
+            fake = g.decode(c[other], drawn, domain)
+            c_fake, s_fake = g.content(fake, domain), g.style(fake, domain)
+            part = {
+                "adv": rival_losses.least_squares_adversarial(d(fake)),
+                "x": losses.self_reconstruction_loss(own, x[domain]),
+                "s": rival_losses.style_loss(s_fake, drawn),
+                "c": losses.content_loss(at_least_float32(c_fake), at_least_float32(c[other])),
+            }
+            if w.cyc:
+                part["cyc"] = losses.cycle_loss(g.decode(c_fake, s[other], other), x[other])
+            parts.append(part)
+        terms = {name: parts[0][name] + parts[1][name] for name in parts[0]}
+        weights = {"adv": 1.0, "x": w.x, "s": w.s, "c": w.c, "cyc": w.cyc}
+        return losses.weighted_sum(terms, weights), {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """Reconstruction terms of unseen images; the score weighs those of the images, as for LOMIT."""
+        _, terms = self.generator_loss(batch)
+        del terms["adv"]
+        score = self.config.weights.x * terms["x"] + self.config.weights.cyc * terms.get("cyc", torch.zeros(()))
+        return terms | {"score": score}
+
+    def _random(self, like: Tensor) -> Tensor:
+        return torch.randn(len(like), self.style_dim, device=like.device, dtype=like.dtype)
+
+
+def _at_128() -> RunConfig:
+    """The authors' settings: one pair a step, the learning rate halved every 100,000 of 1,000,000 iterations."""
+    train = TrainConfig(steps=1_000_000, batch_size=1, decay_start=0, decay_every=100_000)
+    return RunConfig(MunitConfig(), DataConfig(), train)
+
+
+def _at_64() -> RunConfig:
+    return resized(
+        _at_128(), 64, {"width": 20, "d_width": 24, "res_blocks": 2, "mlp_width": 64},
+        steps=8_000, batch_size=4, lr=4e-4, decay_start=6_000, decay_every=500, ema=0.995, precision="bf16-mixed",
+        log_every=20, sample_every=200, save_every=200,
+    )  # fmt: skip
+
+
+def _tiny() -> RunConfig:
+    return resized(
+        _at_64(), 32, {"width": 8, "d_width": 8},
+        steps=200, decay_start=200, save_every=100, sample_every=100, precision="32-true",
+    )  # fmt: skip
+
+
+MUNIT = register(
+    Method(
+        "munit", MunitConfig, Munit, preset_table("munit", TWO_DOMAINS, _at_128(), _at_64(), _tiny(), "avatars-blond")
+    )
+)

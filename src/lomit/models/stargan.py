@@ -1,0 +1,244 @@
+"""StarGAN: one generator, told the target labels (Choi et al., CVPR 2018, arXiv 1711.09020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from lomit import losses
+from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from lomit.errors import LomitError
+from lomit.models.base import Batch, Masks, Method, Phase, Translation, Translator, register
+from lomit.models.runs import LABELLED, preset_table, resized
+from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
+from lomit.nn.discriminator import PatchDiscriminator
+
+Terms = dict[str, Tensor]
+
+
+@dataclass
+class StarganWeights:
+    """The weights of Eqs. 5, 6 and 8 of the StarGAN paper."""
+
+    cls: float = 1.0
+    """lambda_cls: classification of real and translated images (Eqs. 2, 3)."""
+    rec: float = 10.0
+    """lambda_rec: the way back through the image's own label (Eq. 4)."""
+    gp: float = 10.0
+    """lambda_gp: gradient penalty (Eq. 8)."""
+
+
+@dataclass
+class StarganConfig(ModelConfig):
+    """Networks and losses of StarGAN (its Tables 4 and 5)."""
+
+    width: int = 64
+    """Channels of the generator's stem; the bottleneck has four times as many."""
+    d_width: int = 64
+    """Channels of the discriminator's first convolution."""
+    res_blocks: int = 6
+    """Residual blocks of the bottleneck."""
+    critic_steps: int = 5
+    """Discriminator updates per generator update."""
+    weights: StarganWeights = field(default_factory=StarganWeights)
+    """Weights of the loss terms."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "d_width", "res_blocks", "critic_steps"):
+            if getattr(self, name) < 1:
+                raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
+        if self.image_size < 16 or self.image_size % 16:
+            raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")
+
+
+class _ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), zero padding, no biases."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            instance_norm(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            instance_norm(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class StarganGenerator(nn.Module):
+    """G(x, c): the label, spread over the image, is concatenated to it (Section 3.1).
+
+    Zero padding throughout: it tells a convolution where the border is, and with reflection in its place the
+    constant label planes were found to lose their effect.  No biases, PyTorch's initial weights.
+    """
+
+    def __init__(self, attributes: int, width: int, res_blocks: int) -> None:
+        def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
+            return [convolution, instance_norm(channels), nn.ReLU(inplace=True)]
+
+        super().__init__()
+        w = width
+        self.layers = nn.Sequential(
+            *block(nn.Conv2d(3 + attributes, w, 7, 1, 3, bias=False), w),
+            *block(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), 2 * w),
+            *block(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), 4 * w),
+            *(_ResidualBlock(4 * w) for _ in range(res_blocks)),
+            *block(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), 2 * w),
+            *block(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w),
+            nn.Conv2d(w, 3, 7, 1, 3, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1], B x A in {0, 1} -> B x 3 x H x W in [-1, 1]."""
+        planes = label.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+        return at_least_float32(self.layers(torch.cat([x, planes], dim=1)))
+
+
+class Stargan(Translator):
+    """Label-guided translation of any number of attributes by one generator.
+
+    The target labels of x1 are those of x2 and the other way round, so a batch of B pairs is a batch of 2 B images.
+
+    Args:
+        config: `attributes` and `image_size` must be filled.
+        training: False leaves the discriminator out.
+    """
+
+    config: StarganConfig
+    generator: StarganGenerator
+    guides = frozenset({"label"})
+
+    def __init__(self, config: StarganConfig, training: bool = True) -> None:
+        super().__init__()
+        if not config.attributes:
+            raise LomitError("model.attributes is empty: StarGAN needs at least one attribute to be told")
+        self.config = config
+        self.generator = StarganGenerator(len(config.attributes), config.width, config.res_blocks)
+        self.discriminator: PatchDiscriminator | None = None
+        if training:
+            self.discriminator = PatchDiscriminator(
+                config.image_size, len(config.attributes), config.d_width, head_bias=False, init=None
+            )
+
+    def phases(self) -> Sequence[Phase]:
+        """D in every iteration, G in every `critic_steps`-th (Section 4, training)."""
+        d = self.discriminator
+        assert d is not None, "built without a discriminator"
+        # A class head that no loss reaches is left out: several processes would wait for its gradient.
+        trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
+        return (
+            Phase("D", self.discriminator_loss, trained),
+            Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
+        )
+
+    def translate(
+        self,
+        x: Tensor,
+        exemplar: Tensor | None = None,
+        label: Tensor | None = None,
+        style: Tensor | None = None,
+        masks: Masks | None = None,
+        source: Tensor | None = None,
+    ) -> Translation:
+        """See `Translator.translate`; StarGAN is guided by a label only.  Exemplars are ignored beside one."""
+        if masks is not None:
+            raise LomitError("StarGAN has no masks; leave out the masks you gave")
+        if label is None or style is not None:
+            raise LomitError("StarGAN is guided by a label alone, not by an exemplar or a style; give one")
+        return Translation(self.generator(x, label))
+
+    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_D of Eq. 5 with the adversarial loss of Eq. 8.  The translations carry no graph."""
+        assert self.discriminator is not None
+        d, weights = self.discriminator, self.config.weights
+        x, y, target = _stacked(batch)
+        with torch.no_grad():
+            translated = self.generator(x, _told(target, y))
+        scores, logits = d(torch.cat([x, translated]))
+        real, fake = at_least_float32(scores).chunk(2)
+        terms = {
+            "critic": losses.critic_loss(real, fake),
+            "penalty": losses.gradient_penalty(d.source, losses.interpolate_images(x, translated)),
+            "cls_r": losses.classification_loss(at_least_float32(logits[: len(x)]), y),
+        }
+        total = losses.discriminator_objective(terms, weights.cls, weights.gp)
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_G of Eq. 6: adversarial, classification of the translation, and the way back by the own label."""
+        assert self.discriminator is not None
+        weights = self.config.weights
+        x, y, target = _stacked(batch)
+        translated = self.generator(x, _told(target, y))
+        back = self.generator(translated, y.clamp(min=0))
+        scores, logits = self.discriminator(translated)
+        terms = {
+            "adv": losses.generator_adversarial_loss(at_least_float32(scores)),
+            "cls_f": losses.classification_loss(at_least_float32(logits), target),
+            "rec": losses.cycle_loss(back, x),
+        }
+        total = losses.weighted_sum(terms, {"adv": 1.0, "cls_f": weights.cls, "rec": weights.rec})
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def sample(self, batch: Batch) -> dict[str, Tensor]:
+        """Input, the image whose labels are the target, result, the way back and the translation to the own label."""
+        own, target = batch.y1.clamp(min=0), _told(batch.y2, batch.y1)
+        result = self.generator(batch.x1, target)
+        back, kept = self.generator(result, own), self.generator(batch.x1, own)
+        return {"input": batch.x1, "labels of": batch.x2, "result": result, "cycle": back, "self": kept}
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of Eq. 6 that rank checkpoints: the score is lambda_rec L_rec."""
+        _, terms = self.generator_loss(batch)
+        return {name: terms[name] for name in ("cls_f", "rec")} | {"score": self.config.weights.rec * terms["rec"]}
+
+
+def _stacked(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, their labels and their target labels: those of the partner.  -1 is not annotated."""
+    y = torch.cat([batch.y1, batch.y2])
+    return torch.cat([batch.x1, batch.x2]), y, swap_halves(y)
+
+
+def _told(target: Tensor, own: Tensor) -> Tensor:
+    """What the generator is told: the target, and the image's own label (else 0) where that is not annotated."""
+    return torch.where(target >= 0, target, own).clamp(min=0)
+
+
+def _at_128() -> RunConfig:
+    """Section 4 and the authors' settings: batches of 16 images, the learning rate falls to 0 over the second half."""
+    train = TrainConfig(steps=200_000, batch_size=8, decay="linear", decay_start=100_000)
+    return RunConfig(StarganConfig(), DataConfig(), train)
+
+
+def _at_64() -> RunConfig:
+    return resized(
+        _at_128(), 64, {"width": 20, "d_width": 24, "res_blocks": 4, "critic_steps": 2},
+        steps=8_000, lr=4e-4, decay_start=4_000, ema=0.995, precision="bf16-mixed",
+        log_every=20, sample_every=200, save_every=200,
+    )  # fmt: skip
+
+
+def _tiny() -> RunConfig:
+    return resized(
+        _at_64(), 32, {"width": 8, "d_width": 8, "res_blocks": 2},
+        steps=200, decay_start=100, save_every=100, sample_every=100, precision="32-true",
+    )  # fmt: skip
+
+
+STARGAN = register(
+    Method(
+        "stargan",
+        StarganConfig,
+        Stargan,
+        preset_table("stargan", LABELLED, _at_128(), _at_64(), _tiny(), "avatars"),
+    )
+)

@@ -1,0 +1,86 @@
+"""Terms of MUNIT (Huang et al., ECCV 2018) and DRIT (Lee et al., ECCV 2018; DRIT++, IJCV 2020) beyond LOMIT's.
+
+Functions see tensors only, never a network.  A discriminator with several scales gives a list of score maps; the terms
+are means over a map's patches and the batch, summed over the scales, as in both methods' published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def least_squares_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """LSGAN, discriminator (Mao et al., 2017; MUNIT 3.2): sum over scales of E[(D(x) - 1)^2] + E[D(G)^2].
+
+    Args:
+        real, fake: score maps of each scale, B x 1 x h x w.
+    """
+    return torch.stack([(r - 1).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True)]).sum()
+
+
+def least_squares_adversarial(fake: Sequence[Tensor]) -> Tensor:
+    """LSGAN, generator: sum over scales of E[(D(G) - 1)^2].  Maps are B x 1 x h x w."""
+    return torch.stack([(f - 1).square().mean() for f in fake]).sum()
+
+
+def sigmoid_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """The original GAN's discriminator (DRIT, L_adv^domain): sum over scales of -E[log D(x)] - E[log(1 - D(G))].
+
+    Args:
+        real, fake: logits of each scale, B x 1 x h x w; D is their sigmoid.
+    """
+    return torch.stack([F.softplus(-r).mean() + F.softplus(f).mean() for r, f in zip(real, fake, strict=True)]).sum()
+
+
+def sigmoid_adversarial(fake: Sequence[Tensor]) -> Tensor:
+    """The generator's non-saturating part: sum over scales of -E[log D(G)].  Logits are B x 1 x h x w."""
+    return torch.stack([F.softplus(-f).mean() for f in fake]).sum()
+
+
+def content_confusion(logits: Tensor) -> Tensor:
+    """DRIT, L_adv^content for the encoders: -E[1/2 log D_c(c) + 1/2 log(1 - D_c(c))], least where D_c can't tell.
+
+    Args:
+        logits: of the content discriminator, any shape.
+    """
+    return 0.5 * (F.softplus(-logits) + F.softplus(logits)).mean()
+
+
+def style_loss(s_translated: Tensor, s_drawn: Tensor) -> Tensor:
+    """MUNIT's style reconstruction and DRIT's latent regression: E || E_s(G(c, s)) - s ||_1, mean over entries.
+
+    Args:
+        s_translated: the code found in the translation, B x S.
+        s_drawn: the code it was made with, B x S.
+    """
+    return F.l1_loss(s_translated, s_drawn)
+
+
+def kl_to_normal(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)), summed over a code's entries, mean over the batch (DRIT, L_KL).
+
+    Args:
+        mean, log_var: B x S.
+    """
+    return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum(1).mean()
+
+
+def small_codes(code: Tensor) -> Tensor:
+    """Mean square of a code of any shape: DRIT's regularisation of contents and of feature-wise style codes."""
+    return code.square().mean()
+
+
+def mode_seeking(images: tuple[Tensor, Tensor], codes: tuple[Tensor, Tensor], eps: float = 1e-5) -> Tensor:
+    """Mode seeking (Mao et al., CVPR 2019; DRIT++): 1 / (d(G(c, s), G(c, s')) / d(s, s') + eps), d: mean |difference|.
+
+    Args:
+        images: translations of the same inputs with two codes, each B x 3 x H x W.
+        codes: those codes, each B x S.
+        eps: keeps the term finite where the images are equal.
+    """
+    ratio = F.l1_loss(*images) / F.l1_loss(*codes)
+    return 1 / (ratio + eps)

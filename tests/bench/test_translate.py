@@ -1,0 +1,46 @@
+"""What `measure` returns; how fast anything is depends on the machine and is not tested."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from export.conftest import tiny
+from lomit.bench.translate import measure, plain_path
+from lomit.errors import LomitError
+from plain_lomit import Choices, PlainLomit, named_tensors
+
+
+def test_paths_agree_and_ratios_follow_from_the_clock() -> None:
+    translator = tiny()
+    reference = PlainLomit(named_tensors(translator), Choices())
+    ticks = iter(range(1000))
+    rows = measure(
+        translator, plain=reference.translation, batch_size=2, rounds=3, clock=lambda: float(next(ticks)) ** 2
+    )
+    assert [row.path for row in rows] == ["plain", "eager"]
+    # The clock's readings are squares: rounds of 1 and 5, 9 and 13, 17 and 21.
+    assert [row.seconds for row in rows] == [9, 13]
+    assert [row.images_per_second for row in rows] == [2 / 9, 2 / 13]
+    assert [row.ratio for row in rows] == [1, 9 / 13]
+    assert rows[0].largest_error == 0
+    assert 0 < rows[1].largest_error < 1e-4
+
+
+def test_the_plain_path_is_the_plain_formulation() -> None:
+    translator = tiny()
+    x, exemplar = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    expected = PlainLomit(named_tensors(translator), Choices()).translation(x, exemplar)
+    assert (plain_path(translator)(x, exemplar) - expected).abs().max() < 1e-4
+
+
+def test_numbers_are_checked_and_threads_restored() -> None:
+    translator, threads = tiny(), torch.get_num_threads()
+    images = torch.zeros(2, 3, 32, 32)
+    with pytest.raises(LomitError, match="must be at least 1"):
+        measure(translator, rounds=0)
+    with pytest.raises(LomitError, match="batches of 3 need as many inputs and exemplars; 2 given"):
+        measure(translator, images=(images, images), batch_size=3)
+    with pytest.raises(LomitError, match="no such file: gone.onnx"):
+        measure(translator, exported={"gone": "gone.onnx"}, threads=threads + 1, batch_size=1)
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,72 @@
+"""One small model, exported once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.model import Lomit
+
+S = 32
+
+
+def tiny() -> Lomit:
+    torch.manual_seed(0)
+    config = LomitConfig(
+        attributes=("Smiling", "Male"), image_size=S, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_init=3.0
+    )
+    translator = Lomit(config, training=False)
+    # As after training: running statistics that are not 0 and 1.
+    for name, buffer in translator.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            buffer.uniform_(0.5, 1.5)
+    return translator.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def translator() -> Lomit:
+    return tiny()
+
+
+@pytest.fixture(scope="session")
+def traced(translator: Lomit) -> Any:
+    """Its float32 graph, which takes seconds to make."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from lomit.export.graph import float_graph
+
+    return float_graph(translator)
+
+
+@pytest.fixture
+def graph(traced: Any) -> Any:
+    """A copy of the graph to change."""
+    return type(traced).FromString(traced.SerializeToString())
+
+
+@pytest.fixture
+def made(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports take the graph that is there."""
+    monkeypatch.setattr("lomit.export.write.float_graph", lambda translator, opset: graph)
+
+
+@pytest.fixture(scope="session")
+def exported(translator: Lomit, traced: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The written file."""
+    from lomit.export import export_model
+
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    copy = type(traced).FromString(traced.SerializeToString())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lomit.export.write.float_graph", lambda translator, opset: copy)
+        export_model(translator, path, step=400)
+    return path
+
+
+def pairs(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    x, exemplar = torch.rand(2, n, 3, S, S, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return x, exemplar

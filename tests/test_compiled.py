@@ -1,0 +1,88 @@
+"""The compiled path: what it makes of batches, and what it says where compiling fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from doubles import double
+from lomit import Predictor
+from lomit.compiled import Compiled
+from lomit.errors import LomitError
+from lomit.models.base import Masks
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.model import Lomit
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Batch sizes that reached the compiled functions; compiling itself is left out."""
+    seen: list[int] = []
+
+    def compile(function: Callable[..., Any], **_: object) -> Callable[..., Any]:
+        def call(x: torch.Tensor, *rest: Any, **named: Any) -> Any:
+            seen.append(len(x))
+            return function(x, *rest, **named)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def translator() -> Lomit:
+    torch.manual_seed(0)
+    config = LomitConfig(attributes=("Smiling",), image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1)
+    return Lomit(config, training=False).eval().requires_grad_(False)
+
+
+def test_small_batches_are_filled_up(translator: Lomit, sizes: list[int]) -> None:
+    images = [np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in range(5)]
+    masks = [None, np.full((8, 8), 255, dtype=np.uint8), None, None, None]
+    for given in (None, masks):
+        sizes.clear()
+        got = Predictor(translator, "cpu", compile=True).translate(
+            images, images[::-1], input_masks=given, batch_size=3
+        )
+        assert sizes == [3, 3]
+        expected = Predictor(translator, "cpu").translate(images, images[::-1], input_masks=given, batch_size=3)
+        assert sizes == [3, 3], "the eager path is not compiled"
+        assert len(got) == 5
+        for a, b in zip(got, expected, strict=True):
+            assert np.abs(a.raw - b.raw).max() < 1e-5
+
+
+@pytest.mark.usefixtures("sizes")
+def test_methods_that_can_not_fill_masks() -> None:
+    compiled = Compiled(double(16, has_masks=False))
+    assert not hasattr(compiled, "translate_filling")
+
+
+def test_failures_get_one_line(translator: Lomit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import CppCompileError
+
+    def compile(function: Callable[..., Any], **_: object) -> Callable[..., Any]:
+        def call(*rest: Any, **named: Any) -> Any:
+            raise CppCompileError(["g++", "x.cpp"], "fatal error: omp.h")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile)
+    x = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(LomitError, match=r"^compiling failed \(.+\); leave out --compile$"):
+        Compiled(translator).translate(x, x)
+
+
+@pytest.mark.slow
+def test_compiled_code_gives_what_eager_code_gives(translator: Lomit) -> None:
+    x, exemplar = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    compiled = Compiled(translator)
+    assert (compiled.translate(x, exemplar).image - translator.translate(x, exemplar).image).abs().max() < 1e-4
+    masks = Masks(torch.rand(2, 1, 32, 32), torch.full((2, 1, 32, 32), torch.nan))
+    got, expected = (f.translate_filling(x, exemplar, masks) for f in (compiled, translator))
+    assert (got.image - expected.image).abs().max() < 1e-4
