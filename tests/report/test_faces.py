@@ -59,6 +59,13 @@ def test_each_target_in_turn_then_all_at_once() -> None:
     assert found == pairs(faces, NAMES[:3], 6, seed=0) != pairs(faces, NAMES[:3], 6, seed=1)
 
 
+def test_a_figure_about_one_attribute_leaves_the_others_alike() -> None:
+    faces = Drawn()
+    for pair in pairs(faces, NAMES[:3], 4, seed=0, about=["Smiling"]):
+        apart = faces.labels[pair.input, :3] != faces.labels[pair.exemplar, :3]
+        assert apart.tolist() == [False, False, True]
+
+
 def test_captions_name_what_differs_and_all_action_units() -> None:
     faces = Drawn()
     pair = pairs(faces, NAMES[:3], 3, seed=0)[2]

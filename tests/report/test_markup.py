@@ -66,7 +66,8 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 
 
 def test_numbers_of_an_axis() -> None:
-    assert [short(v) for v in (0, 0.05, 12.0, 2500.0, -0.30000000000000004)] == ["0", "0.05", "12", "2.5k", "-0.3"]
+    values = (0, 0.05, 12.0, 2500.0, -0.30000000000000004, 0.00044, 2e6, -3e-7, 1.5e12)
+    assert [short(v) for v in values] == ["0", "0.05", "12", "2.5k", "-0.3", "4.4e-4", "2M", "-3e-7", "1.5e12"]
 
 
 @pytest.mark.parametrize("points", [[(5, 0.25)], [(1, 2), (2, 2)], [(0, -1e-9), (10, 1e9)]])

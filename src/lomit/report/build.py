@@ -164,14 +164,16 @@ def _figures(request: Request, subjects: Sequence[Subject], parts: _Parts) -> bo
             found = [body for members, names in groups if (body := make(faces, members, names)) is not None]
         except LomitError as error:
             return None, str(error)
-        return (join([*found, source_note(faces, subjects)]), None) if found else (None, None)
+        return (join(found), None) if found else (None, None)
 
     def add(heading: str, found: tuple[Html | None, str | None], how: Content) -> None:
         body, why = found
         parts.add(heading, body, how if why is None else f"{why}.")
 
     def compared(faces: Faces, members: list[Subject], names: list[str]) -> Html:
-        return comparison(_of(members), members, faces, pairs(faces, names, request.columns, request.seed), masks=True)
+        chosen = pairs(faces, names, request.columns, request.seed)
+        figure = comparison(_of(members), members, faces, chosen, masks=True)
+        return join([figure, source_note(faces, members)])
 
     add("Figure 4: translations", drawn(others, compared), missing.FIGURE_4)
     edited = edited_figure(subjects, request.edits) if request.edits and subjects else None
@@ -180,7 +182,7 @@ def _figures(request: Request, subjects: Sequence[Subject], parts: _Parts) -> bo
 
     def multimodal(faces: Faces, members: list[Subject], names: list[str]) -> Html:
         chosen = many_exemplars(faces, names, request.exemplars, request.seed)
-        return exemplars(_of(members), members, faces, *chosen)
+        return join([exemplars(_of(members), members, faces, *chosen), source_note(faces, members)])
 
     add("Figure 6: one input, many exemplars", drawn(groups, multimodal), missing.FIGURE_6)
     parts.add("Figure 7: user study", figure_7(request.study) if request.study else None, missing.FIGURE_7)
@@ -192,19 +194,19 @@ def _figures(request: Request, subjects: Sequence[Subject], parts: _Parts) -> bo
     add("Figure 8: codes by domain", drawn(groups, embedded) if request.codes else (None, None), missing.FIGURE_8)
 
     def more(faces: Faces, members: list[Subject], names: list[str]) -> Html:
-        wanted = [name for name in names if KINDS.get(name) in ("facial hair", "gender")] or names
+        about = [name for name in names if name in faces.attributes and KINDS.get(name) in ("facial hair", "gender")]
         tables: list[Content] = []
         for number in APPENDIX:
-            chosen = pairs(faces, wanted, request.columns, request.seed + number)
+            chosen = pairs(faces, names, request.columns, request.seed + number, about or None)
             tables.append(comparison(f"Figure {number}: {_of(members)}", members, faces, chosen, masks=False))
-        return join(tables)
+        return join([*tables, source_note(faces, members)])
 
     add("Figures 9 to 11: more results", drawn(others, more), missing.FIGURE_4)
     return faces is not None and faces.people
 
 
 def _of(members: Sequence[Subject]) -> str:
-    return ", ".join(member.label for member in members)
+    return "translated by " + ", ".join(member.label for member in members)
 
 
 def _sheets(runs: dict[str, Path]) -> Html | None:

@@ -105,9 +105,13 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A number for an axis: 0.05, 12, 3k."""
-    if value and abs(value) >= 1000:
-        return f"{value / 1000:g}k"
+    """A number for an axis, at most some seven characters: 4e-4, 0.05, 12, 3k, 2M."""
+    size = abs(value)
+    if size >= 1e9 or 0 < size < 1e-3:
+        digits, _, power = f"{value:.3e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    if size >= 1e3:
+        return f"{value / 1e6:.4g}M" if size >= 1e6 else f"{value / 1e3:.4g}k"
     return f"{value:.4g}" if value else "0"
 
 

@@ -147,7 +147,9 @@ def targets(faces: Faces, attributes: Sequence[str]) -> list[tuple[str, ...]]:
     return [found[a] for a in known if a in found]
 
 
-def pairs(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> list[Pair]:
+def pairs(
+    faces: Faces, attributes: Sequence[str], count: int, seed: int, about: Sequence[str] | None = None
+) -> list[Pair]:
     """Pairs for a figure: for each target in turn one that differs in it and in little else, then one that does in all.
 
     Args:
@@ -155,6 +157,7 @@ def pairs(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> lis
         attributes: that the models know.
         count: how many at most; fewer where no more can be found.
         seed: draws others.
+        about: the attributes among them that the figure is about; None, all of them.
 
     Raises:
         LomitError: where the faces are labelled with none of the attributes, or no two differ.
@@ -173,8 +176,9 @@ def pairs(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> lis
     differs = y[first] != y[second]
     kinds = targets(faces, names)
     apart = np.stack([differs[:, [names.index(a) for a in kind]].any(1) for kind in kinds], axis=1)
-    wishes = [np.arange(len(kinds)) == k for k in range(len(kinds))]
-    wishes += [np.ones(len(kinds), dtype=bool)] if len(kinds) > 1 else []
+    asked = np.array([about is None or bool({*kind} & {*about}) for kind in kinds])
+    wishes = [np.arange(len(kinds)) == k for k in np.flatnonzero(asked)]
+    wishes += [asked] if len(wishes) > 1 else []
     found: list[Pair] = []
     used: set[int] = set()
     for turn in range(count):

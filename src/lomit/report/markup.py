@@ -111,7 +111,7 @@ def table(
         else tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]))
         for row in rows
     ]
-    content = tag("caption", caption), tag("thead", header), tag("tbody", *body)
+    content = tag("caption", tag("span", caption)), tag("thead", header), tag("tbody", *body)
     return scrolling(caption, tag("table", *content, class_=class_))
 
 

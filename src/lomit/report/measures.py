@@ -57,7 +57,7 @@ def measures(evaluations: Mapping[str, Results]) -> Html:
                 ])  # fmt: skip
         header = ["measure", *(label if column == MODEL else f"{label}: {column}" for label, column in columns), "of"]
         caption = f"{', '.join(group)} by the protocol {first.fact('protocol')}"
-        parts.append(table(caption, [header], rows))
+        parts.append(table(caption, [header], rows, class_="wrap"))
         notes = dict.fromkeys(note for results in group.values() for note in results.notes)
         parts.append(tag("div", items(notes), class_="notes"))
     return join(parts)
@@ -84,7 +84,7 @@ def ablations(evaluations: Mapping[str, Results], configs: Mapping[str, ModelCon
             if not changes and any(PLAIN in row.cells for row in results.rows):
                 rows.append(_ablated("full, m = 1 given when translating", label, results, wanted, PLAIN))
         header = ["variant", "model", *(_named(group, key) for key in wanted), "of"]
-        parts.append(table("Ablations: the full method and what one change does", [header], rows))
+        parts.append(table("Ablations: the full method and what one change does", [header], rows, class_="wrap"))
     if not parts:
         return None
     parts.append(

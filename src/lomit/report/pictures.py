@@ -12,7 +12,7 @@ from lomit.figures.grids import overlay
 from lomit.images import as_picture
 from lomit.predictor import Predictor, Result
 from lomit.report.faces import Faces, Pair
-from lomit.report.markup import Content, Html, join, paragraph, picture, table
+from lomit.report.markup import Content, Html, paragraph, picture, table
 
 CELL = 112
 """Width of a picture on the page, in CSS pixels."""
@@ -101,10 +101,8 @@ def masked(image: Image.Image, mask: Image.Image, alt: str) -> Html:
 def source_note(faces: Faces, subjects: Sequence[Subject]) -> Html:
     """Where the pictures come from and how they were made."""
     sizes = sorted({subject.predictor.image_size for subject in subjects})
-    return join([
-        paragraph(
-            f"Faces: {faces.what}. Drawn, not picked: the same pairs for every model. Translated at "
-            f"{', '.join(f'{size} x {size}' for size in sizes)}, the decoder's whole output, nothing blended back.",
-            class_="notes",
-        ),
-    ])  # fmt: skip
+    return paragraph(
+        f"Faces: {faces.what}. Drawn, not picked: the same pairs for every model. Translated at "
+        f"{', '.join(f'{size} x {size}' for size in sizes)}, the decoder's whole output, nothing blended back.",
+        class_="notes",
+    )

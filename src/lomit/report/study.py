@@ -126,7 +126,7 @@ def figure_7(study: Study) -> Html:
     rows += [[_named(study, model), _share(chosen, shown), str(shown)] for model, chosen, shown in study.realism]
     rows += [[f"{model}, paper", f"{value:.1f}", "–"] for model, value in PAPER_REALISM]
     for question in dict.fromkeys([*(c.question for c in study.comparisons), *(q for q, _ in PAPER_COMPARISONS)]):
-        rows.append([f"{question} %"])
+        rows.append([f"{question} (%)"])
         for c in (c for c in study.comparisons if c.question == question):
             total = sum(c.chosen)
             rows.append([_named(study, f"{c.models[0]} : {c.models[1]}"), _share(c.chosen[0], total), str(total)])

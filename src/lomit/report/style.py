@@ -36,19 +36,24 @@ dd { margin: 0 }
 .scroll:focus-visible, a:focus-visible, summary:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; padding: .5rem .75rem; font-size: .875rem; caption-side: top }
+caption span { display: inline-block; position: sticky; left: .75rem; max-width: calc(100vw - 3.5rem) }
 th, td { padding: .35rem .75rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--rule);
   vertical-align: top }
 th { font-weight: 600 }
-th:first-child { text-align: left; white-space: normal; min-width: 7rem; max-width: 16rem; position: sticky; left: 0;
-  background: var(--paper); z-index: 1 }
-th.over { max-width: none; background: var(--box) }
+thead tr:first-child th:first-child, tbody th { text-align: left; white-space: normal; min-width: 7rem;
+  max-width: 16rem; position: sticky; left: 0; background: var(--paper); z-index: 1 }
+tbody th.over { max-width: none; background: var(--box) }
 thead th { vertical-align: bottom }
-.text td { text-align: left; white-space: normal; min-width: 6rem; max-width: 22rem }
+th[colspan]:not(.over) { text-align: center; border-left: 1px solid var(--rule) }
+.text td, .text th { text-align: left; white-space: normal; min-width: 6rem; max-width: 22rem }
+.wrap thead th { white-space: normal; min-width: 6rem }
+@media (min-width: 48rem) { .wrap tbody th { min-width: 14rem } }
 .interval { display: block; font-size: .8125rem; color: var(--soft); font-weight: 400 }
-.pictures th:first-child { min-width: 5.25rem; max-width: 7rem }
 .pictures th, .pictures td { padding: .25rem .3rem; text-align: center; vertical-align: middle; border-top: 0 }
-.pictures thead th { white-space: normal; font-weight: 400; font-size: .8125rem; line-height: 1.3; min-width: 7rem }
-.pictures th:first-child { text-align: left; padding-left: .6rem }
+.pictures thead th { white-space: normal; font-weight: 400; font-size: .8125rem; line-height: 1.3; min-width: 7rem;
+  max-width: 9rem }
+.pictures thead tr:first-child th:first-child, .pictures tbody th { text-align: left; padding-left: .6rem;
+  min-width: 6.25rem; max-width: 8rem; overflow-wrap: anywhere }
 img { display: block; height: auto; margin: 0 auto }
 figure { margin: 1rem 0 }
 figcaption { font-size: .875rem; max-width: 48rem; margin-bottom: .5rem }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lomit.metrics.bootstrap import Estimate
@@ -90,12 +90,16 @@ def table_1(evaluations: Mapping[str, Results]) -> Html | None:
     if not ours:
         return None
     classes = list(dict.fromkeys([*PAPER, *(name for found in ours.values() for name in found)]))
+    shown = {label: _columns(found) for label, found in ours.items()}
     header = [tag("th", "class", scope="col", rowspan=2)]
     header += [tag("th", f"{method}, paper", scope="colgroup", colspan=2) for method in METHODS]
-    header += [tag("th", label, scope="colgroup", colspan=4) for label in ours]
+    header += [tag("th", label, scope="colgroup", colspan=len(shown[label])) for label in ours]
     below = [tag("th", text, scope="col") for _ in METHODS for text in ("IS", "CA, %")]
-    below += [tag("th", text, scope="col") for _ in ours for text in ("IS", "CA, %", "floor", "ceiling")]
-    rows = [[name, *_paper(name), *(c for found in ours.values() for c in _ours(found.get(name)))] for name in classes]
+    below += [tag("th", text, scope="col") for columns in shown.values() for text in columns]
+    rows = [
+        [name, *_paper(name), *(c for label, found in ours.items() for c in _ours(found.get(name), shown[label]))]
+        for name in classes
+    ]
     head = join([tag("tr", *header), tag("tr", *below)])
     return join([table("Table 1: inception score (IS) and classification accuracy (CA)", head, rows), _notes(ours)])
 
@@ -107,12 +111,19 @@ def _paper(name: str) -> list[Content]:
     return cells or [NONE] * (2 * len(METHODS))
 
 
-def _ours(found: Found | None) -> list[Content]:
-    """Inception score, accuracy, and what bounds the accuracy."""
+def _columns(found: Mapping[str, Found]) -> list[str]:
+    """What an evaluation has a number for."""
+    measures = {measure for entry in found.values() for measure in entry.scores}
+    return ["IS"] * ("IS-raw" in measures) + ["CA, %", "floor", "ceiling"] * ("CA" in measures)
+
+
+def _ours(found: Found | None, columns: Sequence[str]) -> list[Content]:
+    """Inception score, accuracy, and what bounds the accuracy, as far as there are columns for them."""
     scores = found.scores if found is not None else {}
     accuracy, inception = scores.get("CA", {}), scores.get("IS-raw", {})
-    cells = [cell(inception.get(MODEL), 4, counts=True), cell(accuracy.get(MODEL), 1, counts=True)]
-    return cells + [_plain(accuracy.get(column)) for column in (FLOOR, CEILING)]
+    cells = {"IS": cell(inception.get(MODEL), 4, counts=True), "CA, %": cell(accuracy.get(MODEL), 1, counts=True)}
+    cells |= {"floor": _plain(accuracy.get(FLOOR)), "ceiling": _plain(accuracy.get(CEILING))}
+    return [cells[column] for column in columns]
 
 
 def _plain(estimate: Estimate | None) -> Content:
