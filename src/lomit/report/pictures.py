@@ -10,6 +10,7 @@ from PIL import Image
 from lomit.data.transforms import centre_box
 from lomit.figures.grids import overlay
 from lomit.images import as_picture
+from lomit.models.base import Guide
 from lomit.predictor import Predictor, Result
 from lomit.report.faces import Faces, Pair
 from lomit.report.markup import Content, Html, paragraph, picture, table
@@ -27,9 +28,13 @@ class Subject:
 
     def translate(self, faces: Faces, pair: Pair) -> Result:
         """One pair; methods that are guided by labels are given the exemplar's."""
-        label = faces.label(pair.exemplar, self.predictor.attributes)
-        images = [faces.image(pair.input)], [faces.image(pair.exemplar)]
-        return self.predictor.translate(*images, label=label or None)[0]
+        label = faces.label(pair.exemplar, self.predictor.attributes) if self.takes("label") else {}
+        exemplars = [faces.image(pair.exemplar)] if self.takes("exemplar") else None
+        return self.predictor.translate([faces.image(pair.input)], exemplars, label=label or None)[0]
+
+    def takes(self, guide: Guide) -> bool:
+        """Whether the method can be guided by this."""
+        return guide in self.predictor.translator.guides
 
 
 def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]:

@@ -160,7 +160,7 @@ def summarise(
     return [
         row(f"{accuracy.CA}-{extractor}, %", "%", 1, cells(ca, logits), "accuracy"),
         row(f"{inception_score.RAW}-{extractor}, nats", "nats", 4, raw, "score"),
-        row(f"{inception_score.RAW}-{extractor}, standard deviation over images", "nats", 2, spread, "std"),
+        row(f"{inception_score.RAW}-{extractor}, standard deviation over images, nats", "nats", 2, spread, "std"),
         row(f"{inception_score.EXPONENTIATED}-{extractor}", "", 4, exponentiated),
     ]
 
