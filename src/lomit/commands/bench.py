@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from lomit.bench.data import measure_data
+from lomit.bench.plain import plain_formulation
 from lomit.bench.r1 import R1Speed, growth, measure_r1
 from lomit.bench.rates import describe
 from lomit.bench.step import StepSpeed, measure_step
@@ -145,6 +146,9 @@ class TranslateOptions(BenchOptions):
     """Pairs in a batch."""
     compile: bool = False
     """Time the compiled path too; it needs a C++ compiler and some minutes."""
+    against: Literal["stacked", "plain"] = "stacked"
+    """The yardstick: `stacked` computes nothing twice; `plain` is the plain formulation, each direction on its own
+    (needs a checkout)."""
     images: str | None = None
     """Folder of images to translate and to calibrate int8 with; by default faces are rendered."""
 
@@ -267,6 +271,7 @@ def run_bench_translate(argv: Sequence[str]) -> int:
             translator,
             exported=files,
             compiled=options.compile,
+            plain=plain_formulation(translator, training=False).translation if options.against == "plain" else None,
             images=(images[:half], images[half:]),
             batch_size=options.batch_size,
             rounds=options.rounds,
