@@ -116,12 +116,13 @@ def edited_figure(subjects: Sequence[Subject], edits: Sequence[Edit]) -> Html | 
 def _column(subject: Subject, edit: Edit) -> dict[str, Html] | None:
     """Row's heading -> picture; None for a method without masks."""
     pair = [edit.input], [edit.exemplar]
-    label = dict.fromkeys(subject.predictor.attributes, 0.0)
-    before = subject.predictor.translate(*pair, label=label or None)[0]
+    if "exemplar" not in subject.predictor.translator.guides:
+        return None
+    before = subject.predictor.translate(*pair)[0]
     if before.input_mask is None or before.exemplar_mask is None:
         return None
     given = {"input_masks": [edit.input_mask], "exemplar_masks": [edit.exemplar_mask]}
-    after = subject.predictor.translate(*pair, label=label or None, **given)[0]  # type: ignore[arg-type]
+    after = subject.predictor.translate(*pair, **given)[0]  # type: ignore[arg-type]
     own, guide = edit.input.on_white(), edit.exemplar.on_white()
     about = f"{subject.label}, {edit.caption}"
     column = {"input": shown(own, f"input: {about}")}
