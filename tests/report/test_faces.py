@@ -15,8 +15,9 @@ from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.codes import codes_of, draw_domains, figure_8
 from lomit.report.faces import Faces, SourceFaces, many_exemplars, pairs, targets
-from lomit.report.pictures import Subject, common
+from lomit.report.pictures import Subject, common, comparison
 from report.conftest import Page
+from support.tiny import real_methods, tiny_translator
 
 NAMES = ("Black_Hair", "Blond_Hair", "Smiling", "AU4", "AU12")
 
@@ -127,6 +128,24 @@ def test_models_that_share_an_attribute_stand_together() -> None:
     assert [([s.label for s in members], names) for members, names in common(subjects)] == [
         (["a", "c"], ["y"]), (["b"], ["z"])
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", real_methods())
+def test_every_method_stands_in_the_figures(method: str, folder: Path) -> None:
+    data = DataConfig(root=str(folder), image_size=16)
+    faces = SourceFaces(open_source(data), data, 0, "noise")
+    subject = Subject("x", Predictor(tiny_translator(method, training=False), "cpu"))
+    found = pairs(faces, ("Smiling", "Hat"), 2, seed=0)
+    page = Page(comparison("x", [subject], faces, found, masks=True))
+    alts = [str(attributes["alt"]) for name, attributes in page.tags if name == "img"]
+    masks = 4 if method == "lomit" else 0
+    assert len([alt for alt in alts if alt.startswith("mask of x")]) == masks
+    assert len([alt for alt in alts if alt.startswith("result of x")]) == 2
+    if method == "lomit":
+        images = [[faces.image(face)] for face in (found[0].input, found[0].exemplar)]
+        assert subject.translate(faces, found[0]).image.tobytes() == (
+            subject.predictor.translate(*images)[0].image.tobytes()
+        )  # fmt: skip
 
 
 def test_codes_are_the_generators(model: Path, folder: Path) -> None:

@@ -85,7 +85,7 @@ def build(request: Request) -> str:
         LomitError: for a model, log or image that can't be used.
     """
     items = request.items
-    evaluations = {item.label: item.results for item in items if item.results is not None}
+    evaluations = [(item.label, results) for item in items for results in item.results]
     subjects = [
         Subject(item.label, Predictor.from_pretrained(item.model, request.device))
         for item in items
@@ -128,10 +128,11 @@ def overview(items: Sequence[Item]) -> Html:
     rows: list[list[Content]] = []
     for item in items:
         config = item.config()
-        given = [name for name in ("run", "model", "results") if getattr(item, name) is not None]
+        given = [name for name in ("run", "model") if getattr(item, name) is not None]
+        given += [f"evaluation ({results.fact('protocol')})" for results in item.results]
         rows.append([
             item.label,
-            ", ".join({"results": "evaluation"}.get(name, name) for name in given),
+            ", ".join(given),
             "–" if config is None else f"{method_of(config).name}, {config.image_size} x {config.image_size}",
             "–" if config is None else ", ".join(a.replace("_", " ") for a in config.attributes),
             "–" if item.run is None else f"{read_log(item.run / LOG).steps:,}",

@@ -115,9 +115,9 @@ def edited_figure(subjects: Sequence[Subject], edits: Sequence[Edit]) -> Html | 
 
 def _column(subject: Subject, edit: Edit) -> dict[str, Html] | None:
     """Row's heading -> picture; None for a method without masks."""
-    if not subject.takes("exemplar"):
-        return None
     pair = [edit.input], [edit.exemplar]
+    if "exemplar" not in subject.predictor.translator.guides:
+        return None
     before = subject.predictor.translate(*pair)[0]
     if before.input_mask is None or before.exemplar_mask is None:
         return None

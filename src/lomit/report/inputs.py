@@ -23,21 +23,22 @@ class Item:
         label: what the page calls it.
         run: folder of its training, with log.jsonl.
         model: folder of its weights.
-        results: its evaluation.
+        results: its evaluations.
     """
 
     label: str
     run: Path | None = None
     model: Path | None = None
-    results: Results | None = None
+    results: tuple[Results, ...] = ()
 
     def config(self) -> ModelConfig | None:
         """The model's config: that of its weights, else what the evaluation says of it."""
         if self.model is not None:
             return read_config(self.model)
-        told = self.results.fact("model") if self.results is not None else None
-        if isinstance(told, dict) and isinstance(told.get("config"), dict):
-            return read_saved_config({"method": told.get("method"), "model": told["config"]}, f"{self.label}: {NAME}")
+        for results in self.results:
+            method, config = results.fact("model", "method"), results.fact("model", "config")
+            if isinstance(config, dict):
+                return read_saved_config({"method": method, "model": config}, f"{self.label}: {NAME}")
         return None
 
 
@@ -51,23 +52,28 @@ def collect(words: Sequence[str]) -> list[Item]:
             Hub id), a results.json or a folder with one.
 
     Raises:
-        LomitError: for a word that is none of these, and where two runs, models or evaluations have one label.
+        LomitError: for a word that is none of these, and where two runs, two models or two evaluations by the same
+            protocol have one label.
     """
     items: dict[str, Item] = {}
     for word in words:
         label, found = _found(word)
         before = items.get(label, Item(label))
-        taken = {name: value for name, value in vars(before).items() if value is not None and name != "label"}
-        for name in found:
-            if name in taken:
-                kind = {"run": "training runs", "model": "models", "results": "evaluations"}[name]
+        protocols = [results.fact("protocol") for results in (*before.results, *found.results)]
+        for kind, twice in (
+            ("training runs", before.run is not None and found.run is not None),
+            ("models", before.model is not None and found.model is not None),
+            ("evaluations by one protocol", len(set(map(str, protocols))) < len(protocols)),
+        ):
+            if twice:
                 raise LomitError(f"two {kind} are called '{label}'; name them: LABEL=PATH")
-        items[label] = Item(**{"label": label, **found, **taken})
+        results = (*before.results, *found.results)
+        items[label] = Item(label, before.run or found.run, before.model or found.model, results)
     return list(items.values())
 
 
-def _found(word: str) -> tuple[str, dict[str, Path | Results]]:
-    """The label, and fields of `Item`."""
+def _found(word: str) -> tuple[str, Item]:
+    """What one word stands for."""
     label, equals, rest = word.partition("=")
     if not equals or Path(word).exists():
         label, rest = "", word
@@ -75,18 +81,20 @@ def _found(word: str) -> tuple[str, dict[str, Path | Results]]:
         raise LomitError(f"'{word}' names no run, model or evaluation")
     path = Path(rest)
     if path.suffix == ".json" and not path.is_dir():
-        return label or path.resolve().parent.name, {"results": read_results(path)}
+        label = label or path.resolve().parent.name
+        return label, Item(label, results=(read_results(path),))
     if not path.is_dir():
         model = find_model(rest)
-        return label or model.name, {"model": model}
-    label, found = label or path.resolve().name, dict[str, Path | Results]()
-    if (path / NAME).is_file():
-        found["results"] = read_results(path / NAME)
-    if (path / LOG).is_file():
-        found["run"] = path
-    if (path / WEIGHTS).is_file() or (path / "checkpoints" / "latest").is_file() or (path / "latest").is_file():
-        found["model"] = find_model(path)
-    if not found:
+        return label or model.name, Item(label or model.name, model=model)
+    label = label or path.resolve().name
+    has_model = any((path / name).is_file() for name in (WEIGHTS, "latest", "checkpoints/latest"))
+    found = Item(
+        label,
+        path if (path / LOG).is_file() else None,
+        find_model(path) if has_model else None,
+        (read_results(path / NAME),) if (path / NAME).is_file() else (),
+    )
+    if found == Item(label):
         raise LomitError(f"{path} is no training run, model or evaluation: it has no {LOG}, {WEIGHTS} or {NAME}")
     return label, found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lomit.config import ModelConfig
 from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.report import Row
+from lomit.metrics.report import FLAGGED, Row
 from lomit.models.lomit.ablations import ablations_of
 from lomit.models.lomit.config import LomitConfig
 from lomit.report.cells import cell, sample_count
@@ -23,15 +23,24 @@ TELLING = (
 """Columns of the ablations' table (section, name): style moved, the rest kept, masks found."""
 
 
-def comparable(evaluations: Mapping[str, Results]) -> list[dict[str, Results]]:
-    """The evaluations in groups of one protocol, one set of pairs and one classifier."""
-    groups: dict[tuple[str, ...], dict[str, Results]] = {}
-    for label, results in evaluations.items():
-        groups.setdefault(results.terms, {})[label] = results
-    return list(groups.values())
+Evaluations = Sequence[tuple[str, Results]]
+"""Labels and results; a label may have several, of other protocols."""
 
 
-def measures(evaluations: Mapping[str, Results]) -> Html:
+def comparable(evaluations: Evaluations) -> list[dict[str, Results]]:
+    """The evaluations in groups whose numbers may be compared, each a mapping from label to results."""
+    groups: list[dict[str, Results]] = []
+    for label, results in evaluations:
+        for group in groups:
+            if label not in group and all(results.comparable(other) for other in group.values()):
+                group[label] = results
+                break
+        else:
+            groups.append({label: results})
+    return groups
+
+
+def measures(evaluations: Evaluations) -> Html:
     """All rows of all evaluations, one table for each group that can be compared."""
     groups = comparable(evaluations)
     parts: list[Content] = []
@@ -50,24 +59,27 @@ def measures(evaluations: Mapping[str, Results]) -> Html:
             for name in names:
                 found = {label: _find(results, section, name) for label, results in group.items()}
                 some = next(row for row in found.values() if row is not None)
+                told = f"{name}, {some.unit}" if some.unit and some.unit not in section else name
+                flag = next((row.flag for row in found.values() if row is not None and row.flag), "")
                 rows.append([
-                    f"{name}, {some.unit}" if some.unit and some.unit not in section else name,
+                    f"{told} {FLAGGED}" if flag else told,
                     *(cell(_cell(found[label], column), some.digits) for label, column in columns),
                     _counts(found.values()),
                 ])  # fmt: skip
         header = ["measure", *(label if column == MODEL else f"{label}: {column}" for label, column in columns), "of"]
         caption = f"{', '.join(group)} by the protocol {first.fact('protocol')}"
         parts.append(table(caption, [header], rows, class_="wrap"))
-        notes = dict.fromkeys(note for results in group.values() for note in results.notes)
+        flags = [f"{FLAGGED} {row.flag}" for results in group.values() for row in results.rows if row.flag]
+        notes = dict.fromkeys([*flags, *(note for results in group.values() for note in results.notes)])
         parts.append(tag("div", items(notes), class_="notes"))
     return join(parts)
 
 
-def ablations(evaluations: Mapping[str, Results], configs: Mapping[str, ModelConfig | None]) -> Html | None:
+def ablations(evaluations: Evaluations, configs: Mapping[str, ModelConfig | None]) -> Html | None:
     """A row for the full method and for each ablation that was evaluated beside it; None where none was.
 
     Args:
-        evaluations: label -> results.
+        evaluations: what was measured.
         configs: label -> the config of what was evaluated; None where it is not known.
     """
     parts: list[Content] = []

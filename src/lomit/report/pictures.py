@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from PIL import Image
 
-from lomit.data.transforms import centre_box
-from lomit.figures.grids import overlay
+from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
+from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
-from lomit.models.base import Guide
-from lomit.predictor import Predictor, Result
+from lomit.predictor import Predictor
 from lomit.report.faces import Faces, Pair
 from lomit.report.markup import Content, Html, paragraph, picture, table
 
 CELL = 112
 """Width of a picture on the page, in CSS pixels."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One translated pair: the result, RGB, and the masks, mode L on their own grid, of a method that has some."""
+
+    image: Image.Image
+    input_mask: Image.Image | None
+    exemplar_mask: Image.Image | None
 
 
 @dataclass(frozen=True)
@@ -26,15 +36,20 @@ class Subject:
     label: str
     predictor: Predictor
 
-    def translate(self, faces: Faces, pair: Pair) -> Result:
-        """One pair; methods that are guided by labels are given the exemplar's."""
-        label = faces.label(pair.exemplar, self.predictor.attributes) if self.takes("label") else {}
-        exemplars = [faces.image(pair.exemplar)] if self.takes("exemplar") else None
-        return self.predictor.translate([faces.image(pair.input)], exemplars, label=label or None)[0]
-
-    def takes(self, guide: Guide) -> bool:
-        """Whether the method can be guided by this."""
-        return guide in self.predictor.translator.guides
+    def translate(self, faces: Faces, pair: Pair) -> Shown:
+        """One pair, as the evaluation translates it: every method is given exemplar and labels, and leaves unused
+        what it does not need."""
+        predictor = self.predictor
+        images = [faces.image(face) for face in (pair.input, pair.exemplar)]
+        pixels = np.stack([to_uint8_chw(resize(image, predictor.image_size)) for image in images])
+        x, exemplar = normalise(torch.from_numpy(pixels).to(predictor.device)).split(1)
+        labels = [list(faces.label(face, predictor.attributes).values()) for face in (pair.input, pair.exemplar)]
+        source, target = torch.tensor(labels, device=predictor.device).split(1)
+        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            found = predictor.translator.translate(x, exemplar, label=target, source=source)
+        masks = (None, None) if found.masks is None else (found.masks.input, found.masks.exemplar)
+        own, guide = (None if mask is None else to_image(mask[0]) for mask in masks)
+        return Shown(to_image(found.image[0]), own, guide)
 
 
 def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]:

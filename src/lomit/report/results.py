@@ -40,10 +40,22 @@ class Results:
         return value
 
     @property
-    def terms(self) -> tuple[Any, ...]:
-        """What two evaluations must share for their numbers to be comparable: protocol, pairs and judge."""
-        found = self.fact("protocol"), self.fact("data", "name"), self.fact("pairs_sha256")
-        return tuple(str(value) for value in (*found, self.fact("classifier", "sha256")))
+    def terms(self) -> tuple[str, ...]:
+        """What two evaluations must share for their numbers to be comparable: protocol, data, draw and judge."""
+        paths = ("protocol",), ("seed",), ("data", "name"), ("pairs_sha256",), ("classifier", "sha256")
+        return tuple(str(self.fact(*path)) for path in paths)
+
+    @property
+    def draws(self) -> dict[str, str]:
+        """Class -> hash of its pairs, for protocols that draw some for each class."""
+        classes = self.fact("classes")
+        found = classes.items() if isinstance(classes, dict) else ()
+        return {name: str(told.get("pairs_sha256")) for name, told in found if isinstance(told, dict)}
+
+    def comparable(self, other: Results) -> bool:
+        """Whether the numbers of both may stand in one table."""
+        shared = self.draws.keys() & other.draws.keys()
+        return self.terms == other.terms and all(self.draws[name] == other.draws[name] for name in shared)
 
 
 def read_results(path: Path) -> Results:
@@ -106,7 +118,7 @@ def _row(entry: Any, where: str) -> Row:
     unit = str(entry.get("unit", ""))
     cells = {}
     for column, cell in entry.items():
-        if not isinstance(cell, dict):
+        if not isinstance(cell, dict) or column == "quoted":
             continue
         place = f"{where}, '{column}'"
         value, low, high = (
@@ -115,7 +127,8 @@ def _row(entry: Any, where: str) -> Row:
         samples, people = (count(cell.get(key), f"{place}.{key}") for key in ("samples", "people"))
         cells[column] = Estimate(value, low, high, samples, people)
     # The file holds every digit; how many are worth reading follows from the unit.
-    return Row(entry["section"], entry["name"], unit, {"%": 1, "0..255": 2}.get(unit, 3), cells)
+    digits = {"%": 1, "0..255": 2, "nats": 4}.get(unit, 3)
+    return Row(entry["section"], entry["name"], unit, digits, cells, flag=str(entry.get("flag", "")))
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lomit.metrics.bootstrap import Estimate
+from lomit.metrics.classes import TABLE_1
+from lomit.metrics.report import FLAGGED
 from lomit.report.cells import NONE, cell
 from lomit.report.markup import Content, Html, items, join, table, tag
 from lomit.report.results import CEILING, FLOOR, MODEL, Results
 
 METHODS = ("DRIT", "MUNIT", "LOMIT")
-PAPER: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "facial hair": ((0.3295, 0.24, 23.8), (0.2808, 0.25, 60.0), (0.3105, 0.27, 71.4)),
-    "gender": ((0.2703, 0.21, 21.1), (0.1368, 0.19, 53.0), (0.2348, 0.22, 83.9)),
-    "wearing lipstick": ((0.2685, 0.20, 19.9), (0.1751, 0.20, 57.1), (0.2528, 0.20, 73.7)),
-    "facial hair + gender": ((0.3805, 0.24, 14.3), (0.1972, 0.25, 34.9), (0.2069, 0.23, 68.1)),
-    "makeup + wearing lipstick": ((0.2853, 0.21, 16.1), (0.2472, 0.24, 27.3), (0.2834, 0.22, 72.8)),
-}
-"""Class -> mean and standard deviation of the inception score and accuracy in percent, of each of `METHODS`
-(the paper's Table 1, CelebA, 2,000 test images)."""
 KINDS = {
     "Facial_Hair": "facial hair",
     "Goatee": "facial hair",
@@ -41,10 +34,12 @@ class Found:
     Attributes:
         scores: `IS-raw` or `CA` -> column (`model`, `floor`, `ceiling`) -> estimate.
         names: `IS-raw` or `CA` -> the measure's whole name, the classifier's included.
+        flag: why no claim can rest on them; empty where nothing is known against them.
     """
 
     scores: dict[str, Mapping[str, Estimate]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    flag: str = ""
 
 
 def paper_class(name: str) -> str:
@@ -53,43 +48,47 @@ def paper_class(name: str) -> str:
     return " + ".join(dict.fromkeys(KINDS.get(part, part) for part in parts))
 
 
-def classes_of(results: Results) -> dict[str, Found]:
-    """The rows that belong into Table 1, by class.
+def classes_of(evaluations: Iterable[Results]) -> dict[str, Found]:
+    """The rows of one model that belong into Table 1, by class; those of the protocol `table1` before others.
 
     A row belongs there if its name or its section's holds a measure `CA` or `IS-raw`, with the classifier's name after
     a hyphen (`lomit.metrics.features.named`); what is left of the name is the class, its attributes joined by ` + `.
     The protocol `avatars` has CA of single attributes under `attribute accuracy`.
     """
     found: dict[str, Found] = {}
-    attributes = results.fact("model", "attributes") or ()
-    for row in results.rows:
-        if row.section.startswith("attribute accuracy"):
-            if row.name not in attributes:
+    for results in sorted(evaluations, key=lambda results: results.fact("protocol") != "table1"):
+        for row in results.rows:
+            if "standard deviation" in row.section:
                 continue
-            measure, whole, name = "CA", "CA", row.name
-        else:
             match = _MEASURE.search(row.name) or _MEASURE.search(row.section)
-            if match is None:
+            if match is not None:
+                measure, whole = match.group(1), match.group(0)
+                name = _MEASURE.sub("", row.name).strip(" ,:()%")
+            elif row.section.startswith("attribute accuracy") and row.name in (
+                results.fact("model", "attributes") or ()
+            ):
+                measure, whole, name = "CA", "CA", row.name
+            else:
                 continue
-            measure, whole = match.group(1), match.group(0)
-            name = _MEASURE.sub("", row.name).strip(" ,:()%")
-        entry = found.setdefault(paper_class(name), Found())
-        entry.scores.setdefault(measure, row.cells)
-        entry.names.setdefault(measure, whole)
+            entry = found.setdefault(paper_class(name), Found())
+            if measure not in entry.scores:
+                entry.scores[measure], entry.names[measure] = row.cells, whole
+                entry.flag = entry.flag or row.flag
     return found
 
 
-def table_1(evaluations: Mapping[str, Results]) -> Html | None:
+def table_1(evaluations: Sequence[tuple[str, Results]]) -> Html | None:
     """The table with its notes; None where no evaluation has a row for it.
 
     Args:
-        evaluations: label -> results.
+        evaluations: labels and results; a label may have several.
     """
-    ours = {label: classes_of(results) for label, results in evaluations.items()}
+    labels = dict.fromkeys(label for label, _ in evaluations)
+    ours = {label: classes_of(results for other, results in evaluations if other == label) for label in labels}
     ours = {label: classes for label, classes in ours.items() if classes}
     if not ours:
         return None
-    classes = list(dict.fromkeys([*PAPER, *(name for found in ours.values() for name in found)]))
+    classes = list(dict.fromkeys([*TABLE_1, *(name for found in ours.values() for name in found)]))
     shown = {label: _columns(found) for label, found in ours.items()}
     header = [tag("th", "class", scope="col", rowspan=2)]
     header += [tag("th", f"{method}, paper", scope="colgroup", colspan=2) for method in METHODS]
@@ -105,10 +104,14 @@ def table_1(evaluations: Mapping[str, Results]) -> Html | None:
 
 
 def _paper(name: str) -> list[Content]:
+    if name not in TABLE_1:
+        return [NONE] * (2 * len(METHODS))
     cells: list[Content] = []
-    for mean, deviation, accuracy in PAPER.get(name, ()):
-        cells += [join([f"{mean:.4f}", tag("span", f"std {deviation:.2f}", class_="interval")]), f"{accuracy:.1f}"]
-    return cells or [NONE] * (2 * len(METHODS))
+    for method in METHODS:
+        printed = TABLE_1[name][method]
+        spread = tag("span", f"std {printed.std:.2f}", class_="interval")
+        cells += [join([f"{printed.score:.4f}", spread]), f"{printed.accuracy:.1f}"]
+    return cells
 
 
 def _columns(found: Mapping[str, Found]) -> list[str]:
@@ -122,6 +125,10 @@ def _ours(found: Found | None, columns: Sequence[str]) -> list[Content]:
     scores = found.scores if found is not None else {}
     accuracy, inception = scores.get("CA", {}), scores.get("IS-raw", {})
     cells = {"IS": cell(inception.get(MODEL), 4, counts=True), "CA, %": cell(accuracy.get(MODEL), 1, counts=True)}
+    if found is not None and found.flag:
+        cells = {
+            name: content if content == NONE else join([content, f" {FLAGGED}"]) for name, content in cells.items()
+        }
     cells |= {"floor": _plain(accuracy.get(FLOOR)), "ceiling": _plain(accuracy.get(CEILING))}
     return [cells[column] for column in columns]
 
@@ -135,9 +142,11 @@ def _notes(ours: Mapping[str, Mapping[str, Found]]) -> Html:
     for label, found in ours.items():
         names = list(dict.fromkeys(name for entry in found.values() for name in entry.names.values()))
         measures.append(f"{label}: {', '.join(names)}")
+    flags = dict.fromkeys(f"{FLAGGED} {e.flag}" for found in ours.values() for e in found.values() if e.flag)
     return tag(
         "div",
         items([
+            *flags,
             "The paper's columns are its Table 1 (CelebA, 2,000 test images; IS with its standard deviation over "
             "images). Its classifier and its data are not ours: they are context. Ours are to be held against the "
             "floor (the untranslated input), the ceiling (the exemplar itself) and the other methods on this page.",
