@@ -47,7 +47,7 @@ class Double(Translator):
 
     def __init__(self, config: DoubleConfig, training: bool = True) -> None:
         super().__init__()
-        self.config, self.generator = config, MeanColour()
+        self.config, self.generator, self.has_masks = config, MeanColour(), config.has_masks
 
     def phases(self) -> Sequence[Phase]:
         return ()

@@ -15,7 +15,7 @@ ROOT = Path(lomit.__file__).parent
 LEAVES = {"config", "errors"}
 MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
 RUNNING = {"exported", "compiled"}
-TRANSLATING = {"predictor", "weights", "images", "data"} | RUNNING | MODELS
+TRANSLATING = {"predictor", "editing", "squares", "weights", "images", "data"} | RUNNING | MODELS
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -29,6 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": MODELS,
     "exported": MODELS,
     "compiled": MODELS,
+    "squares": {"images", "data"} | LEAVES,
+    "editing": {"squares", "images", "data"} | MODELS,
     "predictor": TRANSLATING,
     "figures": TRANSLATING,
     "metrics": TRANSLATING,

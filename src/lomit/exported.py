@@ -49,7 +49,7 @@ class ExportedTranslator(Translator):
             raise LomitError(f"{name} was not written by lomit export; give a file that was")
         self.config = read_saved_config(json.loads(self.metadata["lomit_config"]), name)
         # Inputs with a default are listed apart.
-        self._has_masks = bool(self._session.get_overridable_initializers())
+        self.has_masks = bool(self._session.get_overridable_initializers())
 
     def phases(self) -> Sequence[Phase]:
         """None: an exported model is not trained."""
@@ -67,7 +67,7 @@ class ExportedTranslator(Translator):
         """See `Translator.translate`; the masks that come back are as large as the images."""
         if exemplar is None:
             raise LomitError("an exported model takes its style from an exemplar image; give one")
-        if masks is not None and not self._has_masks:
+        if masks is not None and not self.has_masks:
             raise LomitError(f"the method '{method_of(self.config).name}' has no masks; leave out the masks you gave")
         feed = {"input": _array(x), "exemplar": _array(exemplar)}
         if masks is not None:

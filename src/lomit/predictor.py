@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lomit.compiled import Compiled
-from lomit.data.transforms import centre_box, denormalise, normalise, resize, to_uint8_chw
+from lomit.data.transforms import denormalise
+from lomit.editing import Editing
 from lomit.errors import LomitError, did_you_mean
 from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
-from lomit.models.base import Masks, Translation, Translator, method_of
+from lomit.models.base import Guide, Masks, Translation, Translator, method_of
+from lomit.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.weights import load_pretrained, save_pretrained
 
 ImageLike = Picture | Image.Image | np.ndarray
@@ -109,8 +111,8 @@ class Predictor:
         inputs: Sequence[ImageLike],
         exemplars: Sequence[ImageLike] | None = None,
         *,
-        input_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
-        exemplar_masks: Sequence[Image.Image | np.ndarray | None] | None = None,
+        input_masks: Sequence[MaskLike | None] | None = None,
+        exemplar_masks: Sequence[MaskLike | None] | None = None,
         label: Mapping[str, float] | None = None,
         styles: Tensor | None = None,
         composite: bool = False,
@@ -199,6 +201,45 @@ class Predictor:
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
 
+    def edit(
+        self, image: ImageLike, exemplars: Sequence[ImageLike] = (), label: Mapping[str, float] | None = None
+    ) -> Editing:
+        """An image beside its exemplars, prepared for a session of edits.
+
+        What no edit changes is computed here, once; see `lomit.editing.Editing` for the rest.
+
+        Args:
+            image: the input.
+            exemplars: one or two images; none for a method that is guided by a label alone.
+            label: as in `translate`.
+
+        Raises:
+            LomitError: as `translate`, and for another number of exemplars.
+        """
+        if len(exemplars) > 2:
+            raise LomitError(f"an edit takes one exemplar or two; {len(exemplars)} given")
+        self._check_guides(exemplar=exemplars or None, label=label)
+        if "exemplar" in self.guides and not exemplars:
+            raise LomitError(f"the method '{self._method}' takes its style from an exemplar image; give one")
+        guides = [as_picture(exemplar, f"exemplar {i}") for i, exemplar in enumerate(exemplars)]
+        target = None if label is None else self._label(label)
+        return Editing(self.translator, self.device, as_picture(image, "input"), guides, target)
+
+    @property
+    def guides(self) -> frozenset[Guide]:
+        """What a translation can be guided by: exemplar, label, random."""
+        return self.translator.guides
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the method predicts masks, which can then be edited."""
+        return self.translator.has_masks
+
+    @property
+    def can_blend(self) -> bool:
+        """Whether `edit` takes a strength and a blend of two exemplars."""
+        return getattr(self.translator, "prepare", None) is not None
+
     def _check_guides(self, **given: object) -> None:
         """Says so where the method can't be guided by what is given."""
         words = {"exemplar": "an exemplar", "label": "a label", "random": "random styles"}
@@ -235,31 +276,10 @@ class Predictor:
             return translate(masks=Masks(own, guide))
 
     def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
-        """B x 3 x S x S in [-1, 1]: centre squares at the model's size."""
-        squares = [resize(p.on_white().crop(centre_box(p.size)), self.image_size) for p in pictures]
-        stacked = torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(self.device)
-        return normalise(stacked.contiguous(memory_format=torch.channels_last))
+        return to_tensor(pictures, self.image_size, self.device)
 
-    def _masks(self, masks: Sequence[Image.Image | np.ndarray | None], pictures: Sequence[Picture]) -> Tensor | None:
-        """B x 1 x S x S in [0, 1], NaN for masks that are not given; None where none is."""
-        if all(mask is None for mask in masks):
-            return None
-        size = self.image_size
-        planes = torch.full((len(masks), 1, size, size), torch.nan)
-        for plane, mask, picture in zip(planes, masks, pictures, strict=True):
-            if mask is None:
-                continue
-            grey = as_picture(mask, f"mask of {picture.name}").on_white().convert("L")
-            if grey.size == picture.size:
-                grey = grey.crop(centre_box(grey.size))
-            elif grey.width != grey.height:
-                raise LomitError(
-                    f"the mask of {picture.name} is {grey.width} x {grey.height}; make it as large as the image "
-                    f"({picture.size[0]} x {picture.size[1]}) or square"
-                )
-            scaled = grey.resize((size, size), Image.Resampling.BILINEAR)
-            plane[0] = torch.from_numpy(np.array(scaled, dtype=np.float32)) / 255
-        return planes.to(self.device)
+    def _masks(self, masks: Sequence[MaskLike | None], pictures: Sequence[Picture]) -> Tensor | None:
+        return mask_planes(masks, pictures, self.image_size, self.device)
 
     def _label(self, label: Mapping[str, float]) -> Tensor:
         """1 x A."""
@@ -279,10 +299,10 @@ class Predictor:
         colours = denormalise(translation.image).permute(0, 2, 3, 1).cpu().numpy()
         results = []
         for i, (picture, exemplar) in enumerate(zip(inputs, exemplars, strict=True)):
-            input_mask = None if masks is None else _mask_image(masks.input[i, 0], picture)
-            exemplar_mask = None if masks is None else _mask_image(masks.exemplar[i, 0], exemplar)
+            input_mask = None if masks is None else mask_image(masks.input[i, 0], min(picture.size))
+            exemplar_mask = None if masks is None else mask_image(masks.exemplar[i, 0], min(exemplar.size))
             square = Image.fromarray(colours[i])
-            image = _put_back(square, picture, input_mask if composite else None)
+            image = put_back(square, picture, input_mask if composite else None)
             results.append(Result(image, input_mask, exemplar_mask, raw[i]))
         return results
 
@@ -313,19 +333,3 @@ def _filled(given: Tensor | None, predicted: Tensor) -> Tensor:
         return predicted
     scaled = F.interpolate(predicted, given.shape[-2:], mode="bilinear", align_corners=False)
     return torch.where(given.isnan(), scaled, given)
-
-
-def _mask_image(mask: Tensor, picture: Picture) -> Image.Image:
-    """A mask h x w in [0, 1] as mode L, at the size of the picture's centre square (bilinear, as Eq. 1 does)."""
-    side = min(picture.size)
-    plane = Image.fromarray(mask.float().cpu().numpy()).resize((side, side), Image.Resampling.BILINEAR)
-    return Image.fromarray(np.rint(np.asarray(plane).clip(0, 1) * 255).astype(np.uint8))
-
-
-def _put_back(square: Image.Image, picture: Picture, mask: Image.Image | None) -> Image.Image:
-    """The picture with its centre square replaced, only under the mask if one is given."""
-    box = centre_box(picture.size)
-    side = box[2] - box[0]
-    colours = picture.rgb.copy()
-    colours.paste(square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0), box[:2], mask)
-    return picture.with_colours(colours)

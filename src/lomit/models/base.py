@@ -87,12 +87,14 @@ class Translator(nn.Module, ABC):
         sampler: `independent` draws both images of a pair from the whole set, `two-domain` draws the first
             from the images with none of the attributes and the second from those with all of them.
         guides: what a user can guide a translation with: an exemplar image, a target label, a random style.
+        has_masks: whether translations come with masks, and masks can be given.
     """
 
     config: ModelConfig
     generator: nn.Module
     sampler: Literal["independent", "two-domain"] = "independent"
     guides: frozenset[Guide] = frozenset({"exemplar"})
+    has_masks: bool = False
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:

@@ -12,6 +12,7 @@ from lomit.errors import LomitError
 from lomit.models.base import Batch, Masks, Phase, Translation, Translator
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
+from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.blocks import at_least_float32, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
@@ -31,6 +32,7 @@ class Lomit(Translator):
 
     config: LomitConfig
     generator: LomitGenerator
+    has_masks = True
 
     def __init__(self, config: LomitConfig, training: bool = True) -> None:
         super().__init__()
@@ -99,6 +101,10 @@ class Lomit(Translator):
             s_f = s_f + weight * g.styles(exemplar, m2)[0]
             s_b = s_b + weight * g.styles(x, m1)[1]
         return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
+
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> PreparedLomit:
+        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W."""
+        return PreparedLomit(self.generator, x, exemplars)
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_D of Eq. 16, both directions summed.  The translations carry no graph."""

@@ -1,0 +1,333 @@
+// The two or three images with their masks.  Masks live here while they are edited; the server is told after each
+// stroke.  `element`, `trigger`, `props` and `watch` come from gr.HTML.
+
+const SIDE = 256; // of a mask, in pixels
+const STEPS = 40; // that can be undone
+const TINT = [255, 0, 128];
+const TITLES = ["Input", "Exemplar", "Second exemplar"];
+const HINTS = ["the face to change", "the face whose style is taken", "mixed in by the slider Blend"];
+const UNITS = (n) => `${Math.round(n / 2 ** 20)} MB`;
+
+const find = (selector) => element.querySelector(selector);
+const make = (tag, properties = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+};
+
+let threshold = 0;
+let active = 0;
+let second = false; // whether the second exemplar's pane is open
+
+class Pane {
+  constructor(number) {
+    this.number = number;
+    this.revision = null;
+    this.mask = this.predicted = null;
+    this.undone = [];
+    this.done = [];
+    this.at = { x: SIDE / 2, y: SIDE / 2 };
+    const name = TITLES[number];
+    const lower = name.toLowerCase();
+    const file = make("input", { type: "file", accept: "image/*", className: "file", ariaLabel: `Open an image as ${lower}` });
+    file.onchange = () => { this.open(file.files[0]); file.value = ""; };
+    const opener = make("label", { className: "button" }, "Open…", file);
+    this.closer = make("button", { type: "button", textContent: "Remove", ariaLabel: `Remove the ${lower}` });
+    this.closer.onclick = () => { second = false; trigger("act", { action: "remove", pane: number }); layout(); };
+    this.closer.hidden = number < 2;
+    const head = make("header", {}, make("h3", { textContent: name }), make("span", { className: "hint", textContent: HINTS[number] }), this.closer, opener);
+
+    this.image = make("img", { alt: "", draggable: false });
+    this.overlay = make("canvas", { width: SIDE, height: SIDE, ariaHidden: "true" });
+    this.ring = make("div", { className: "ring", hidden: true });
+    this.empty = make("div", { className: "empty" }, make("span", { textContent: "Drop an image here" }),
+      make("span", { textContent: "or open one, or take a sample" }));
+    this.stage = make("div", { className: "stage", tabIndex: 0 }, this.image, this.overlay, this.ring, this.empty);
+    this.stage.setAttribute("role", "application");
+    this.stage.setAttribute("aria-label", `Mask of the ${lower}. Arrow keys move the brush, space applies it, ` +
+      "E and P choose erase and paint, square brackets its size, Ctrl Z undoes.");
+
+    const button = (text, action, label) => {
+      const b = make("button", { type: "button", textContent: text, ariaLabel: `${label}: ${lower}` });
+      b.onclick = action;
+      return b;
+    };
+    this.buttons = {
+      undo: button("Undo", () => this.step(this.done, this.undone), "Undo the last edit of the mask"),
+      redo: button("Redo", () => this.step(this.undone, this.done), "Redo the last edit of the mask"),
+      invert: button("Invert", () => this.edit(() => this.mask.map((v) => 255 - v)), "Invert the mask"),
+      reset: button("Reset", () => this.edit(() => this.predicted.slice()), "Reset the mask to the prediction"),
+    };
+    this.note = make("p", { className: "note", ariaLive: "polite" });
+    this.face = make("select", { ariaLabel: `Face in the ${lower}` });
+    this.face.onchange = () => trigger("act", { action: "face", pane: number, face: Number(this.face.value) });
+    this.samples = make("div", { className: "samples", role: "group", ariaLabel: `Samples for the ${lower}` });
+    (props.samples || []).forEach((sample, index) => {
+      const b = make("button", { type: "button", title: sample.name, ariaLabel: `Sample as ${lower}: ${sample.name}` },
+        make("img", { src: sample.image, alt: "" }));
+      b.onclick = () => trigger("act", { action: "sample", pane: number, sample: index });
+      this.samples.append(b);
+    });
+    this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage,
+      make("div", { className: "row" }, ...Object.values(this.buttons)), this.face, this.note, this.samples);
+    this.tab = make("button", { type: "button", textContent: name });
+    this.tab.setAttribute("role", "tab");
+    this.tab.onclick = () => { active = number; layout(); };
+    this.listen();
+  }
+
+  listen() {
+    const stage = this.stage;
+    stage.addEventListener("pointerdown", (e) => {
+      if (e.button || !this.editable) return;
+      e.preventDefault();
+      stage.focus({ preventScroll: true });
+      stage.setPointerCapture(e.pointerId);
+      this.begin();
+      this.moveTo(this.point(e));
+    });
+    stage.addEventListener("pointermove", (e) => {
+      this.place(this.point(e));
+      if (this.base) for (const p of e.getCoalescedEvents?.() || [e]) this.moveTo(this.point(p));
+    });
+    for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, () => this.base && this.commit());
+    stage.addEventListener("pointerleave", () => { this.ring.hidden = document.activeElement !== stage; });
+    stage.addEventListener("focus", () => this.place(this.at));
+    stage.addEventListener("blur", () => { this.ring.hidden = true; });
+    stage.addEventListener("keydown", (e) => this.key(e));
+    this.root.addEventListener("dragover", (e) => { e.preventDefault(); this.root.classList.add("over"); });
+    this.root.addEventListener("dragleave", () => this.root.classList.remove("over"));
+    this.root.addEventListener("drop", (e) => {
+      e.preventDefault();
+      this.root.classList.remove("over");
+      this.open(e.dataTransfer.files[0]);
+    });
+    this.root.addEventListener("paste", (e) => {
+      const file = [...e.clipboardData.files].find((f) => f.type.startsWith("image/"));
+      if (file) { e.preventDefault(); this.open(file); }
+    });
+  }
+
+  get editable() { return this.mask !== null; }
+
+  open(file) {
+    if (!file) return;
+    if (!file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
+    if (file.size > props.max_bytes) return alert(`${file.name} has ${UNITS(file.size)}; at most ${UNITS(props.max_bytes)} can be opened`);
+    const reader = new FileReader();
+    reader.onerror = () => alert(`${file.name} can't be read`);
+    reader.onload = () => {
+      alert("");
+      trigger("act", { action: "open", pane: this.number, name: file.name, data: reader.result.split(",", 2)[1] || "" });
+    };
+    reader.readAsDataURL(file);
+  }
+
+  // What the server says of this pane.  Masks that are edited here stay unless the image changed.
+  async show(told) {
+    this.image.hidden = !told.image;
+    this.empty.hidden = Boolean(told.image);
+    if (told.image) this.image.src = told.image;
+    this.image.alt = told.image ? `${TITLES[this.number]}: ${told.name}` : "";
+    this.face.hidden = told.faces < 2;
+    this.face.replaceChildren(...Array.from({ length: told.faces }, (_, k) =>
+      make("option", { value: k, textContent: `Face ${k + 1} of ${told.faces}`, selected: k === told.face })));
+    this.told = told.note;
+    if (told.revision !== this.revision) {
+      this.revision = told.revision;
+      [this.mask, this.predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
+      this.done = [];
+      this.undone = [];
+    } else if (told.predicted) {
+      const follows = this.mask && this.predicted && same(this.mask, this.predicted);
+      this.predicted = await pixels(told.predicted);
+      if (follows) this.mask = this.predicted.slice();
+    }
+    this.draw();
+  }
+
+  draw() {
+    const context = this.overlay.getContext("2d");
+    context.clearRect(0, 0, SIDE, SIDE);
+    const shown = this.mask && find(".shown").checked;
+    let sum = 0;
+    if (this.mask) {
+      const picture = context.createImageData(SIDE, SIDE);
+      for (let i = 0; i < this.mask.length; i++) {
+        const m = Math.max(0, (this.mask[i] / 255 - threshold) / (1 - threshold));
+        sum += m;
+        picture.data.set([...TINT, 165 * m], 4 * i);
+      }
+      if (shown) context.putImageData(picture, 0, 0);
+    }
+    const share = `The mask covers ${Math.round((100 * sum) / SIDE ** 2)} %`;
+    const edited = this.mask && !same(this.mask, this.predicted) ? ", edited" : "";
+    this.note.textContent = [this.mask ? share + edited : "", this.told].filter(Boolean).join(". ");
+    this.stage.classList.toggle("editable", this.editable);
+    this.buttons.undo.disabled = !this.done.length;
+    this.buttons.redo.disabled = !this.undone.length;
+    this.buttons.invert.disabled = !this.mask;
+    this.buttons.reset.disabled = !edited;
+  }
+
+  point(e) {
+    const box = this.stage.getBoundingClientRect();
+    return { x: ((e.clientX - box.left) / box.width) * SIDE, y: ((e.clientY - box.top) / box.height) * SIDE };
+  }
+
+  place(p) {
+    this.at = p;
+    const share = (v) => `${(100 * v) / SIDE}%`;
+    Object.assign(this.ring.style, { left: share(p.x), top: share(p.y), width: share(2 * radius()), height: share(2 * radius()) });
+    this.ring.hidden = !this.editable;
+  }
+
+  // One stroke covers each pixel once, however often the brush passes over it.
+  begin() {
+    this.base = this.mask.slice();
+    this.cover = new Float32Array(SIDE * SIDE);
+    this.last = null;
+  }
+
+  moveTo(p) {
+    const from = this.last || p;
+    const count = Math.max(1, Math.ceil(Math.hypot(p.x - from.x, p.y - from.y) / Math.max(1, radius() / 4)));
+    for (let k = 1; k <= count; k++) this.dab(from.x + ((p.x - from.x) * k) / count, from.y + ((p.y - from.y) * k) / count);
+    this.last = p;
+    this.draw();
+  }
+
+  dab(x, y) {
+    const r = radius();
+    const soft = find(".soft").checked;
+    const value = find("input[name=lomit-brush]:checked").value === "paint" ? 255 : 0;
+    for (let j = Math.max(0, Math.floor(y - r)); j <= Math.min(SIDE - 1, y + r); j++) {
+      for (let i = Math.max(0, Math.floor(x - r)); i <= Math.min(SIDE - 1, x + r); i++) {
+        const d = Math.hypot(i + 0.5 - x, j + 0.5 - y);
+        if (d >= r) continue;
+        const cover = soft ? 0.5 + 0.5 * Math.cos((Math.PI * Math.max(0, d - r / 3)) / (r - r / 3)) : Math.min(1, r - d);
+        const at = j * SIDE + i;
+        if (cover <= this.cover[at]) continue;
+        this.cover[at] = cover;
+        this.mask[at] = Math.round(this.base[at] + (value - this.base[at]) * cover);
+      }
+    }
+  }
+
+  commit() {
+    const before = this.base;
+    this.base = null;
+    if (!same(before, this.mask)) this.remember(before);
+  }
+
+  edit(next) {
+    const before = this.mask;
+    this.mask = next();
+    if (!same(before, this.mask)) this.remember(before);
+  }
+
+  remember(before) {
+    this.done.push(before);
+    if (this.done.length > STEPS) this.done.shift();
+    this.undone = [];
+    this.send();
+  }
+
+  step(from, to) {
+    if (!from.length) return;
+    to.push(this.mask);
+    this.mask = from.pop();
+    this.send();
+  }
+
+  send() {
+    this.draw();
+    trigger("stroke", { pane: this.number, mask: same(this.mask, this.predicted) ? null : encoded(this.mask) });
+  }
+
+  key(e) {
+    if (!this.editable) return;
+    const far = e.shiftKey ? 24 : 6;
+    const moves = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] };
+    const inside = (v) => Math.min(SIDE, Math.max(0, v));
+    if (moves[e.key]) {
+      this.place({ x: inside(this.at.x + moves[e.key][0]), y: inside(this.at.y + moves[e.key][1]) });
+    } else if (e.key === " " || e.key === "Enter") {
+      this.begin();
+      this.moveTo(this.at);
+      this.commit();
+    } else if (e.key.toLowerCase() === "z" && (e.ctrlKey || e.metaKey)) {
+      e.shiftKey ? this.step(this.undone, this.done) : this.step(this.done, this.undone);
+    } else if (e.ctrlKey || e.metaKey || e.altKey) {
+      return;
+    } else if (e.key === "[" || e.key === "]") {
+      find(".radius").value = radius() + (e.key === "]" ? 3 : -3);
+      this.place(this.at);
+    } else if (e.key === "e" || e.key === "p") {
+      find(`input[value=${e.key === "e" ? "erase" : "paint"}]`).checked = true;
+    } else return;
+    e.preventDefault();
+  }
+}
+
+const radius = () => Number(find(".radius").value);
+const same = (a, b) => Boolean(a && b) && a.every((v, i) => v === b[i]);
+
+function alert(text) {
+  find(".alert").textContent = text || "";
+  find(".alert").hidden = !text;
+}
+
+function encoded(mask) {
+  const canvas = make("canvas", { width: SIDE, height: SIDE });
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(SIDE, SIDE);
+  mask.forEach((v, i) => picture.data.set([v, v, v, 255], 4 * i));
+  context.putImageData(picture, 0, 0);
+  return canvas.toDataURL("image/png").split(",", 2)[1];
+}
+
+async function pixels(source) {
+  if (!source) return null;
+  const image = make("img", { src: source });
+  await image.decode();
+  const canvas = make("canvas", { width: SIDE, height: SIDE });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0, SIDE, SIDE);
+  return context.getImageData(0, 0, SIDE, SIDE).data.filter((_, i) => i % 4 === 0);
+}
+
+const panes = TITLES.map((_, number) => new Pane(number));
+find(".panes").append(...panes.map((pane) => pane.root));
+find(".tabs").append(...panes.map((pane) => pane.tab));
+
+function layout() {
+  if (active === 2 && !second) active = 1;
+  panes.forEach((pane) => {
+    pane.root.hidden = pane.tab.hidden = pane.number === 2 && !second;
+    pane.root.classList.toggle("active", pane.number === active);
+    pane.tab.setAttribute("aria-selected", String(pane.number === active));
+  });
+  find(".panes").classList.toggle("three", second);
+  find(".more").hidden = second || !props.value?.can_blend;
+}
+
+find(".more").onclick = () => { second = true; active = 2; layout(); panes[2].root.scrollIntoView({ block: "nearest" }); };
+find(".swap").onclick = () => trigger("act", { action: "swap" });
+find(".shown").onchange = () => panes.forEach((pane) => pane.draw());
+window.addEventListener("lomit-threshold", (e) => { threshold = e.detail; panes.forEach((pane) => pane.draw()); });
+
+async function update() {
+  const told = props.value;
+  if (!told) return;
+  threshold = told.threshold;
+  second = told.can_blend && (second || Boolean(told.panes[2].image));
+  alert(told.alert);
+  find(".tools").classList.toggle("off", !told.has_masks);
+  find(".swap").disabled = !told.panes[0].image || !told.panes[1].image;
+  layout();
+  await Promise.all(panes.map((pane) => pane.show(told.panes[pane.number])));
+}
+
+watch("value", update);
+update();

@@ -1,0 +1,187 @@
+"""Edits of masks: one input beside its exemplars, translated again and again under masks that a person changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lomit.data.transforms import denormalise
+from lomit.errors import LomitError
+from lomit.images import Picture
+from lomit.models.base import Masks, Translation, Translator, method_of
+from lomit.nn.blocks import resize_mask
+from lomit.squares import mask_image, mask_planes, put_back, to_tensor
+
+MAX_STRENGTH = 2.0
+MAX_THRESHOLD = 0.95
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a person asks for.
+
+    Attributes:
+        input_mask: in place of the predicted one, white = foreground: square (it stands for the centre square), or as
+            large as the input.  None: the predicted one.
+        exemplar_masks: the same for each exemplar; may be shorter than the exemplars are many.
+        threshold: what masks have below this is cut off and the rest stretched over 0..1: (m - t) / (1 - t).  From 0
+            to `MAX_THRESHOLD`.
+        strength: 0 keeps the input's own style, 1 takes the exemplar's, more exaggerates it; up to `MAX_STRENGTH`.
+        blend: share of the second exemplar, 0..1.
+
+    Raises:
+        LomitError: for a number out of its range.
+    """
+
+    input_mask: Image.Image | None = None
+    exemplar_masks: tuple[Image.Image | None, ...] = ()
+    threshold: float = 0.0
+    strength: float = 1.0
+    blend: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, largest in (("threshold", MAX_THRESHOLD), ("strength", MAX_STRENGTH), ("blend", 1.0)):
+            value = getattr(self, name)
+            if not 0 <= value <= largest:
+                raise LomitError(f"the {name} must lie between 0 and {largest:g}; it is {value:g}")
+
+
+class Edited:
+    """A translation under edited masks, at the network's own size until it is asked for at another.
+
+    Attributes:
+        raw: the network's output, S x S x 3, float32 in [-1, 1].
+        square: the same as an RGB image, S x S.
+        masks: the ones used, of the input and of each exemplar, h x w in [0, 1]; empty where the method has none.
+    """
+
+    def __init__(self, image: Tensor, masks: Sequence[Tensor]) -> None:
+        self.raw: np.ndarray = image[0].float().permute(1, 2, 0).cpu().numpy()
+        self.square = Image.fromarray(denormalise(image)[0].permute(1, 2, 0).cpu().numpy())
+        self.masks = list(masks)
+
+    def mask(self, position: int, side: int) -> Image.Image:
+        """Mask of the input (0) or of an exemplar (1, 2), mode L, side x side."""
+        return mask_image(self.masks[position], side)
+
+    def placed(self, picture: Picture, composite: bool) -> Image.Image:
+        """A picture with its centre square replaced by the result.
+
+        Args:
+            picture: the input, at any size.
+            composite: only under the mask, so that the rest keeps every bit; all of it where there are no masks.
+        """
+        mask = self.mask(0, min(picture.size)) if composite and self.masks else None
+        return put_back(self.square, picture, mask)
+
+
+class Editing:
+    """One input beside its exemplars: what no edit changes is computed once.  Equal edits give equal bits.
+
+    Use `lomit.Predictor.edit` to make one.
+
+    Args:
+        translator: in eval mode on `device`.
+        device: where it computes.
+        picture: the input.
+        exemplars: none, one or two.
+        label: target label, 1 x A, or None.
+
+    Attributes:
+        has_masks: whether there are masks to edit.
+    """
+
+    def __init__(
+        self,
+        translator: Translator,
+        device: torch.device,
+        picture: Picture,
+        exemplars: Sequence[Picture],
+        label: Tensor | None = None,
+    ) -> None:
+        size = translator.config.image_size
+        self._pictures = [picture, *exemplars]
+        self._size, self._device = size, device
+        x, *guides = (to_tensor([p], size, device) for p in self._pictures)
+        prepare = getattr(translator, "prepare", None)
+        with torch.inference_mode():
+            self._prepared: Any = prepare(x, guides) if prepare else _Plain(translator, x, guides, label)
+            self.has_masks = bool(self._prepared.masks)
+
+    def predicted(self, side: int, blend: float = 0.0) -> list[Image.Image]:
+        """The predicted masks of the input and of each exemplar, mode L, side x side; empty where there are none."""
+        if not self.has_masks:
+            return []
+        with torch.inference_mode():
+            return [mask_image(mask[0, 0], side) for mask in self._predicted(self._weights(blend))]
+
+    def render(self, edit: Edit) -> Edited:
+        """The translation under an edit.
+
+        Raises:
+            LomitError: for masks of a wrong shape, and for what the method can't do.
+        """
+        weights = self._weights(edit.blend)
+        given = [edit.input_mask, *edit.exemplar_masks]
+        given += [None] * (len(self._pictures) - len(given))
+        if len(given) > len(self._pictures):
+            raise LomitError(f"{len(given) - 1} masks for {len(self._pictures) - 1} exemplars; give one for each")
+        if not self.has_masks and any(mask is not None for mask in given):
+            raise LomitError("the method has no masks; leave out the masks you gave")
+        with torch.inference_mode():
+            masks = self._used(given, weights, edit.threshold)
+            translation = self._prepared.translate(masks[0] if masks else None, masks[1:], weights, edit.strength)
+            return Edited(translation.image, [mask[0, 0] for mask in masks])
+
+    def _weights(self, blend: float) -> list[float]:
+        """Of the exemplars."""
+        if len(self._pictures) < 3 and blend:
+            raise LomitError("a blend needs two exemplars; give a second one")
+        return {1: [], 2: [1.0]}.get(len(self._pictures), [1 - blend, blend])
+
+    def _predicted(self, weights: Sequence[float]) -> list[Tensor]:
+        """Masks of the input, by the weights of the exemplars it is seen beside, and of each exemplar."""
+        pairs: list[Masks] = self._prepared.masks
+        own = pairs[0].input
+        if len(pairs) > 1:
+            own = sum((w * pair.input for w, pair in zip(weights, pairs, strict=True)), torch.zeros_like(own))
+        return [own, *(pair.exemplar for pair in pairs)]
+
+    def _used(self, given: Sequence[Image.Image | None], weights: Sequence[float], threshold: float) -> list[Tensor]:
+        if not self.has_masks:
+            return []
+        masks = []
+        for mask, predicted, picture in zip(given, self._predicted(weights), self._pictures, strict=True):
+            plane = mask_planes([mask], [picture], self._size, self._device)
+            m = predicted if plane is None else plane
+            masks.append(m if threshold == 0 else ((m - threshold) / (1 - threshold)).clamp(0, 1))
+        return masks
+
+
+class _Plain:
+    """What `PreparedLomit` is, for any translator: every edit is a whole translation; no strength, no blend."""
+
+    def __init__(self, translator: Translator, x: Tensor, exemplars: Sequence[Tensor], label: Tensor | None) -> None:
+        if len(exemplars) > 1:
+            raise LomitError(f"the method '{method_of(translator.config).name}' takes one exemplar, not two")
+        self._translator, self._label = translator, label
+        self._x, self._exemplar = x, exemplars[0] if exemplars else None
+        self._first = translator.translate(x, self._exemplar, label=label)
+        self.masks = [] if self._first.masks is None else [self._first.masks]
+
+    def translate(
+        self, own: Tensor | None, guides: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0
+    ) -> Translation:
+        if strength != 1:
+            raise LomitError(f"the method '{method_of(self._translator.config).name}' has no strength; leave it at 1")
+        if own is None or (own is self.masks[0].input and guides[0] is self.masks[0].exemplar):
+            return self._first
+        size = (self._x.shape[-2], self._x.shape[-1])
+        masks = Masks(resize_mask(own, size), resize_mask(guides[0], size))
+        return self._translator.translate(self._x, self._exemplar, label=self._label, masks=masks)
