@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lomit.data.faces import model_file
 from lomit.errors import LomitError
 from lomit.metrics import identity
 from lomit.metrics.identity import FaceEmbedder, distance, same_person
@@ -54,8 +55,8 @@ def test_faces() -> None:
     pixels = np.asarray(identity._picture(x))
     assert pixels.shape == (256, 256, 3)
     box = dlib.get_frontal_face_detector()(pixels, 1)[0]
-    landmarks = dlib.shape_predictor(identity.model_file("shape_predictor_5_face_landmarks.dat"))(pixels, box)
-    network = dlib.face_recognition_model_v1(identity.model_file("dlib_face_recognition_resnet_model_v1.dat"))
+    landmarks = dlib.shape_predictor(model_file("shape_predictor_5_face_landmarks.dat"))(pixels, box)
+    network = dlib.face_recognition_model_v1(model_file("dlib_face_recognition_resnet_model_v1.dat"))
     expected = network.compute_face_descriptor(dlib.get_face_chip(pixels, landmarks))
     # The detector's box may lie a few pixels off, for the search is through a picture with a border.
     assert math.dist(first[0].tolist(), list(expected)) < 0.15

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,21 @@ def _detector() -> Any:
     return dlib.get_frontal_face_detector()
 
 
+def model_file(name: str) -> str:
+    """A file of face_recognition_models, found without importing it: that needs a part of setuptools that is gone.
+
+    Raises:
+        LomitError: where the `faces` extra is not installed.
+    """
+    spec = find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise LomitError("dlib's models are missing: pip install 'lomit[faces]'")
+    path = Path(spec.submodule_search_locations[0]) / "models" / name
+    if not path.is_file():
+        raise LomitError(f"{path} is missing; install face_recognition_models again")
+    return str(path)
+
+
 def detect_faces(image: Image.Image) -> list[Box]:
     """Boxes of the faces in an RGB picture, in its pixels, the largest first; they may reach beyond its edges.
 
@@ -39,19 +56,29 @@ def detect_faces(image: Image.Image) -> list[Box]:
     Raises:
         LomitError: where the `faces` extra is not installed.
     """
+    return [box for box, _ in detect_scored(image)]
+
+
+def detect_scored(image: Image.Image, longest: int = LONGEST) -> list[tuple[Box, float]]:
+    """`detect_faces` with the detector's score of each face (0 is its own threshold).
+
+    Args:
+        image: an RGB picture.
+        longest: the picture is searched at this size at most.
+    """
     detector = _detector()
-    scale = min(1.0, LONGEST / max(image.size))
+    scale = min(1.0, longest / max(image.size))
     border = round(BORDER * scale * max(image.size))
     searched = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     # Doubling the picture once (1) finds faces under 80 pixels.
     found, scores, _ = detector.run(np.asarray(ImageOps.expand(searched, border)), 1, UNSURE)
-    sure = [r for r, score in zip(found, scores, strict=True) if score >= 0]
+    scored = list(zip(found, scores, strict=True))
     boxes = []
-    for r in sure or found:
+    for r, score in [(r, score) for r, score in scored if score >= 0] or scored:
         # dlib's right and bottom are inside the box, ours outside.
         left, top, right, bottom = ((e - border) / scale for e in (r.left(), r.top(), r.right() + 1, r.bottom() + 1))
-        boxes.append((round(left), round(top), round(right), round(bottom)))
-    return sorted(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]), reverse=True)
+        boxes.append(((round(left), round(top), round(right), round(bottom)), float(score)))
+    return sorted(boxes, key=lambda b: (b[0][2] - b[0][0]) * (b[0][3] - b[0][1]), reverse=True)
 
 
 def face_square(box: Box, size: tuple[int, int], margin: float = MARGIN) -> Box:

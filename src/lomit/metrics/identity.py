@@ -7,8 +7,6 @@ little.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lomit.data.faces import detect_faces
+from lomit.data.faces import detect_faces, model_file
 from lomit.errors import LomitError
 
 NAME = "identity-dlib"
@@ -90,14 +88,3 @@ def _picture(image: Tensor) -> Image.Image:
         return picture
     size = round(picture.width * scale), round(picture.height * scale)
     return picture.resize(size, Image.Resampling.BICUBIC)
-
-
-def model_file(name: str) -> str:
-    """A file of face_recognition_models, found without importing it: that needs a part of setuptools that is gone."""
-    spec = find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise LomitError("identity needs dlib's models: pip install 'lomit[faces]'")
-    path = Path(spec.submodule_search_locations[0]) / "models" / name
-    if not path.is_file():
-        raise LomitError(f"{path} is missing; install face_recognition_models again")
-    return str(path)

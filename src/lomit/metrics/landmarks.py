@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lomit.data.faces import detect_faces
+from lomit.data.faces import detect_faces, model_file
 from lomit.errors import LomitError, did_you_mean
-from lomit.metrics.identity import model_file
 
 REGION_NAMES = ("hair", "face", "facial_hair", "mouth", "nose", "eyes")
 REGION_OF: dict[str, tuple[str, ...]] = {

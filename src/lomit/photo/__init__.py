@@ -1,0 +1,20 @@
+"""Faces in photographs: found, aligned to the training crop, translated and put back at the photograph's own size."""
+
+from __future__ import annotations
+
+from lomit.photo.align import align, place
+from lomit.photo.faces import Face, choose_faces, find_faces
+from lomit.photo.paste import paste
+from lomit.photo.translate import FaceResult, PhotoResult, translate_photo
+
+__all__ = [
+    "Face",
+    "FaceResult",
+    "PhotoResult",
+    "align",
+    "choose_faces",
+    "find_faces",
+    "paste",
+    "place",
+    "translate_photo",
+]

@@ -1,0 +1,129 @@
+"""Faces of a photograph: dlib's detector and its five-point landmarks (the `faces` extra).
+
+dlib's five points are the corners of the eyes and the base of the nose, not CelebA's pupils, nose tip and corners of
+the mouth.  Where they lie in the training crop is therefore measured, see `TEMPLATE`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from lomit.data.faces import LONGEST, detect_scored, model_file
+from lomit.data.transforms import Box
+from lomit.errors import LomitError
+from lomit.images import Picture, as_picture
+
+TEMPLATE = np.array([(0.6489, 0.5253), (0.5646, 0.5309), (0.3511, 0.5253), (0.4354, 0.5309), (0.5, 0.6938)])
+"""dlib's five points in the training crop, 5 x 2 (x, y), as shares of its side.
+
+Medians over 1,497 images of CelebA's training part (aligned files of 178 x 218, centre crop of 178);
+`python benchmarks/photo.py template` measures them.  The order is dlib's: outer and inner corner of the eye on the
+picture's right, outer and inner corner of the eye on its left, base of the nose.
+"""
+WIDE = 2 * LONGEST
+"""A large photograph in which nothing is found is searched again at this size."""
+POINTS_AT = 480
+"""Landmarks are looked for on a face scaled to this many pixels: dlib rounds them to whole ones, and compares single
+pixels, which are noise in a larger face."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face of a photograph.
+
+    Attributes:
+        box: the detector's box in the photograph's pixels; it may reach beyond its edges.
+        landmarks: float64, 5 x 2 (x, y) in the photograph's pixels, the centre of the first pixel being (0.5, 0.5);
+            the order of `TEMPLATE`.
+        score: the detector's; 0 is its own threshold, 1 and more are clear faces.
+    """
+
+    box: Box
+    landmarks: np.ndarray
+    score: float = 0.0
+
+    @classmethod
+    def from_crop(cls, box: Box) -> Face:
+        """The face whose training crop is this box: for faces that the detector does not find.
+
+        Raises:
+            LomitError: for a box that is empty or not square.
+        """
+        left, top, right, bottom = box
+        if right - left != bottom - top or right <= left:
+            raise LomitError(
+                f"the box of a face must be a square left,top,right,bottom; it is {left},{top},{right},{bottom}"
+            )
+        return cls(box, np.array([left, top]) + TEMPLATE * (right - left))
+
+
+def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | None = None) -> list[Face]:
+    """The faces of a photograph, the largest first; an empty list where there is none.
+
+    Args:
+        picture: the photograph.
+        longest: the photograph is searched at this size at most (longer side, in pixels).  None: at 640, and where
+            nothing is found there, at 1280.  Faces are found from about 40 pixels on at that size.
+
+    Raises:
+        LomitError: where the `faces` extra is not installed, or the image can't be used.
+    """
+    seen = as_picture(picture).on_white()
+    found = detect_scored(seen, longest or LONGEST)
+    if not found and longest is None and max(seen.size) > LONGEST:
+        found = detect_scored(seen, WIDE)
+    return [Face(box, _landmarks(seen, box), score) for box, score in found]
+
+
+def choose_faces(faces: Sequence[Face], which: int | Literal["all"], name: str = "the photograph") -> list[int]:
+    """Positions of the chosen faces.
+
+    Args:
+        faces: as `find_faces` gives them.
+        which: position in `faces`, 0 being the largest, or "all".
+        name: what errors call the photograph.
+
+    Raises:
+        LomitError: where there is no face, or not that one.
+    """
+    if not faces:
+        raise LomitError(
+            f"no face found in {name}; say where it is (--face-box LEFT,TOP,RIGHT,BOTTOM), or translate the centre "
+            "square (without --photo)"
+        )
+    if which == "all":
+        return list(range(len(faces)))
+    if not 0 <= which < len(faces):
+        count = "one face was" if len(faces) == 1 else f"{len(faces)} faces were"
+        raise LomitError(f"there is no face {which + 1} in {name}: {count} found (1 is the largest)")
+    return [which]
+
+
+@functools.cache
+def _predictor() -> Any:
+    import dlib
+
+    return dlib.shape_predictor(model_file("shape_predictor_5_face_landmarks.dat"))
+
+
+def _landmarks(image: Image.Image, box: Box) -> np.ndarray:
+    """The five points of a face, float64, 5 x 2."""
+    import dlib
+
+    predictor = _predictor()
+    side = max(box[2] - box[0], box[3] - box[1])
+    # Points may lie outside of the box; half its side of surroundings is ample.
+    room = side // 2
+    left, top = max(0, box[0] - room), max(0, box[1] - room)
+    part = image.crop((left, top, min(image.width, box[2] + room), min(image.height, box[3] + room)))
+    scale = POINTS_AT / side
+    part = part.resize((max(1, round(part.width * scale)), max(1, round(part.height * scale))), reducing_gap=3.0)
+    edges = [round((edge - shift) * scale) for edge, shift in zip(box, (left, top, left, top), strict=True)]
+    found = predictor(np.asarray(part), dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1))
+    return np.array([((p.x + 0.5) / scale + left, (p.y + 0.5) / scale + top) for p in found.parts()])

@@ -1,0 +1,174 @@
+"""A whole photograph in, the whole photograph out: find, align, translate, put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from lomit.errors import LomitError
+from lomit.images import Picture, as_picture, read_image
+from lomit.photo.align import align, view
+from lomit.photo.faces import Face, choose_faces, find_faces
+from lomit.photo.paste import on_photo, paste
+from lomit.predictor import Predictor
+
+Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
+"""A `Picture`, a Pillow image, a uint8 array or the path of a file."""
+
+
+@dataclass(frozen=True)
+class FaceResult:
+    """One translated face of a photograph; all crops are RGB in sRGB, S x S, S being the model's image size.
+
+    Attributes:
+        face: where it lies.
+        crop: the aligned crop that the network saw.
+        before: what the network makes of the crop when nothing is to change; see `translate_photo(reference=...)`.
+        after: the network's output.
+        input_mask: mode L, S x S, white = foreground; None where the method has no masks.
+        exemplar_mask: the same on the exemplar's crop.
+    """
+
+    face: Face
+    crop: Image.Image
+    before: Image.Image
+    after: Image.Image
+    input_mask: Image.Image | None
+    exemplar_mask: Image.Image | None
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """A translated photograph.
+
+    Attributes:
+        image: the photograph at its own size; RGB, or RGBA where it is transparent, with its colour profile.
+        mask: mode L, as large as the photograph: the weight with which the change was applied.  Where it is 0 the
+            photograph's values are kept.
+        faces: every face found, the largest first.
+        results: one for each translated face.
+        exemplar_face: the exemplar's face, None where a label guided.
+        exemplar_crop: its aligned crop.
+    """
+
+    image: Image.Image
+    mask: Image.Image
+    faces: list[Face]
+    results: list[FaceResult]
+    exemplar_face: Face | None = None
+    exemplar_crop: Image.Image | None = None
+
+
+def translate_photo(
+    predictor: Predictor,
+    photo: Photo,
+    exemplar: Photo | None,
+    *,
+    face: int | Literal["all"] = 0,
+    exemplar_face: int = 0,
+    faces: Sequence[Face] | None = None,
+    exemplar_faces: Sequence[Face] | None = None,
+    input_mask: Image.Image | np.ndarray | None = None,
+    exemplar_mask: Image.Image | np.ndarray | None = None,
+    label: Mapping[str, float] | None = None,
+    strength: float = 1.0,
+    reference: Literal["self", "crop"] = "self",
+) -> PhotoResult:
+    """Gives faces of a photograph the style of an exemplar's face.
+
+    The change that is carried back is the output minus a reference: the network's own translation of the crop with
+    itself as exemplar under the same masks ("self"), so that what the decoder can't reproduce does not enter the
+    photograph; or the crop ("crop", which a method guided by a label alone takes always).
+
+    Args:
+        predictor: the model.
+        photo: the photograph.
+        exemplar: the exemplar, aligned in the same way; None where a label takes its place.
+        face: which face: its position by size, 0 being the largest, or "all".
+        exemplar_face: the same for the exemplar.
+        faces: the faces of the photograph, in place of the detector's.
+        exemplar_faces: the same for the exemplar.
+        input_mask: mask to use in place of the predicted one, white = foreground; as large as the photograph, or a
+            square that stands for the crop.
+        exemplar_mask: the same for the exemplar.
+        label: as in `Predictor.translate`.
+        strength: factor on the change, from 0 (the photograph stays) to 2.
+        reference: what the output is compared with.
+
+    Raises:
+        LomitError: where no such face is found, an image can't be used, the `faces` extra is not installed, or the
+            method can't do what is asked.
+    """
+    picture = _read(photo, "photograph")
+    found = list(faces) if faces is not None else find_faces(picture)
+    chosen = [found[i] for i in choose_faces(found, face, picture.name)]
+    size = predictor.image_size
+    crops = [align(picture, each, size) for each in chosen]
+    guide_face = guide_crop = guide_mask = None
+    if exemplar is not None:
+        guide = _read(exemplar, "exemplar")
+        theirs = list(exemplar_faces) if exemplar_faces is not None else find_faces(guide)
+        guide_face = theirs[choose_faces(theirs, exemplar_face, guide.name)[0]]
+        guide_crop = align(guide, guide_face, size)
+        guide_mask = crop_mask(exemplar_mask, guide, guide_face, size)
+    own_masks = [crop_mask(input_mask, picture, each, size) for each in chosen]
+    results = predictor.translate(
+        crops,
+        None if guide_crop is None else [guide_crop],
+        input_masks=own_masks if input_mask is not None else None,
+        exemplar_masks=[guide_mask] if guide_mask is not None else None,
+        label=label,
+    )
+    masks = [result.input_mask for result in results]
+    before = crops if guide_crop is None or reference == "crop" else self_reconstruction(predictor, crops, masks)
+    image, weight = picture, Image.new("L", picture.size)
+    faced = []
+    for each, crop, reconstructed, result in zip(chosen, crops, before, results, strict=True):
+        after = result.image.convert("RGB")
+        image = as_picture(paste(image, each, reconstructed, after, result.input_mask, strength=strength), picture.name)
+        weight = ImageChops.lighter(weight, on_photo(result.input_mask, each, picture.size, size))
+        faced.append(FaceResult(each, crop, reconstructed, after, result.input_mask, result.exemplar_mask))
+    return PhotoResult(image.with_colours(image.rgb), weight, found, faced, guide_face, guide_crop)
+
+
+def self_reconstruction(
+    predictor: Predictor, crops: Sequence[Image.Image], masks: Sequence[Image.Image | None]
+) -> list[Image.Image]:
+    """What the network makes of crops when they are their own exemplars, under given masks: RGB, S x S each."""
+    given = None if any(mask is None for mask in masks) else masks
+    results = predictor.translate(crops, crops, input_masks=given, exemplar_masks=given)
+    return [result.image.convert("RGB") for result in results]
+
+
+def crop_mask(mask: Image.Image | np.ndarray | None, picture: Picture, face: Face, size: int) -> Image.Image | None:
+    """A mask on the crop, mode L, size x size; None for None.
+
+    Args:
+        mask: white = foreground; as large as the photograph, or a square that stands for the crop.
+        picture: the photograph.
+        face: whose crop.
+        size: side of the crop.
+
+    Raises:
+        LomitError: for a mask of another shape.
+    """
+    if mask is None:
+        return None
+    grey = as_picture(mask, f"mask of {picture.name}").on_white().convert("L")
+    if grey.size == picture.size:
+        return view(grey, face, size)
+    if grey.width != grey.height:
+        raise LomitError(
+            f"the mask of {picture.name} is {grey.width} x {grey.height}; make it as large as the photograph "
+            f"({picture.size[0]} x {picture.size[1]}), or square for the crop of the face"
+        )
+    return grey.resize((size, size), Image.Resampling.BILINEAR)
+
+
+def _read(photo: Photo, name: str) -> Picture:
+    return read_image(photo) if isinstance(photo, str | os.PathLike) else as_picture(photo, name)
