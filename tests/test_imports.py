@@ -16,6 +16,7 @@ LEAVES = {"config", "errors"}
 MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
 RUNNING = {"exported", "compiled"}
 TRANSLATING = {"predictor", "editing", "squares", "weights", "images", "data"} | RUNNING | MODELS
+PICTURING = TRANSLATING | {"photo", "recipe", "figures"}
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -33,15 +34,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "editing": {"squares", "images", "data"} | MODELS,
     "predictor": TRANSLATING,
     "photo": {"images", "data", "predictor", "errors"},
+    "recipe": TRANSLATING | {"photo"},
     "figures": TRANSLATING,
     "metrics": TRANSLATING,
     "engine": TRANSLATING | {"figures"},
     "report": TRANSLATING | {"figures", "metrics"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
-    "apps": TRANSLATING | {"photo"},
-    "commands": TRANSLATING | {"photo", "figures", "metrics", "engine", "report", "export", "bench", "apps"},
-    "cli": TRANSLATING | {"photo", "figures", "metrics", "engine", "report", "export", "bench", "apps", "commands"},
+    "apps": PICTURING,
+    "commands": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps"},
+    "cli": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps", "commands"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }

@@ -32,6 +32,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:run_demo"),
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:run_translate"),
+    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:run_edit"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate": Command("measure a model on pairs of unseen faces", "lomit.commands.evaluate:run_evaluate"),
     "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:run_report"),

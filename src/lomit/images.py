@@ -19,6 +19,8 @@ from lomit.errors import LomitError
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded; Pillow's own limit against decompression bombs."""
+UPLOADED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+"""Formats of images that come from elsewhere."""
 SOFTWARE = "lomit"
 """`Software` text of the PNG files written here."""
 
@@ -70,28 +72,21 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
         LomitError: where there is no such file, or it is not readable, not an image, damaged, animated or
             larger than `MAX_PIXELS`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large images and odd metadata; what matters is checked here
-        try:
-            with Image.open(path) as image:
-                return as_picture(image, str(path))
-        except LomitError:
-            raise
-        except FileNotFoundError:
-            raise LomitError(f"no such file: {path}") from None
-        except IsADirectoryError:
-            raise LomitError(f"{path} is a folder, not an image") from None
-        except PermissionError:
-            raise LomitError(f"{path} can't be read: permission denied") from None
-        except UnidentifiedImageError:
-            raise LomitError(f"{path} is not an image, or its beginning is damaged") from None
-        except Image.DecompressionBombError:
-            raise _too_large(str(path)) from None
-        except MemoryError:
-            raise LomitError(f"{path} does not fit into memory; scale it down first") from None
-        except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
-            line = (str(error) or type(error).__name__).splitlines()[0]
-            raise LomitError(f"{path} is truncated or damaged: {line}") from error
+    return _read(path, str(path))
+
+
+def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
+    """Reads an image that came from elsewhere: only formats whose decoders run no other program.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+        max_pixels: larger images are refused before they are decoded.
+
+    Raises:
+        LomitError: as `read_image`.
+    """
+    return _read(io.BytesIO(data), name, UPLOADED, max_pixels)
 
 
 def read_mask(path: str | os.PathLike[str]) -> Image.Image:
@@ -123,9 +118,14 @@ def as_picture(image: Picture | Image.Image | np.ndarray, name: str = "image") -
 
 def write_png(path: str | os.PathLike[str], image: Image.Image, overwrite: bool = False) -> None:
     """Writes a PNG, whole or not at all.  Raises as `write_file`."""
+    write_file(path, lambda file: save_png(file, image), overwrite)
+
+
+def save_png(file: BinaryIO, image: Image.Image) -> None:
+    """A PNG into an open file."""
     info = PngInfo()
     info.add_text("Software", SOFTWARE)
-    write_file(path, lambda file: image.save(file, "PNG", pnginfo=info), overwrite)
+    image.save(file, "PNG", pnginfo=info)
 
 
 def write_gif(
@@ -173,8 +173,40 @@ def writing_failed(path: str | os.PathLike[str], error: OSError) -> LomitError:
     return LomitError(f"can't write {path}: {error.strerror or error}")
 
 
-def _too_large(name: str) -> LomitError:
-    return LomitError(f"{name} has more than {MAX_PIXELS / 1e6:.0f} megapixels; scale it down first")
+def _read(
+    source: str | os.PathLike[str] | BinaryIO,
+    name: str,
+    formats: tuple[str, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Picture:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images and odd metadata; what matters is checked here
+        try:
+            with Image.open(source, formats=formats) as image:
+                if image.width * image.height > max_pixels:
+                    raise _too_large(name, max_pixels)
+                return as_picture(image, name)
+        except LomitError:
+            raise
+        except FileNotFoundError:
+            raise LomitError(f"no such file: {name}") from None
+        except IsADirectoryError:
+            raise LomitError(f"{name} is a folder, not an image") from None
+        except PermissionError:
+            raise LomitError(f"{name} can't be read: permission denied") from None
+        except UnidentifiedImageError:
+            raise LomitError(f"{name} is not an image, or its beginning is damaged") from None
+        except Image.DecompressionBombError:
+            raise _too_large(name, max_pixels) from None
+        except MemoryError:
+            raise LomitError(f"{name} does not fit into memory; scale it down first") from None
+        except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
+            line = (str(error) or type(error).__name__).splitlines()[0]
+            raise LomitError(f"{name} is truncated or damaged: {line}") from error
+
+
+def _too_large(name: str, max_pixels: int = MAX_PIXELS) -> LomitError:
+    return LomitError(f"{name} has more than {max_pixels / 1e6:.0f} megapixels; scale it down first")
 
 
 def _from_array(array: np.ndarray, name: str) -> Image.Image:

@@ -79,6 +79,9 @@ class TranslateOptions:
     """Replace files that exist."""
     device: str | None = None
     """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    recipe: str | None = None
+    """File that the editor (`lomit edit`) wrote: makes its result anew, bit for bit.  Its images are looked for beside
+    it, or come from --input and --exemplar; only --model, --out, --overwrite and --device go with it."""
 
 
 def run_translate(argv: Sequence[str]) -> int:
@@ -98,6 +101,10 @@ def translate(options: TranslateOptions) -> int:
         LomitError: for options that don't fit together, for a bad image that was named on its own, for results
             that exist already, and where nothing could be translated.
     """
+    if options.recipe is not None:
+        from lomit.commands.recipe import translate_recipe
+
+        return translate_recipe(options)
     jobs = _plan(options)
     settings = Settings(
         model=options.model,

@@ -129,20 +129,17 @@ class Pane {
     this.empty.hidden = Boolean(told.image);
     if (told.image) this.image.src = told.image;
     this.image.alt = told.image ? `${TITLES[this.number]}: ${told.name}` : "";
-    this.face.hidden = told.faces < 2;
-    this.face.replaceChildren(...Array.from({ length: told.faces }, (_, k) =>
-      make("option", { value: k, textContent: `Face ${k + 1} of ${told.faces}`, selected: k === told.face })));
+    this.face.hidden = told.faces.length < 2;
+    this.face.replaceChildren(...told.faces.map((text, k) =>
+      make("option", { value: k, textContent: text, selected: k === told.face })));
     this.told = told.note;
-    if (told.revision !== this.revision) {
-      this.revision = told.revision;
-      [this.mask, this.predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
-      this.done = [];
-      this.undone = [];
-    } else if (told.predicted) {
-      const follows = this.mask && this.predicted && same(this.mask, this.predicted);
-      this.predicted = await pixels(told.predicted);
-      if (follows) this.mask = this.predicted.slice();
-    }
+    const afresh = told.revision !== this.revision;
+    const followed = !this.mask || same(this.mask, this.predicted);
+    this.revision = told.revision;
+    const [mask, predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
+    this.predicted = predicted;
+    if (afresh || !predicted || followed) this.mask = mask;
+    if (afresh || !predicted) [this.done, this.undone] = [[], []];
     this.draw();
   }
 

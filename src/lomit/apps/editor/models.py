@@ -1,0 +1,58 @@
+"""The models that a page can choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+from lomit.predictor import Predictor
+from lomit.recipe.file import model_hash
+from lomit.weights import known_models
+
+LOADED = 4
+"""Models in memory at a time."""
+
+
+class Models:
+    """Loads models by the names that a page is shown; other names are refused.
+
+    Args:
+        first: the model of new pages: a name or a path, as `--model` takes it.
+        device: as for `Predictor`.
+
+    Attributes:
+        names: what can be chosen, `first` in front.
+
+    Raises:
+        LomitError: where `first` can't be used.
+    """
+
+    def __init__(self, first: str, device: str | None = None) -> None:
+        self._paths: dict[str, str] = {self._name(first): first}
+        self._paths |= {name: name for name in known_models() if name not in self._paths}
+        self._device, self._lock = device, Lock()
+        self._loaded: dict[str, tuple[Predictor, str]] = {}
+        self.names = list(self._paths)
+        self.get(self.names[0])
+
+    def get(self, name: str) -> Predictor:
+        """A predictor.  Raises `KeyError` for a name that was not offered."""
+        return self._load(name)[0]
+
+    def hash(self, name: str) -> str:
+        """Of the model's files, as they were when it was loaded."""
+        return self._load(name)[1]
+
+    def _load(self, name: str) -> tuple[Predictor, str]:
+        path = self._paths[name]
+        with self._lock:
+            if name not in self._loaded:
+                while len(self._loaded) >= LOADED:
+                    self._loaded.pop(next(iter(self._loaded)))
+                self._loaded[name] = Predictor.from_pretrained(path, self._device), model_hash(path)
+            return self._loaded[name]
+
+    @staticmethod
+    def _name(path: str) -> str:
+        """Without folders: where a model lies on this machine is nobody's business."""
+        return path if path in known_models() else Path(path).resolve().name

@@ -1,0 +1,242 @@
+"""The page: what stands where, and which event calls what."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from lomit.apps.editor import views
+from lomit.apps.editor.limits import Limits
+from lomit.apps.editor.models import Models
+from lomit.apps.editor.pictures import data_url
+from lomit.apps.editor.samples import Sample
+from lomit.apps.editor.session import Session, Settings
+from lomit.apps.editor.store import Sessions
+from lomit.editing import MAX_THRESHOLD
+from lomit.errors import LomitError
+from lomit.recipe.file import decode_mask
+
+TITLE = "lomit edit"
+INTRODUCTION = (
+    "Give a face the style of another one, inside a mask. **Erase** what shall stay as it is, from either mask, or "
+    "**paint** what shall change."
+)
+FILES = {"result": "Result", "masks": "Masks", "recipe": "Recipe", "all": "Everything (.zip)"}
+"""What can be saved -> its button."""
+
+# Tells the workbench, which draws masks as they count, at once.
+SHOW_THRESHOLD = "(t) => { window.dispatchEvent(new CustomEvent('lomit-threshold', { detail: t })); return t; }"
+
+
+class Page:
+    """The Gradio page and its handlers.
+
+    Args:
+        models: to choose from.
+        samples: offered images.
+        limits: what a page may do.
+
+    Attributes:
+        blocks: the Gradio app.
+        sessions: what pages hold.
+    """
+
+    def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
+        settings = Settings(models.names[0])
+        self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
+        self._models, self._limits, self._samples = models, limits, samples
+        self.blocks = self._build()
+
+    def _build(self) -> Any:
+        import gradio as gr
+
+        thumbnails = [{"name": s.words, "image": data_url(s.picture.rgb.resize((96, 96)))} for s in self._samples]
+        with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+            with gr.Row(elem_id="head"):
+                gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
+                self._model = gr.Dropdown(self._models.names, value=self._models.names[0], label="Model", min_width=160)
+            with gr.Row(elem_id="main"):
+                with gr.Column(elem_id="bench"):
+                    self._bench = _component("workbench", samples=thumbnails, max_bytes=self._limits.upload_bytes)
+                with gr.Column(elem_id="view"):
+                    self._viewer = _component("viewer")
+                    with gr.Row(elem_id="save"):
+                        saves = {what: gr.Button(text, size="sm", min_width=80) for what, text in FILES.items()}
+                    self._saver = _component("saver")
+                with gr.Column(elem_id="settings"):
+                    self._controls = self._sliders()
+            self._connect(blocks, saves)
+        return blocks
+
+    def _sliders(self) -> list[Any]:
+        import gradio as gr
+
+        return [
+            gr.Slider(0, 1.5, 1, step=0.05, label="Strength", info="0: the input's own style, 1: the exemplar's"),
+            gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off what masks are unsure of"),
+            gr.Slider(0, 1, 0.5, step=0.05, label="Blend", info="Share of the second exemplar", visible=False),
+            gr.CheckboxGroup([], label="Attributes of the result", visible=False),
+            gr.Checkbox(True, label="Keep every pixel outside the mask", info="Else the whole face is drawn anew"),
+        ]
+
+    def _connect(self, blocks: Any, saves: dict[str, Any]) -> None:
+        """Events of one page come one after the other, and all share one queue before the model."""
+        everything = [self._bench, self._viewer, self._model, *self._controls]
+        shown = [self._viewer]
+        one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+        quiet = one | {"show_progress": "hidden", "trigger_mode": "always_last"}
+        blocks.load(self._handler(self._begin), None, everything, **one)
+        self._bench.act(self._handler(self._act), None, everything, show_progress="minimal", **one)
+        self._bench.stroke(self._handler(self._stroke), None, shown, **quiet)
+        self._viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **one)
+        self._model.input(self._handler(self._choose), self._model, everything, show_progress="minimal", **one)
+        strength, threshold, blend, label, composite = self._controls
+        for control in (strength, label, composite):
+            control.input(self._handler(self._set), self._controls, shown, **quiet)
+        threshold.input(None, threshold, None, js=SHOW_THRESHOLD)
+        threshold.input(self._handler(self._set), self._controls, shown, **quiet)
+        # The predicted mask of the input follows the exemplars' shares.
+        blend.input(self._handler(self._set), self._controls, everything, **quiet)
+        for what, button in saves.items():
+            button.click(self._handler(partial(self._save, what)), None, self._saver, show_progress="hidden", **one)
+        blocks.unload(self._handler(self._end))
+
+    def _handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """A function as Gradio calls it: with the page's session, what the event says, and the inputs' values."""
+        import gradio as gr
+
+        def call(request: Any, event: Any, *values: Any) -> Any:
+            try:
+                return handle(request.session_hash or "", event._data or {}, *values)
+            except LomitError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+
+        # Gradio finds out by annotations what to pass; those of this module are text that it can't resolve.
+        call.__annotations__ = {"request": gr.Request, "event": gr.EventData}
+        return call
+
+    def _begin(self, page: str, told: dict[str, Any]) -> list[Any]:
+        """A page was loaded: it starts with a pair of samples."""
+        session = self.sessions.begin(page)
+        if len(self._samples) > 1:
+            session.sample(0, 0)
+            session.sample(1, 1)
+        return self._everything(session)
+
+    def _end(self, page: str, told: dict[str, Any]) -> None:
+        """A page was closed.  Gradio would keep what it was last told for as long as it runs."""
+        self.sessions.end(page)
+        self.blocks.state_holder.session_data.pop(page, None)
+        self.blocks.state_holder.time_last_used.pop(page, None)
+
+    def _act(self, page: str, told: dict[str, Any]) -> list[Any]:
+        session = self.sessions.get(page)
+        try:
+            _perform(session, told)
+        except LomitError as error:
+            return self._everything(session, str(error))
+        return self._everything(session)
+
+    def _stroke(self, page: str, told: dict[str, Any]) -> Any:
+        session, mask = self.sessions.get(page), told["mask"]
+        session.stroke(_pane(told), None if mask is None else decode_mask(str(mask)))
+        return views.viewer(session)
+
+    def _choose(self, page: str, told: dict[str, Any], model: str) -> list[Any]:
+        session = self.sessions.get(page)
+        if model not in self._models.names:
+            raise LomitError("no such model")
+        predictor = self._models.get(model)
+        label = predictor.attributes if "exemplar" in predictor.guides else ()
+        session.settings = replace(session.settings, model=model, label=label)
+        return self._everything(session)
+
+    def _set(self, page: str, told: dict[str, Any], *values: Any) -> Any:
+        session = self.sessions.get(page)
+        strength, threshold, blend, label, composite = values
+        changed = replace(
+            session.settings, strength=float(strength), threshold=float(threshold), blend=float(blend),
+            label=tuple(map(str, label)), composite=bool(composite),
+        )  # fmt: skip
+        blended = changed.blend != session.settings.blend
+        session.settings = changed
+        return self._everything(session) if blended else views.viewer(session)
+
+    def _save(self, what: str, page: str, told: dict[str, Any]) -> Any:
+        return views.download(self.sessions.get(page), what)
+
+    def _everything(self, session: Session, alert: str = "") -> list[Any]:
+        """The values of all that an action may change."""
+        import gradio as gr
+
+        s = session.settings
+        predictor = self._models.get(s.model)
+        blending = predictor.can_blend and all(slot is not None for slot in session.slots)
+        attributes = list(predictor.attributes) if "label" in predictor.guides else []
+        return [
+            views.bench(session, alert),
+            views.viewer(session),
+            s.model,
+            gr.update(value=s.strength, visible=predictor.can_blend),
+            gr.update(value=s.threshold, visible=predictor.has_masks),
+            gr.update(value=s.blend, visible=blending),
+            gr.update(choices=attributes, value=list(s.label), visible=bool(attributes)),
+            gr.update(value=s.composite, visible=predictor.has_masks),
+        ]
+
+
+def _perform(session: Session, told: dict[str, Any]) -> None:
+    """What the page asks for; everything in `told` comes from the network."""
+    action = told.get("action")
+    if action == "open":
+        try:
+            data = base64.b64decode(str(told.get("data")), validate=True)
+        except binascii.Error:
+            raise LomitError("the upload is damaged; try again") from None
+        session.open(_pane(told), str(told.get("name"))[-200:], data)
+    elif action == "sample":
+        session.sample(_pane(told), _number(told, "sample", len(session.samples)))
+    elif action == "face":
+        session.face(_pane(told), _number(told, "face", 1000))
+    elif action == "remove":
+        session.remove(_pane(told))
+    elif action == "swap":
+        session.swap()
+    elif action == "keep":
+        session.keep()
+    elif action == "restore":
+        session.restore(_number(told, "id", 2**31))
+    elif action == "drop":
+        session.drop(_number(told, "id", 2**31))
+    else:
+        raise LomitError("the page asks for something unknown; load it again")
+
+
+def _pane(told: dict[str, Any]) -> int:
+    return _number(told, "pane", 3)
+
+
+def _number(told: dict[str, Any], name: str, below: int) -> int:
+    value = told.get(name)
+    if type(value) is not int or not 0 <= value < below:
+        raise LomitError("the page asks for something unknown; load it again")
+    return value
+
+
+def _component(name: str, **props: Any) -> Any:
+    """A part of the page that is our own: NAME.html and NAME.js in static/."""
+    import gradio as gr
+
+    static = files("lomit.apps.editor") / "static"
+    markup = static / f"{name}.html"
+    return gr.HTML(
+        html_template=markup.read_text("utf-8") if markup.is_file() else "",
+        js_on_load=(static / f"{name}.js").read_text("utf-8"),
+        apply_default_css=False,
+        **props,
+    )

@@ -1,0 +1,33 @@
+"""Pictures on their way to a page and back.  They travel inside the messages, so that none lies on the disk."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+from lomit.images import as_picture, save_png
+
+QUALITY = 90
+
+
+def data_url(image: Image.Image) -> str:
+    """An image as JPEG, on white where it is transparent."""
+    file = io.BytesIO()
+    as_picture(image).on_white().save(file, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def mask_url(mask: Image.Image) -> str:
+    """A mask as PNG, without loss."""
+    file = io.BytesIO()
+    mask.convert("L").save(file, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The file that `lomit.images.write_png` writes."""
+    file = io.BytesIO()
+    save_png(file, image)
+    return file.getvalue()

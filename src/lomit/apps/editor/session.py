@@ -1,0 +1,257 @@
+"""What one page holds: images, masks, sliders, kept variants.  Knows nothing of Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import PurePosixPath
+
+import torch
+from PIL import Image
+
+from lomit.apps.editor.limits import Limits
+from lomit.apps.editor.models import Models
+from lomit.apps.editor.pictures import data_url
+from lomit.apps.editor.samples import Sample
+from lomit.editing import Edit, Edited
+from lomit.errors import LomitError
+from lomit.images import Picture, as_picture, read_upload
+from lomit.photo.faces import Face, find_faces
+from lomit.recipe.file import Origin, Recipe
+from lomit.recipe.scene import Scene
+from lomit.recipe.source import Source, content_hash
+
+INPUT, EXEMPLAR, SECOND = range(3)
+MASK_SIDE = 256
+"""Masks are edited at this size."""
+PREVIEW = 640
+"""Longest side of what a page shows of a picture."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An image of the page.
+
+    Attributes:
+        source: the image and the face that is meant.
+        faces: all that were found, the largest first.
+        data: the uploaded file; None for a sample.
+        mask: the edited mask, or None.
+        note: a sentence about it.
+        stamp: changes where a page has to take over image and mask, instead of keeping what it edits.
+    """
+
+    source: Source
+    faces: tuple[Face, ...] = ()
+    data: bytes | None = None
+    mask: Image.Image | None = None
+    note: str = ""
+    stamp: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the images."""
+
+    model: str
+    threshold: float = 0.0
+    strength: float = 1.0
+    blend: float = 0.5
+    composite: bool = True
+    label: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A result that was kept, with all it was made of."""
+
+    id: int
+    title: str
+    image: str
+    slots: tuple[Slot | None, ...]
+    settings: Settings
+
+
+@dataclass
+class _Cache:
+    """What was computed last, and from what."""
+
+    key: object = None
+    scene: Scene | None = None
+    preview: Source | None = None
+
+
+@dataclass
+class Session:
+    """One page.  Methods raise `LomitError`, and then nothing has changed."""
+
+    models: Models
+    limits: Limits
+    samples: Sequence[Sample]
+    settings: Settings
+    slots: list[Slot | None] = field(default_factory=lambda: [None, None, None])
+    kept: list[Variant] = field(default_factory=list)
+    _count: int = 0
+    _stamp: int = 0
+    _cache: _Cache = field(default_factory=_Cache)
+
+    def open(self, pane: int, name: str, data: bytes) -> None:
+        """Takes an uploaded image: its largest face, or its centre square where there is none."""
+        name = self._free_name(pane, name)
+        if len(data) > self.limits.upload_bytes:
+            raise LomitError(f"{name} has more than {self.limits.upload_bytes >> 20} MB; scale it down first")
+        read = partial(read_upload, data, name, self.limits.upload_pixels)
+        picture = read()
+        faces, note = _faces(picture)
+        # Decoded anew where all of it is needed: a page holds files, not their pixels.
+        self._put(pane, Slot(Source(name, read, faces[0] if faces else None), faces, data, note=note))
+
+    def sample(self, pane: int, index: int) -> None:
+        """Takes one of the samples."""
+        self._put(pane, Slot(self.samples[index].source()))
+
+    def face(self, pane: int, index: int) -> None:
+        """Another face of the picture, or its centre square where there are no more faces than `index`."""
+        slot = self._slot(pane)
+        face = slot.faces[index] if 0 <= index < len(slot.faces) else None
+        self._put(pane, replace(slot, source=replace(slot.source, face=face, _seen={}), mask=None))
+
+    def remove(self, pane: int) -> None:
+        self.slots[pane] = None
+
+    def swap(self) -> None:
+        """Input and exemplar, with their masks, change places."""
+        own, guide = self.slots[INPUT], self.slots[EXEMPLAR]
+        self._put(INPUT, guide)
+        self._put(EXEMPLAR, own)
+
+    def stroke(self, pane: int, mask: Image.Image | None) -> None:
+        """A mask as it now is; None for the prediction."""
+        if mask is not None and mask.size != (MASK_SIDE, MASK_SIDE):
+            raise LomitError(f"a mask must be {MASK_SIDE} x {MASK_SIDE}")
+        self.slots[pane] = replace(self._slot(pane), mask=mask)
+
+    def keep(self) -> None:
+        """Adds the present result to the strip."""
+        if len(self.kept) >= self.limits.kept:
+            raise LomitError(f"the strip holds {self.limits.kept} variants; remove one first")
+        edited = self.render()
+        if edited is None:
+            raise LomitError("there is no result to keep yet")
+        self._count += 1
+        title = ", ".join(slot.source.name for slot in self.slots if slot)
+        image = data_url(self.preview(edited))
+        self.kept.append(Variant(self._count, title, image, tuple(self.slots), self.settings))
+
+    def restore(self, id: int) -> None:
+        """Everything as it was when the variant was kept."""
+        variant = next((v for v in self.kept if v.id == id), None)
+        if variant is None:
+            raise LomitError("that variant is gone")
+        for pane, slot in enumerate(variant.slots):
+            self._put(pane, slot)
+        self.settings = variant.settings
+
+    def drop(self, id: int) -> None:
+        self.kept = [variant for variant in self.kept if variant.id != id]
+
+    @property
+    def edit(self) -> Edit:
+        """Masks and sliders as they stand."""
+        predictor, s, guides = self.models.get(self.settings.model), self.settings, self._guides()
+        own = self.slots[INPUT]
+        edit = Edit(blend=s.blend if len(guides) > 1 else 0.0, strength=s.strength if predictor.can_blend else 1.0)
+        if not predictor.has_masks:
+            return edit
+        masks = tuple(slot.mask for slot in guides)
+        return replace(edit, input_mask=None if own is None else own.mask, exemplar_masks=masks, threshold=s.threshold)
+
+    @property
+    def scene(self) -> Scene | None:
+        """What the model sees; None while an image is missing."""
+        predictor = self.models.get(self.settings.model)
+        own, guides = self.slots[INPUT], self._guides()
+        if own is None or ("exemplar" in predictor.guides and not guides):
+            return None
+        sources = [own.source, *(guide.source for guide in guides)]
+        label = self._label()
+        key = (self.settings.model, tuple(sources), label and tuple(label.items()))
+        if key != self._cache.key:
+            self._cache = _Cache(key, Scene(predictor, sources[0], sources[1:], label), own.source.scaled(PREVIEW))
+        return self._cache.scene
+
+    def render(self) -> Edited | None:
+        """The result as it stands, or None while an image is missing."""
+        scene = self.scene
+        return None if scene is None else scene.render(self.edit)
+
+    def before(self) -> Image.Image:
+        """The input as a page shows it."""
+        assert self._cache.preview is not None
+        return self._cache.preview.read().on_white()
+
+    def preview(self, edited: Edited) -> Image.Image:
+        """The whole picture as a page shows it."""
+        assert self._cache.scene is not None
+        return self._cache.scene.place(edited, self.edit, self.settings.composite, self._cache.preview)
+
+    def finish(self) -> tuple[Image.Image, Edited, Recipe]:
+        """The result at the input's own size, its masks, and how it is made anew."""
+        scene, edit, s = self.scene, self.edit, self.settings
+        if scene is None:
+            raise LomitError("there is no result yet: open an input and an exemplar first")
+        edited = scene.render(edit)
+        image = scene.place(edited, edit, s.composite)
+        sources = [slot.source for slot in (self.slots[INPUT], *self._guides()) if slot]
+        origins = [Origin.of(source) for source in sources]
+        result = content_hash(as_picture(image))
+        recipe = Recipe(
+            s.model, self.models.hash(s.model), origins[0], tuple(origins[1:]), edit, s.composite, self._label(),
+            torch.get_num_threads(), result,
+        )  # fmt: skip
+        return image, edited, recipe
+
+    def _put(self, pane: int, slot: Slot | None) -> None:
+        self._stamp += 1
+        self.slots[pane] = slot and replace(slot, stamp=self._stamp)
+
+    def _guides(self) -> list[Slot]:
+        """The exemplars that the model takes."""
+        predictor = self.models.get(self.settings.model)
+        if "exemplar" not in predictor.guides:
+            return []
+        slots = [slot for slot in self.slots[EXEMPLAR:] if slot is not None]
+        return slots if predictor.can_blend else slots[:1]
+
+    def _label(self) -> dict[str, float] | None:
+        predictor = self.models.get(self.settings.model)
+        if "label" not in predictor.guides:
+            return None
+        return {name: float(name in self.settings.label) for name in predictor.attributes}
+
+    def _slot(self, pane: int) -> Slot:
+        slot = self.slots[pane]
+        if slot is None:
+            raise LomitError("open an image first")
+        return slot
+
+    def _free_name(self, pane: int, name: str) -> str:
+        """The last part of a file's name, made of harmless characters, and unlike the other images'."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        clean = "".join(c for c in path.name if c.isalnum() or c in "._- ()").strip(". ")[-80:] or "image"
+        taken = {slot.source.name for number, slot in enumerate(self.slots) if slot and number != pane}
+        plain, number = PurePosixPath(clean), 2
+        while clean in taken:
+            clean = f"{plain.stem}-{number}{plain.suffix}"
+            number += 1
+        return clean
+
+
+def _faces(picture: Picture) -> tuple[tuple[Face, ...], str]:
+    """The faces of a picture, and a sentence about what is used of it."""
+    try:
+        faces = tuple(find_faces(picture))
+    except LomitError:
+        return (), "Its centre square is used; with the extra lomit[faces] faces are found and aligned"
+    return faces, "The face is aligned" if faces else "No face found: its centre square is used"

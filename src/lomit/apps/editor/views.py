@@ -1,0 +1,149 @@
+"""What a page is told: the values of its components, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from pathlib import PurePath
+from typing import Any
+
+from PIL import Image
+
+from lomit.apps.editor.pictures import data_url, mask_url, png_bytes
+from lomit.apps.editor.session import EXEMPLAR, INPUT, MASK_SIDE, Session, Slot
+from lomit.editing import Edited
+from lomit.errors import LomitError
+from lomit.figures.grids import change
+
+STAGE = 448
+"""Side of the squares whose masks are edited, as they are shown."""
+CHANGE_FACTOR = 3
+
+Json = dict[str, Any]
+
+
+def bench(session: Session, alert: str = "") -> Json:
+    """The workbench: images, masks, what can be done."""
+    predictor = session.models.get(session.settings.model)
+    takes_exemplar = "exemplar" in predictor.guides
+    notes = {}
+    if not predictor.has_masks:
+        notes[INPUT] = f"The model '{session.settings.model}' has no masks to edit: it changes the whole image"
+    if not takes_exemplar:
+        notes[EXEMPLAR] = f"The model '{session.settings.model}' takes no exemplar: choose attributes below"
+    predicted = _predicted(session)
+    return {
+        "alert": alert,
+        "threshold": session.settings.threshold if predictor.has_masks else 0,
+        "has_masks": predictor.has_masks,
+        "can_blend": predictor.can_blend,
+        "panes": [_pane(slot, predicted.get(pane), notes.get(pane, "")) for pane, slot in enumerate(session.slots)],
+    }
+
+
+def viewer(session: Session, edited: Edited | None = None) -> Json:
+    """The result and the strip of kept variants."""
+    edited = edited or session.render()
+    told: Json = {"before": "", "after": "", "change": "", "size": "", "note": "Open an input and an exemplar"}
+    if edited is not None:
+        before, after = session.before(), session.preview(edited)
+        width, height = _size(session)
+        told |= {
+            "before": data_url(before),
+            "after": data_url(after),
+            "change": data_url(change(before, after, CHANGE_FACTOR).convert("RGB")),
+            "size": f"{width} × {height} pixels",
+            "note": "",
+        }
+    kept = [{"id": v.id, "image": v.image, "title": v.title} for v in session.kept]
+    return told | {"kept": kept, "most": session.limits.kept}
+
+
+def download(session: Session, what: str) -> Json:
+    """A file for the page: `result`, `masks`, `recipe` or `all`."""
+    image, edited, recipe = session.finish()
+    sources = [recipe.input, *recipe.exemplars]
+    stem = "__".join(PurePath(origin.name).stem for origin in sources)
+    side = min(image.size) if recipe.input.face is None else MASK_SIDE
+    files = {f"{stem}.png": png_bytes(image)}
+    masks = {f"{stem}_{name}.png": png_bytes(edited.mask(k, _side(session, k, side))) for k, name in _masks(edited)}
+    recipes = {f"{stem}.recipe.json": recipe.to_json().encode()}
+    if what == "result":
+        return _file(files)
+    if what == "recipe":
+        return _file(recipes)
+    if what == "masks":
+        if not masks:
+            raise LomitError(f"the model '{session.settings.model}' has no masks")
+        return _file(masks, f"{stem}_masks.zip")
+    return _file(files | masks | recipes | _originals(session), f"{stem}.zip")
+
+
+def _masks(edited: Edited) -> list[tuple[int, str]]:
+    names = ("input-mask", "exemplar-mask", "second-exemplar-mask")
+    return list(enumerate(names[: len(edited.masks)]))
+
+
+def _side(session: Session, position: int, side: int) -> int:
+    """The input's mask is as large as its centre square, others as they are edited."""
+    return side if position == 0 else MASK_SIDE
+
+
+def _originals(session: Session) -> dict[str, bytes]:
+    """The images themselves, so that the recipe finds them beside it."""
+    return {
+        slot.source.name: slot.data if slot.data is not None else png_bytes(slot.source.read().rgb)
+        for slot in session.slots
+        if slot is not None
+    }
+
+
+def _file(files: dict[str, bytes], archive: str | None = None) -> Json:
+    """One file, or several in an archive."""
+    if archive is None:
+        ((name, data),) = files.items()
+        kind = "application/json" if name.endswith(".json") else "image/png"
+    else:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as pack:
+            for each, content in files.items():
+                pack.writestr(each, content)
+        name, data, kind = archive, packed.getvalue(), "application/zip"
+    return {"name": name, "type": kind, "data": base64.b64encode(data).decode()}
+
+
+def _predicted(session: Session) -> dict[int, Image.Image]:
+    """Pane -> predicted mask; empty while an image is missing."""
+    scene = session.scene
+    if scene is None:
+        return {}
+    panes = [pane for pane, slot in enumerate(session.slots) if slot is not None]
+    return dict(zip(panes, scene.editing.predicted(MASK_SIDE, session.edit.blend), strict=False))
+
+
+def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
+    if slot is None:
+        return {
+            "image": "", "name": "", "mask": "", "predicted": "", "faces": [], "face": 0, "note": note, "revision": "",
+        }  # fmt: skip
+    count = len(slot.faces)
+    faces = [f"Face {k + 1} of {count}" for k in range(count)] + ["Centre square"] if count else []
+    chosen = next((k for k, face in enumerate(slot.faces) if face is slot.source.face), count)
+    shown = "" if predicted is None else mask_url(predicted)
+    return {
+        "image": data_url(slot.source.seen(STAGE).rgb),
+        "name": slot.source.name,
+        "mask": shown if slot.mask is None or not shown else mask_url(slot.mask),
+        "predicted": shown,
+        "faces": faces,
+        "face": chosen,
+        "note": ". ".join(part for part in (slot.note, note) if part),
+        "revision": str(slot.stamp),
+    }
+
+
+def _size(session: Session) -> tuple[int, int]:
+    slot = session.slots[INPUT]
+    assert slot is not None
+    return slot.source.read().size

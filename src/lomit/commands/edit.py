@@ -1,0 +1,63 @@
+"""`lomit edit`: the mask editor in the browser."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lomit.commands.options import parse
+
+
+@dataclass
+class EditOptions:
+    """Edit masks by hand in the browser and see at once what the model makes of them.
+
+    Opens a page on this machine; nothing is sent elsewhere, and what you load is forgotten when the page is closed.
+    Ctrl-C ends it.
+    """
+
+    model: str = "avatars"
+    """Model to begin with: a name (see `lomit models`), a folder, a training run's folder, a Hugging Face Hub id, or a
+    file that `lomit export` wrote.  Those that have a name can be chosen in the page."""
+    host: str = "127.0.0.1"
+    """Address to listen at; one that other machines reach, such as 0.0.0.0, needs a password."""
+    port: int = 7860
+    """Port to listen at; 0 takes a free one."""
+    password_file: str | None = None
+    """File with the password that the page asks for; or set LOMIT_EDIT_PASSWORD."""
+    browser: bool = True
+    """Open the page in the browser (--browser False only prints its address)."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+
+
+def run_edit(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return edit(parse(EditOptions, argv, "lomit edit"))
+
+
+def edit(options: EditOptions) -> int:
+    """Serves the editor until Ctrl-C.
+
+    Returns:
+        0.
+
+    Raises:
+        LomitError: where it would be open to others without a password, the address is taken, the model can't be
+            used, or the `editor` extra is missing.
+    """
+    # Load torch and Gradio: not before the options are known to be right.
+    from lomit.apps.editor.server import LOOPBACK, find_password, running
+
+    password = find_password(options.host, options.password_file)
+    with running(options.model, options.host, options.port, password, options.device) as (_, url):
+        print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
+        if options.browser and options.host in LOOPBACK:
+            webbrowser.open(url)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("\nended; nothing was kept")
+    return 0

@@ -1,0 +1,9 @@
+"""A translation with everything that a person decided about it: made anew from a small file, bit for bit."""
+
+from __future__ import annotations
+
+from lomit.recipe.file import Recipe, read_recipe
+from lomit.recipe.scene import Scene
+from lomit.recipe.source import Source
+
+__all__ = ["Recipe", "Scene", "Source", "read_recipe"]

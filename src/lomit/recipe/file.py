@@ -1,0 +1,244 @@
+"""The recipe of a result: a small JSON file with the masks in it and hashes of everything it needs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lomit import __version__
+from lomit.editing import Edit
+from lomit.errors import LomitError
+from lomit.exported import is_exported
+from lomit.images import Picture
+from lomit.photo.faces import Face
+from lomit.recipe.source import Rendered, Source, content_hash
+from lomit.weights import CONFIG, WEIGHTS, find_model
+
+FORMAT = 1
+MAX_BYTES = 8 * 2**20
+"""Larger files are not recipes."""
+MAX_MASK_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An image that a recipe needs: its file's name, the hash of its pixels, the face that is meant."""
+
+    name: str
+    sha256: str
+    face: Face | None = None
+    rendered: Rendered | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> Origin:
+        return cls(source.name, content_hash(source.read()), source.face, source.rendered)
+
+    def source(self, picture: Picture) -> Source:
+        """The image with its face.
+
+        Raises:
+            LomitError: where it is another image than the recipe was made from.
+        """
+        if content_hash(picture) != self.sha256:
+            raise LomitError(f"{picture.name} is not the image that the recipe calls {self.name}: its pixels differ")
+        return Source(self.name, lambda: picture, self.face, self.rendered)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a result follows from.
+
+    Attributes:
+        model: its name; `model_sha256` is the hash of its files.
+        input: the image that is changed.
+        exemplars: none, one or two.
+        edit: masks and sliders.
+        composite: whether the input is blended back outside the mask.
+        label: target attributes, or None.
+        threads: threads that the network ran in; sums change their last bits with them.
+        result_sha256: `content_hash` of the result.
+    """
+
+    model: str
+    model_sha256: str
+    input: Origin
+    exemplars: tuple[Origin, ...]
+    edit: Edit
+    composite: bool
+    label: Mapping[str, float] | None
+    threads: int
+    result_sha256: str
+
+    def to_json(self) -> str:
+        """The file's text."""
+        masks = [self.edit.input_mask, *self.edit.exemplar_masks]
+        masks += [None] * (1 + len(self.exemplars) - len(masks))
+        images = [_image(o, m) for o, m in zip((self.input, *self.exemplars), masks, strict=True)]
+        values = {
+            "lomit_recipe": FORMAT,
+            "lomit_version": __version__,
+            "model": {"name": self.model, "sha256": self.model_sha256},
+            "input": images[0],
+            "exemplars": images[1:],
+            "threshold": self.edit.threshold,
+            "strength": self.edit.strength,
+            "blend": self.edit.blend,
+            "composite": self.composite,
+            "label": None if self.label is None else dict(self.label),
+            "threads": self.threads,
+            "result_sha256": self.result_sha256,
+        }
+        return json.dumps(values, indent=1) + "\n"
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Reads what `Recipe.to_json` wrote.
+
+    Raises:
+        LomitError: where the file is missing, too large, no recipe, of another format, or holds a wrong value.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise LomitError(f"{path} is too large for a recipe")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LomitError(f"{path} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise LomitError(f"{path} is not a recipe: {error}") from None
+    if not isinstance(values, dict) or "lomit_recipe" not in values:
+        raise LomitError(f"{path} is not a recipe: it has no 'lomit_recipe'")
+    if values["lomit_recipe"] != FORMAT:
+        raise LomitError(f"{path} is a recipe of format {values['lomit_recipe']}; this lomit reads format {FORMAT}")
+    try:
+        return _recipe(values)
+    except LomitError as error:
+        raise LomitError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        wrong = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise LomitError(f"{path} is a damaged recipe: {wrong}") from None
+
+
+def model_hash(name_or_path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a model's files.  Raises as `find_model`."""
+    if is_exported(name_or_path):
+        files = [Path(name_or_path)]
+    else:
+        files = [find_model(name_or_path) / name for name in (CONFIG, WEIGHTS)]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _image(origin: Origin, mask: Image.Image | None) -> dict[str, Any]:
+    face, rendered = origin.face, origin.rendered
+    return {
+        "name": origin.name,
+        "sha256": origin.sha256,
+        "face": None if face is None else {"box": list(face.box), "landmarks": face.landmarks.tolist()},
+        "rendered": None if rendered is None else [rendered.seed, rendered.index, rendered.size],
+        "mask": None if mask is None else encode_mask(mask),
+    }
+
+
+def encode_mask(mask: Image.Image) -> str:
+    """A mask as a PNG in base64."""
+    file = io.BytesIO()
+    mask.convert("L").save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def decode_mask(text: str) -> Image.Image:
+    """The inverse of `encode_mask`.
+
+    Raises:
+        LomitError: for anything but a square PNG of up to `MAX_MASK_SIDE` pixels a side.
+    """
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            if image.width == image.height <= MAX_MASK_SIDE:
+                return image.convert("L")
+    except (binascii.Error, OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError):
+        raise LomitError("a mask must be a PNG in base64") from None
+    raise LomitError(f"a mask must be square, at most {MAX_MASK_SIDE} pixels a side")
+
+
+def _recipe(values: Mapping[str, Any]) -> Recipe:
+    images = [values["input"], *values["exemplars"]]
+    origins = [_origin(image) for image in images]
+    masks = [None if image["mask"] is None else decode_mask(image["mask"]) for image in images]
+    edit = Edit(
+        masks[0],
+        tuple(masks[1:]),
+        *(float(values[name]) for name in ("threshold", "strength", "blend")),
+    )
+    label = values["label"]
+    threads = int(values["threads"])
+    if not 1 <= threads <= 1024:
+        raise LomitError(f"threads must lie between 1 and 1024; it is {threads}")
+    return Recipe(
+        str(values["model"]["name"]),
+        str(values["model"]["sha256"]),
+        origins[0],
+        tuple(origins[1:]),
+        edit,
+        bool(values["composite"]),
+        None if label is None else {str(name): float(value) for name, value in label.items()},
+        threads,
+        str(values["result_sha256"]),
+    )
+
+
+def _origin(values: Mapping[str, Any]) -> Origin:
+    face, rendered = values["face"], values["rendered"]
+    if face is not None:
+        left, top, right, bottom = (int(edge) for edge in face["box"])
+        landmarks = np.array(face["landmarks"], dtype=np.float64)
+        if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
+            raise LomitError("a face needs five landmarks")
+        face = Face((left, top, right, bottom), landmarks)
+    if rendered is not None:
+        seed, index, size = (int(value) for value in rendered)
+        if min(seed, index) < 0 or not 16 <= size <= 1024:
+            raise LomitError("a rendered face needs a seed, an index and a size from 16 to 1024")
+        rendered = Rendered(seed, index, size)
+    return Origin(str(values["name"]), str(values["sha256"]), face, rendered)
+
+
+def gather(recipe: Recipe, given: Sequence[str | None], folder: Path, read: Callable[[Path], Picture]) -> list[Source]:
+    """The images of a recipe: those given, else rendered anew, else the files of these names in a folder.
+
+    Args:
+        recipe: the recipe.
+        given: paths for the input and each exemplar, None or left out where none is given.
+        folder: where the recipe lies.
+        read: reads a file.
+
+    Raises:
+        LomitError: where an image is missing or another one.
+    """
+    sources = []
+    origins = (recipe.input, *recipe.exemplars)
+    for origin, path in zip(origins, [*given, *[None] * (len(origins) - len(given))], strict=True):
+        if path is None and origin.rendered is not None:
+            sources.append(origin.source(origin.rendered.picture()))
+            continue
+        # The name comes out of a file that may be a stranger's: only its last part counts.
+        place = folder / Path(origin.name.replace("\\", "/")).name if path is None else Path(path)
+        if path is None and not place.is_file():
+            option = "--input" if origin is recipe.input else "--exemplar"
+            raise LomitError(f"{origin.name} is not beside the recipe; say where it is with {option}")
+        sources.append(origin.source(read(place)))
+    return sources
