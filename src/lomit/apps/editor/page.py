@@ -26,7 +26,7 @@ INTRODUCTION = (
     "Give a face the style of another one, inside a mask. **Erase** what shall stay as it is, from either mask, or "
     "**paint** what shall change."
 )
-FILES = {"result": "Result", "masks": "Masks", "recipe": "Recipe", "all": "Everything (.zip)"}
+FILES = {"result": "Save result", "masks": "Masks", "recipe": "Recipe", "all": "All (zip)"}
 """What can be saved -> its button."""
 
 # Tells the workbench, which draws masks as they count, at once.
@@ -44,6 +44,8 @@ class Page:
     Attributes:
         blocks: the Gradio app.
         sessions: what pages hold.
+        bench, viewer, model, controls, saver: components that handlers give values to.
+        saves: kind of file -> button.
     """
 
     def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
@@ -56,54 +58,54 @@ class Page:
         import gradio as gr
 
         thumbnails = [{"name": s.words, "image": data_url(s.picture.rgb.resize((96, 96)))} for s in self._samples]
-        with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
             with gr.Row(elem_id="head"):
                 gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
-                self._model = gr.Dropdown(self._models.names, value=self._models.names[0], label="Model", min_width=160)
+                self.model = gr.Dropdown(self._models.names, value=self._models.names[0], label="Model", min_width=160)
             with gr.Row(elem_id="main"):
                 with gr.Column(elem_id="bench"):
-                    self._bench = _component("workbench", samples=thumbnails, max_bytes=self._limits.upload_bytes)
+                    self.bench = _component("workbench", samples=thumbnails, max_bytes=self._limits.upload_bytes)
                 with gr.Column(elem_id="view"):
-                    self._viewer = _component("viewer")
+                    self.viewer = _component("viewer")
                     with gr.Row(elem_id="save"):
-                        saves = {what: gr.Button(text, size="sm", min_width=80) for what, text in FILES.items()}
-                    self._saver = _component("saver")
+                        self.saves = {what: gr.Button(text, size="sm", min_width=80) for what, text in FILES.items()}
+                    self.saver = _component("saver")
                 with gr.Column(elem_id="settings"):
-                    self._controls = self._sliders()
-            self._connect(blocks, saves)
+                    self.controls = self._sliders()
+            self._connect(blocks)
         return blocks
 
     def _sliders(self) -> list[Any]:
         import gradio as gr
 
         return [
-            gr.Slider(0, 1.5, 1, step=0.05, label="Strength", info="0: the input's own style, 1: the exemplar's"),
-            gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off what masks are unsure of"),
+            gr.Slider(0, 1.5, 1, step=0.05, label="Strength", info="0: own style, 1: the exemplar's"),
+            gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off weak parts"),
             gr.Slider(0, 1, 0.5, step=0.05, label="Blend", info="Share of the second exemplar", visible=False),
             gr.CheckboxGroup([], label="Attributes of the result", visible=False),
-            gr.Checkbox(True, label="Keep every pixel outside the mask", info="Else the whole face is drawn anew"),
+            gr.Checkbox(True, label="Keep what is outside the mask", info="Else all of the face is drawn anew"),
         ]
 
-    def _connect(self, blocks: Any, saves: dict[str, Any]) -> None:
+    def _connect(self, blocks: Any) -> None:
         """Events of one page come one after the other, and all share one queue before the model."""
-        everything = [self._bench, self._viewer, self._model, *self._controls]
-        shown = [self._viewer]
+        everything = [self.bench, self.viewer, self.model, *self.controls]
+        shown = [self.viewer]
         one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
         quiet = one | {"show_progress": "hidden", "trigger_mode": "always_last"}
         blocks.load(self._handler(self._begin), None, everything, **one)
-        self._bench.act(self._handler(self._act), None, everything, show_progress="minimal", **one)
-        self._bench.stroke(self._handler(self._stroke), None, shown, **quiet)
-        self._viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **one)
-        self._model.input(self._handler(self._choose), self._model, everything, show_progress="minimal", **one)
-        strength, threshold, blend, label, composite = self._controls
+        self.bench.act(self._handler(self._act), None, everything, show_progress="minimal", **one)
+        self.bench.stroke(self._handler(self._stroke), None, shown, **quiet)
+        self.viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **one)
+        self.model.input(self._handler(self._choose), self.model, everything, show_progress="minimal", **one)
+        strength, threshold, blend, label, composite = self.controls
         for control in (strength, label, composite):
-            control.input(self._handler(self._set), self._controls, shown, **quiet)
+            control.input(self._handler(self._set), self.controls, shown, **quiet)
         threshold.input(None, threshold, None, js=SHOW_THRESHOLD)
-        threshold.input(self._handler(self._set), self._controls, shown, **quiet)
+        threshold.input(self._handler(self._set), self.controls, shown, **quiet)
         # The predicted mask of the input follows the exemplars' shares.
-        blend.input(self._handler(self._set), self._controls, everything, **quiet)
-        for what, button in saves.items():
-            button.click(self._handler(partial(self._save, what)), None, self._saver, show_progress="hidden", **one)
+        blend.input(self._handler(self._set), self.controls, everything, **quiet)
+        for what, button in self.saves.items():
+            button.click(self._handler(partial(self._save, what)), None, self.saver, show_progress="hidden", **one)
         blocks.unload(self._handler(self._end))
 
     def _handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:

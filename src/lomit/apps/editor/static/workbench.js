@@ -5,7 +5,7 @@ const SIDE = 256; // of a mask, in pixels
 const STEPS = 40; // that can be undone
 const TINT = [255, 0, 128];
 const TITLES = ["Input", "Exemplar", "Second exemplar"];
-const HINTS = ["the face to change", "the face whose style is taken", "mixed in by the slider Blend"];
+const HINTS = ["the face to change", "gives the style", "mixed in by Blend"];
 const UNITS = (n) => `${Math.round(n / 2 ** 20)} MB`;
 
 const find = (selector) => element.querySelector(selector);

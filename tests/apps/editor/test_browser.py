@@ -1,0 +1,253 @@
+"""The editor as a person uses it, in headless Chromium."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from doubles import bomb
+from lomit.apps.editor.page import Page
+from lomit.cli import main
+
+pytestmark = pytest.mark.browser
+WAIT = 120_000
+DONE = ".viewer img.after:not([hidden])"
+
+
+class Person:
+    """A page in the browser, loaded."""
+
+    def __init__(self, browser: Any, url: str, width: int = 1280, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True, **options)
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(WAIT)
+        self.requests: list[str] = []
+        self.faults: list[str] = []
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.tab.goto(url)
+        self.tab.wait_for_selector(DONE)
+
+    def result(self) -> str:
+        return str(self.tab.get_attribute(DONE, "src"))
+
+    def changed(self, before: str) -> None:
+        """Waits until another result is shown."""
+        self.tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
+
+    def open(self, pane: int, path: Path) -> None:
+        self.tab.locator(".pane .file").nth(pane).set_input_files(path)
+
+    def save(self, text: str) -> bytes:
+        with self.tab.expect_download() as waiting:
+            self.tab.get_by_role("button", name=text, exact=True).click()
+        return Path(waiting.value.path()).read_bytes()
+
+    def stroke(self, pane: int, points: list[tuple[float, float]]) -> None:
+        """Drags the brush over points of the image, as shares of its side."""
+        stage = self.tab.locator(".stage").nth(pane)
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
+        assert box is not None
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+        self.tab.mouse.move(*places[0])
+        self.tab.mouse.down()
+        for place in places[1:]:
+            self.tab.mouse.move(*place, steps=6)
+        self.tab.mouse.up()
+
+
+@pytest.fixture
+def person(editor: tuple[Page, str], browser: Any) -> Iterator[Person]:
+    one = Person(browser, editor[1])
+    yield one
+    one.context.close()
+    assert one.faults == []
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def masks(data: bytes) -> dict[str, np.ndarray]:
+    pack = zipfile.ZipFile(io.BytesIO(data))
+    return {name: np.asarray(Image.open(pack.open(name))) for name in pack.namelist()}
+
+
+def test_edit_download_reproduce(
+    person: Person, faces: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], editor: tuple[Page, str]
+) -> None:
+    for pane in (0, 1):
+        before = person.result()
+        person.open(pane, faces[pane])
+        person.changed(before)
+    first = pixels(person.save("Save result"))
+    whole = masks(person.save("Masks"))["face0__face1_input-mask.png"]
+    before = person.result()
+    # Over the hair of the left half, where the predicted mask lies.
+    person.tab.locator(".soft").uncheck()
+    person.stroke(0, [(0.05, 0.05), (0.45, 0.05), (0.45, 0.15), (0.05, 0.15), (0.05, 0.25), (0.45, 0.25), (0.05, 0.35)])
+    person.changed(before)
+    second = pixels(person.save("Save result"))
+    edited = masks(person.save("Masks"))["face0__face1_input-mask.png"]
+    assert whole.shape == edited.shape == (160, 160)
+    removed = (whole > 60) & (edited == 0)
+    assert removed.sum() > 200
+    source = pixels(faces[0].read_bytes())
+    square = slice(None), slice(30, 190)
+    # Erased: the input to the bit, where the first result had another colour.  Outside of both masks nothing moves.
+    assert np.array_equal(second[square][removed], source[square][removed])
+    assert np.abs(first[square][removed] - source[square][removed]).mean() > 3
+    assert np.array_equal(second[square][edited == 0], source[square][edited == 0])
+    assert np.array_equal(np.delete(second, np.r_[30:190], axis=1), np.delete(source, np.r_[30:190], axis=1))
+    assert np.abs(second - source).sum() > 0
+
+    pack = zipfile.ZipFile(io.BytesIO(person.save("All (zip)")))
+    pack.extractall(tmp_path / "pack")
+    recipe = tmp_path / "pack" / "face0__face1.recipe.json"
+    assert main(["translate", "--recipe", str(recipe), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+    assert "the same, bit for bit" in capsys.readouterr().out
+    again = (tmp_path / "again" / "face0__face1.png").read_bytes()
+    assert again == pack.read("face0__face1.png")
+    assert np.array_equal(pixels(again), second)
+    outside = [url for url in person.requests if not url.startswith((editor[1], "data:", "blob:"))]
+    assert outside == []
+    assert len(person.requests) > 20
+
+
+def test_undo_invert_reset_and_the_keyboard(person: Person) -> None:
+    tab, note = person.tab, person.tab.locator(".pane .note").first
+    start = note.inner_text()
+    stage = tab.locator(".stage").first
+    stage.focus()
+    for key in ("p", "Space"):
+        tab.keyboard.press(key)
+    assert "edited" in note.inner_text()
+    tab.keyboard.press("Control+z")
+    assert note.inner_text() == start
+    tab.keyboard.press("Control+Shift+z")
+    assert "edited" in note.inner_text()
+    tab.get_by_role("button", name="Reset the mask to the prediction: input").click()
+    assert note.inner_text() == start
+    before = person.result()
+    tab.get_by_role("button", name="Invert the mask: input").click()
+    person.changed(before)
+    covered = [int("".join(c for c in text if c.isdigit())) for text in (start, note.inner_text())]
+    assert abs(sum(covered) - 100) <= 1
+    # Another image in the other pane leaves the edit alone.
+    before = person.result()
+    tab.get_by_role("button", name="Sample as exemplar").nth(2).click()
+    person.changed(before)
+    assert "edited" in note.inner_text()
+
+
+def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
+    tab = person.tab
+    first = person.result()
+    tab.get_by_role("button", name="Keep this variant").click()
+    tab.wait_for_selector(".variant")
+    tab.get_by_role("button", name="Swap input and exemplar").click()
+    person.changed(first)
+    swapped = person.result()
+    tab.get_by_text("Before and after").click()
+    assert tab.locator(".before").is_visible()
+    tab.get_by_label("What the result is compared with").select_option("1")
+    assert tab.get_attribute(".before", "src") == first
+    tab.get_by_label("Divider between before and after").fill("20")
+    assert "80%" in str(tab.get_attribute(".before", "style"))
+    tab.locator(".variant").click()
+    person.changed(swapped)
+    assert person.result() == first
+    assert not tab.get_by_label("range slider for Blend").is_visible()
+    tab.get_by_role("button", name="Add a second exemplar").click()
+    tab.get_by_role("button", name="Sample as second exemplar").nth(3).click()
+    tab.get_by_label("range slider for Blend").wait_for()
+    person.changed(first)
+
+
+def test_bad_uploads(person: Person, tmp_path: Path) -> None:
+    before, alert = person.result(), person.tab.locator(".bench .alert")
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "ps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
+    bomb(tmp_path / "bomb.png", 30_000, 30_000)
+    Image.new("RGB", (9, 9)).save(
+        tmp_path / "moves.gif", save_all=True, append_images=[Image.new("RGB", (9, 9), "red")]
+    )
+    (tmp_path / "large.png").write_bytes(bytes(3 * 2**20))
+    (tmp_path / "page.html").write_text("<script>alert(1)</script>")
+    for name, line in {
+        "text.png": "text.png is not an image",
+        "ps.png": "ps.png is not an image",
+        "bomb.png": "bomb.png has more than 2 megapixels",
+        "moves.gif": "moves.gif has 2 frames",
+        "large.png": "large.png has 3 MB; at most 2 MB",
+        "page.html": "page.html is not an image",
+    }.items():
+        person.open(0, tmp_path / name)
+        person.tab.wait_for_function(
+            "(line) => document.querySelector('.bench .alert').textContent.startsWith(line)", arg=line
+        )
+    assert alert.is_visible()
+    assert person.result() == before
+
+
+def test_every_control_has_a_name_and_can_be_reached(person: Person) -> None:
+    nameless = person.tab.evaluate("""() => [...document.querySelectorAll("button, input, select, textarea, [tabindex='0']")]
+        .filter((e) => e.offsetParent && !(e.ariaLabel || e.getAttribute("aria-label") || e.title ||
+            e.innerText?.trim() || [...(e.labels || [])].some((l) => l.innerText.trim())))
+        .map((e) => e.outerHTML.slice(0, 120))""")
+    assert nameless == []
+    seen = set()
+    for _ in range(60):
+        person.tab.keyboard.press("Tab")
+        seen.add(
+            person.tab.evaluate(
+                "() => (document.activeElement.ariaLabel || document.activeElement.innerText).slice(0, 24)"
+            )
+        )
+    for start in (
+        "Mask of the input",
+        "Mask of the exemplar",
+        "Brush size",
+        "Open an image as input",
+        "Keep this variant",
+    ):
+        assert any(name.startswith(start) for name in seen), (start, seen)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_phone(editor: tuple[Page, str], browser: Any, scheme: str) -> None:
+    person = Person(browser, editor[1], 375, color_scheme=scheme, has_touch=True)
+    tab = person.tab
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 375
+    assert tab.locator(".stage").nth(0).is_visible()
+    assert not tab.locator(".stage").nth(1).is_visible()
+    tab.get_by_role("tab", name="Exemplar", exact=True).click()
+    box = tab.locator(".stage").nth(1).bounding_box()
+    assert box is not None
+    assert box["width"] > 300
+    person.context.close()
+
+
+def test_nothing_is_kept_once_the_page_is_closed(editor: tuple[Page, str], browser: Any) -> None:
+    page, url = editor
+    here = len(page.sessions)
+    person = Person(browser, url)
+    assert len(page.sessions) == here + 1
+    known = set(page.blocks.state_holder.session_data)
+    person.context.close()
+    import time
+
+    for _ in range(300):
+        if len(page.sessions) == here:
+            break
+        time.sleep(0.1)
+    assert len(page.sessions) == here
+    assert len(known - set(page.blocks.state_holder.session_data)) == 1
