@@ -19,7 +19,7 @@ from lomit.errors import LomitError
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded; Pillow's own limit against decompression bombs."""
-UPLOADED = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+UPLOADED = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Formats of images that come from elsewhere."""
 SOFTWARE = "lomit"
 """`Software` text of the PNG files written here."""
@@ -86,7 +86,9 @@ def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
     Raises:
         LomitError: as `read_image`.
     """
-    return _read(io.BytesIO(data), name, UPLOADED, max_pixels)
+    Image.init()
+    formats = tuple(kind for kind in UPLOADED if kind in Image.OPEN)  # builds of Pillow differ
+    return _read(io.BytesIO(data), name, formats, max_pixels)
 
 
 def read_mask(path: str | os.PathLike[str]) -> Image.Image:

@@ -74,8 +74,9 @@ def running(
         LomitError: where Gradio is missing, the model can't be used or the address is taken.
     """
     limits = limits or Limits()
-    # Read when Gradio is imported and when it serves: no telemetry, no history of runs.
+    # Read when Gradio is imported and when it serves: no telemetry, and no table of times after every request.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
     try:
         import gradio as gr
     except ImportError:

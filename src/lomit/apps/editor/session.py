@@ -97,7 +97,7 @@ class Session:
     _cache: _Cache = field(default_factory=_Cache)
 
     def open(self, pane: int, name: str, data: bytes) -> None:
-        """Takes an uploaded image: its largest face, or its centre square where there is none."""
+        """Takes an uploaded image: its largest face; its centre square where there is none, or it is all of it."""
         name = self._free_name(pane, name)
         if len(data) > self.limits.upload_bytes:
             raise LomitError(f"{name} has more than {self.limits.upload_bytes >> 20} MB; scale it down first")
@@ -105,7 +105,9 @@ class Session:
         picture = read()
         faces, note = _faces(picture)
         # Decoded anew where all of it is needed: a page holds files, not their pixels.
-        self._put(pane, Slot(Source(name, read, faces[0] if faces else None), faces, data, note=note))
+        # A square is a crop already, as the images of a training set are.
+        chosen = faces[0] if faces and picture.size[0] != picture.size[1] else None
+        self._put(pane, Slot(Source(name, read, chosen), faces, data, note=note))
 
     def sample(self, pane: int, index: int) -> None:
         """Takes one of the samples."""
@@ -249,9 +251,9 @@ class Session:
 
 
 def _faces(picture: Picture) -> tuple[tuple[Face, ...], str]:
-    """The faces of a picture, and a sentence about what is used of it."""
+    """The faces of a picture, and a sentence where none is found."""
     try:
         faces = tuple(find_faces(picture))
     except LomitError:
-        return (), "Its centre square is used; with the extra lomit[faces] faces are found and aligned"
-    return faces, "The face is aligned" if faces else "No face found: its centre square is used"
+        return (), "The extra lomit[faces] would find and align faces"
+    return faces, "" if faces else "No face found"

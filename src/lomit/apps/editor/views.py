@@ -128,7 +128,7 @@ def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
             "image": "", "name": "", "mask": "", "predicted": "", "faces": [], "face": 0, "note": note, "revision": "",
         }  # fmt: skip
     count = len(slot.faces)
-    faces = [f"Face {k + 1} of {count}" for k in range(count)] + ["Centre square"] if count else []
+    faces = [f"Face {k + 1} of {count}, aligned" for k in range(count)] + ["Centre square as it is"] if count else []
     chosen = next((k for k, face in enumerate(slot.faces) if face is slot.source.face), count)
     shown = "" if predicted is None else mask_url(predicted)
     return {
