@@ -27,8 +27,8 @@ class EditOptions:
     """Port to listen at; 0 takes a free one."""
     password_file: str | None = None
     """File with the password that the page asks for; or set LOMIT_EDIT_PASSWORD."""
-    browser: bool = True
-    """Open the page in the browser (--browser False only prints its address)."""
+    no_browser: bool = False
+    """Only print the page's address, instead of opening it in the browser."""
     device: str | None = None
     """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
 
@@ -54,7 +54,7 @@ def edit(options: EditOptions) -> int:
     password = find_password(options.host, options.password_file)
     with running(options.model, options.host, options.port, password, options.device) as (_, url):
         print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
-        if options.browser and options.host in LOOPBACK:
+        if not options.no_browser and options.host in LOOPBACK:
             webbrowser.open(url)
         try:
             threading.Event().wait()

@@ -43,6 +43,7 @@ class Page:
 
     Attributes:
         blocks: the Gradio app.
+        samples: what is offered.
         sessions: what pages hold.
         bench, viewer, model, controls, saver: components that handlers give values to.
         saves: kind of file -> button.
@@ -51,13 +52,13 @@ class Page:
     def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
         settings = Settings(models.names[0])
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
-        self._models, self._limits, self._samples = models, limits, samples
+        self._models, self._limits, self.samples = models, limits, samples
         self.blocks = self._build()
 
     def _build(self) -> Any:
         import gradio as gr
 
-        thumbnails = [{"name": s.words, "image": data_url(s.picture.rgb.resize((96, 96)))} for s in self._samples]
+        thumbnails = [{"name": s.words, "image": data_url(s.picture.rgb.resize((96, 96)))} for s in self.samples]
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
             with gr.Row(elem_id="head"):
                 gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
@@ -125,7 +126,7 @@ class Page:
     def _begin(self, page: str, told: dict[str, Any]) -> list[Any]:
         """A page was loaded: it starts with a pair of samples."""
         session = self.sessions.begin(page)
-        if len(self._samples) > 1:
+        if len(self.samples) > 1:
             session.sample(0, 0)
             session.sample(1, 1)
         return self._everything(session)

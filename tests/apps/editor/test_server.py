@@ -1,0 +1,199 @@
+"""What comes through from the network, and what many visitors at once get."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from apps.editor.conftest import LIMITS, Visitor
+from lomit.apps.editor.page import Page
+from lomit.apps.editor.server import running
+from lomit.cli import main
+from lomit.errors import LomitError
+from lomit.recipe.file import encode_mask
+
+Editor = tuple[Page, str]
+
+
+def status(url: str, body: bytes | None = None, **headers: str) -> int:
+    request = urllib.request.Request(url, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=/etc/passwd", "/gradio_api/file=../../../../etc/passwd", "/gradio_api/file=%2Fetc%2Fpasswd",
+        "/gradio_api/file=http://127.0.0.1/", "/file=/etc/passwd", "/gradio_api/file/etc/passwd",
+        "/gradio_api/proxy=http://127.0.0.1/", "/static/../../../../etc/passwd", "/assets/..%2f..%2f..%2fetc/passwd",
+        "/gradio_api/info", "/gradio_api/openapi.json", "/docs", "/monitoring", "/gradio_api/runs", "/gradio_api/token",
+        "/gradio_api/custom_component/1/client/component/index.js", "/gradio_api/deep_link",
+    ],
+)  # fmt: skip
+def test_no_file_and_no_address_is_fetched(editor: Editor, path: str) -> None:
+    assert status(editor[1] + path) in (403, 404)
+
+
+@pytest.mark.parametrize("path", ["upload", "run/predict", "call/predict", "component_server", "process_recording"])
+def test_no_other_way_in(editor: Editor, path: str) -> None:
+    assert status(f"{editor[1]}/gradio_api/{path}", b"{}", **{"content-type": "application/json"}) == 404
+
+
+def test_large_bodies_and_other_hosts_are_refused(editor: Editor) -> None:
+    url = editor[1]
+    assert status(f"{url}/gradio_api/queue/join", b" " * (LIMITS.body_bytes + 1)) == 413
+    assert status(url, host="attacker.example") == 400
+    assert status(url) == 200
+
+
+def test_the_page_may_talk_to_this_server_alone(editor: Editor) -> None:
+    with urllib.request.urlopen(editor[1], timeout=60) as answer:
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "connect-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
+    visitor.load()
+    stolen = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    opened = {"action": "open", "pane": 0, "name": "x", "data": stolen}
+    for told in (stolen, opened, {"action": "sample", "pane": stolen}):
+        with pytest.raises(RuntimeError, match="can ?not be accessed"):
+            visitor.send(visitor.page.bench, "act", told)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {}, {"action": "open", "pane": 9, "name": "x", "data": ""},
+        {"action": "open", "pane": 0, "name": "x", "data": "?"},
+        {"action": "sample", "pane": 0, "sample": -1}, {"action": "sample", "pane": True, "sample": 0},
+        {"action": "face", "pane": 2, "face": 0}, {"action": "restore", "id": 77}, {"action": "__class__"},
+    ],
+)  # fmt: skip
+def test_nonsense_is_answered_with_a_line(visitor: Visitor, told: dict[str, Any]) -> None:
+    visitor.load()
+    bench, *_ = visitor.send(visitor.page.bench, "act", told)
+    assert bench["alert"]
+
+
+def test_masks_of_another_size_are_refused(visitor: Visitor) -> None:
+    visitor.load()
+    for mask in ("?", encode_mask(Image.new("L", (3, 3)))):
+        with pytest.raises(RuntimeError, match="mask must be"):
+            visitor.send(visitor.page.bench, "stroke", {"pane": 0, "mask": mask})
+
+
+def test_a_page_that_was_never_loaded_gets_nothing(visitor: Visitor) -> None:
+    with pytest.raises(RuntimeError, match="load it again"):
+        visitor.act("keep")
+
+
+def test_ten_visitors_at_once(editor: Editor, faces: list[Path]) -> None:
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    visitors = [Visitor(*editor) for _ in range(10)]
+
+    def visit(number: int) -> np.ndarray:
+        """Opens an image, erases all of the input's mask in half of the cases, and saves."""
+        one = visitors[number]
+        one.load()
+        one.open(0, faces[number % 4])
+        if one.page.sessions.get(one.hash).slots[0].faces:  # type: ignore[union-attr]
+            one.act("face", pane=0, face=99)
+        if number % 2:
+            one.send(one.page.bench, "stroke", {"pane": 0, "mask": encode_mask(Image.new("L", (256, 256)))})
+        file = one.save("result")
+        assert file["name"] == f"face{number % 4}__{editor[0].samples[1].source().name}"
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(file["data"]))).convert("RGB"))
+
+    try:
+        with ThreadPoolExecutor(10) as pool:
+            results = list(pool.map(visit, range(10)))
+    finally:
+        for one in visitors:
+            one.close()
+    inputs = [np.asarray(Image.open(path).convert("RGB")) for path in faces]
+    for number, result in enumerate(results):
+        own = inputs[number % 4]
+        assert result.shape == own.shape
+        # Those who erased everything have their own input back; the others their own input with changes.
+        assert np.array_equal(result, own) == bool(number % 2)
+        assert np.abs(result.astype(int) - own).mean() < 20
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_full_editor_says_so(editor: Editor) -> None:
+    sessions = editor[0].sessions
+    for number in range(LIMITS.sessions):
+        sessions.begin(f"guest{number}")
+    try:
+        with pytest.raises(RuntimeError, match="the editor is full"):
+            Visitor(*editor).load()
+    finally:
+        for number in range(LIMITS.sessions):
+            sessions.end(f"guest{number}")
+
+
+@pytest.mark.slow
+def test_password_and_private_folder(tmp_path: Path) -> None:
+    with running("avatars", port=0, password="correct horse", device="cpu") as (page, url):
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert folder.stat().st_mode & 0o077 == 0
+        assert status(f"{url}/config") == 401
+        with pytest.raises(urllib.error.HTTPError):
+            Visitor(page, url).load()
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        assert status(f"{url}/login", b"username=me&password=wrong", **form) == 400
+        assert status(f"{url}/login", b"username=me&password=correct+horse", **form) == 200
+        taken = running("avatars", port=int(url.rpartition(":")[2]))
+        with pytest.raises(LomitError, match="can't listen at 127.0.0.1, port"), taken:
+            pass
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 lets other machines in: give a password with --password-file"),
+        (["--password-file", "none.txt"], "none.txt can't be read"),
+        (["--password-file", "short.txt"], "the password must have at least 8 characters"),
+        (["--port", "99999"], "can't listen at 127.0.0.1, port 99999"),
+        (["--model", "nobody"], "no model 'nobody'"),
+        (["--share"], "--share"),
+    ],
+)
+def test_wrong_command_lines(
+    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOMIT_EDIT_PASSWORD", raising=False)
+    Path("short.txt").write_text("abc\n")
+    before = set(Path(tempfile.gettempdir()).glob("lomit-edit-*"))
+    assert main(["edit", "--no-browser", *words]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert set(Path(tempfile.gettempdir()).glob("lomit-edit-*")) == before
+
+
+def test_config_holds_no_paths_of_this_machine(editor: Editor) -> None:
+    with urllib.request.urlopen(f"{editor[1]}/config", timeout=60) as answer:
+        text = json.dumps(json.load(answer))
+    assert str(Path.home()) + "/" not in text.replace("\\/", "/") or str(Path.home()) == "/"
+    assert str(Path(__file__).parents[3]) not in text

@@ -1,0 +1,156 @@
+"""What a page holds, without a server."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lomit.apps.editor import views
+from lomit.apps.editor.limits import Limits
+from lomit.apps.editor.models import Models
+from lomit.apps.editor.samples import Sample, draw_samples
+from lomit.apps.editor.session import MASK_SIDE, Session, Settings
+from lomit.apps.editor.store import Sessions
+from lomit.errors import LomitError
+from lomit.weights import save_pretrained
+from support.tiny import tiny_translator
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return draw_samples()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Models:
+    save_pretrained(tiny_translator("lomit", training=False, image_size=32), tmp_path / "tiny")
+    return Models(str(tmp_path / "tiny"), "cpu")
+
+
+@pytest.fixture
+def session(models: Models, samples: list[Sample]) -> Session:
+    one = Session(models, Limits(kept=2), samples, Settings("tiny"))
+    one.sample(0, 0)
+    one.sample(1, 1)
+    return one
+
+
+def black() -> Image.Image:
+    return Image.new("L", (MASK_SIDE, MASK_SIDE))
+
+
+def finished(session: Session) -> np.ndarray:
+    return np.asarray(session.finish()[0])
+
+
+def test_empty_masks_give_back_the_input(session: Session) -> None:
+    before = finished(session)
+    session.stroke(0, black())
+    after = finished(session)
+    assert np.array_equal(after, np.asarray(session.samples[0].picture.rgb))
+    assert not np.array_equal(before, after)
+    session.stroke(0, None)
+    assert np.array_equal(finished(session), before)
+
+
+def test_swap_takes_masks_along(session: Session) -> None:
+    session.stroke(0, black())
+    session.swap()
+    assert session.slots[1] is not None
+    assert session.slots[1].mask is not None
+    assert session.slots[0] is not None
+    assert session.slots[0].mask is None
+
+
+def test_variants(session: Session) -> None:
+    first = finished(session)
+    session.keep()
+    session.stroke(0, black())
+    session.sample(1, 3)
+    session.keep()
+    with pytest.raises(LomitError, match="the strip holds 2 variants"):
+        session.keep()
+    session.restore(1)
+    assert np.array_equal(finished(session), first)
+    session.drop(1)
+    assert [variant.id for variant in session.kept] == [2]
+    with pytest.raises(LomitError, match="is gone"):
+        session.restore(1)
+
+
+def test_names_are_harmless_and_differ(session: Session) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(file, "PNG")
+    data = file.getvalue()
+    session.open(0, "../../x/<b>me.png", data)
+    session.open(1, "C:\\secret\\<b>me.png", data)
+    names = [slot.source.name for slot in session.slots if slot]
+    assert names == ["bme.png", "bme-2.png"]
+    session.open(2, "...", data)
+    assert session.slots[2] is not None
+    assert session.slots[2].source.name == "image"
+
+
+def test_a_bad_upload_changes_nothing(session: Session) -> None:
+    before = list(session.slots)
+    for data in (b"", b"no image", b"%!PS-Adobe"):
+        with pytest.raises(LomitError, match="is not an image"):
+            session.open(0, "x.png", data)
+    assert session.slots == before
+
+
+def test_edits_outlive_a_model_without_masks(tmp_path: Path, samples: list[Sample]) -> None:
+    for method in ("lomit", "munit", "stargan"):
+        save_pretrained(tiny_translator(method, training=False), tmp_path / method)
+    for method in ("munit", "stargan"):
+        models = Models(str(tmp_path / method), "cpu")
+        session = Session(models, Limits(), samples, Settings(method, strength=0.5, threshold=0.5))
+        session.sample(0, 0)
+        session.sample(1, 1)
+        session.sample(2, 2)
+        session.stroke(0, black())
+        told = views.bench(session)
+        assert not told["has_masks"]
+        assert "has no masks" in told["panes"][0]["note"]
+        assert ("takes no exemplar" in told["panes"][1]["note"]) == (method == "stargan")
+        assert views.viewer(session)["after"].startswith("data:image/jpeg")
+        with pytest.raises(LomitError, match="has no masks"):
+            views.download(session, "masks")
+
+
+def test_nothing_to_show_without_images(models: Models) -> None:
+    session = Session(models, Limits(), [], Settings("tiny"))
+    assert views.viewer(session)["after"] == ""
+    assert [pane["image"] for pane in views.bench(session)["panes"]] == ["", "", ""]
+    for call in (session.finish, session.keep):
+        with pytest.raises(LomitError, match="there is no result"):
+            call()
+    with pytest.raises(LomitError, match="open an image first"):
+        session.stroke(0, None)
+
+
+def test_paths_of_models_stay_here(models: Models) -> None:
+    assert models.names[0] == "tiny"
+    assert "avatars" in models.names
+    with pytest.raises(KeyError):
+        models.get("/etc")
+
+
+def test_store(session: Session) -> None:
+    sessions = Sessions(lambda: session, Limits(sessions=2, idle=1e9))
+    sessions.begin("a")
+    sessions.begin("b")
+    with pytest.raises(LomitError, match="the editor is full"):
+        sessions.begin("c")
+    sessions.end("a")
+    sessions.begin("c")
+    with pytest.raises(LomitError, match="load it again"):
+        sessions.get("a")
+    silent = Sessions(lambda: session, Limits(sessions=1, idle=0))
+    silent.begin("a")
+    silent.begin("b")
+    assert len(silent) == 1
