@@ -321,6 +321,7 @@ async function update() {
   second = told.can_blend && (second || Boolean(told.panes[2].image));
   alert(told.alert);
   find(".tools").classList.toggle("off", !told.has_masks);
+  element.querySelectorAll(".tools input").forEach((input) => { input.disabled = !told.has_masks; });
   find(".swap").disabled = !told.panes[0].image || !told.panes[1].image;
   layout();
   await Promise.all(panes.map((pane) => pane.show(told.panes[pane.number])));
