@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lomit.photo.align import align, place
+from lomit.photo.alignment import align, place
 from lomit.photo.faces import Face, choose_faces, find_faces
-from lomit.photo.paste import paste
-from lomit.photo.translate import FaceResult, PhotoResult, translate_photo
+from lomit.photo.pasting import paste
+from lomit.photo.translating import FaceResult, PhotoResult, translate_photo
 
 __all__ = [
     "Face",

@@ -12,9 +12,9 @@ from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image
-from lomit.photo.align import align, view
+from lomit.photo.alignment import align, view
 from lomit.photo.faces import Face, choose_faces, find_faces
-from lomit.photo.paste import on_photo, paste
+from lomit.photo.pasting import on_photo, paste
 from lomit.predictor import Predictor
 
 Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
-from lomit.photo.align import place, view
+from lomit.photo.alignment import place, view
 from lomit.photo.colour import from_srgb
 from lomit.photo.faces import Face
 
