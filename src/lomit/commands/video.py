@@ -32,7 +32,7 @@ def translate_video_file(options: TranslateOptions) -> int:
     if not video.is_file():
         raise LomitError(f"no such file: {video}")
     out = Path(options.out)
-    if out.suffix.lower() not in CONTAINERS:
+    if out.is_dir() or not out.suffix:
         guided = Path(options.exemplar[0]).stem if options.exemplar else options.label
         out = out / f"{video.stem}__{guided}{video.suffix if video.suffix.lower() in CONTAINERS else '.mp4'}"
     container_of(out)

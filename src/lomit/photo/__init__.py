@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lomit.photo.alignment import align, place
+from lomit.photo.align import align, place
 from lomit.photo.faces import Face, choose_faces, find_faces
-from lomit.photo.pasting import on_photo, paste
-from lomit.photo.translating import (
+from lomit.photo.paste import on_photo, paste
+from lomit.photo.translate import (
     FaceResult,
     Guide,
     PhotoResult,

@@ -28,6 +28,7 @@ _DESCRIPTIVE = {
     *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
     *(Base.HostComputer, Base.XResolution, Base.YResolution, Base.ResolutionUnit),
 }
+_NESTED = (IFD.Exif, IFD.GPSInfo)
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma"}
 
 
@@ -94,8 +95,10 @@ def write_photograph(
         quality = QUALITY if quality is None else quality
         # Colours at half the resolution are the first thing to be seen in a good JPEG.
         saving = {"quality": quality} | ({"subsampling": 0} if form == "JPEG" and quality >= 90 else {})
-    elif form == "TIFF" and not saving:
-        saving = {"compression": "tiff_lzw"}
+    elif form == "TIFF":
+        # Pillow can't write nested metadata beside compressed pixels.
+        nested = any(part in source.exif for part in _NESTED)
+        saving = {} if nested else saving or {"compression": "tiff_lzw"}
     icc = image.info.get("icc_profile")
     if icc:
         saving["icc_profile"] = icc
@@ -110,12 +113,12 @@ def _descriptive(image: Image.Image, upright: Picture) -> Image.Exif:
     for tag, value in own.items():
         if tag in _DESCRIPTIVE:
             kept[tag] = value
-    for part in (IFD.Exif, IFD.GPSInfo):
-        values = own.get_ifd(part)
+    for part in _NESTED:
+        values = dict(own.get_ifd(part))
+        if Base.ExifImageWidth in values:
+            values |= {Base.ExifImageWidth: upright.size[0], Base.ExifImageHeight: upright.size[1]}
         if values:
-            kept.get_ifd(part).update(values)
-    if Base.ExifImageWidth in kept.get_ifd(IFD.Exif):
-        kept.get_ifd(IFD.Exif).update(dict(zip((Base.ExifImageWidth, Base.ExifImageHeight), upright.size, strict=True)))
+            kept[part] = values
     kept[Base.Software] = SOFTWARE
     return kept
 
@@ -138,4 +141,4 @@ def _webp(path: str | os.PathLike[str]) -> dict[str, Any]:
     with open(path, "rb") as file:
         head = file.read(1 << 16)
     # The name of the chunk that holds lossless pixels; it follows the header and, where there is one, the profile.
-    return {"lossless": True, "quality": 75} if b"VP8L" in head and b"VP8 " not in head else {}
+    return {"lossless": True, "exact": True} if b"VP8L" in head and b"VP8 " not in head else {}

@@ -14,10 +14,10 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.images import Picture, write_file
-from lomit.photo.alignment import align
-from lomit.photo.pasting import paste
+from lomit.photo.align import align
+from lomit.photo.paste import paste
 from lomit.photo.tracking import Tracker
-from lomit.photo.translating import FaceResult, Guide, translate_crops
+from lomit.photo.translate import Guide, translate_crops
 from lomit.predictor import Predictor
 
 CONTAINERS = {
@@ -149,23 +149,21 @@ class _Frames:
             return None
         picture = Picture(image, name="frame")
         crops = [(face, align(picture, face, self.predictor.image_size)) for face in faces]
-        results = translate_crops(self.predictor, crops, self.guide, label=self.label)
+        results = translate_crops(self.predictor, crops, self.guide, label=self.label, steady=self._steadied)
         if self.guide is not None and self.guide.mask is None and results[0].exemplar_mask is not None:
             self.guide = replace(self.guide, mask=results[0].exemplar_mask)
-        for each in self._steadied(results):
+        for each in results:
             pasted = paste(picture, each.face, each.before, each.after, each.input_mask, strength=self.strength)
             picture = Picture(pasted, name="frame")
         return picture.rgb
 
-    def _steadied(self, results: list[FaceResult]) -> list[FaceResult]:
-        """The results with masks averaged over time, as long as the number of faces stays."""
-        masks = [each.input_mask for each in results if each.input_mask is not None]
-        if len(masks) == len(self._masks):
-            masks = [Image.blend(old, new, STEADY) for old, new in zip(self._masks, masks, strict=True)]
-        self._masks = masks
-        if len(masks) != len(results):
-            return results
-        return [replace(each, input_mask=mask) for each, mask in zip(results, masks, strict=True)]
+    def _steadied(self, masks: list[Image.Image | None]) -> list[Image.Image | None]:
+        """The masks averaged over time, as long as the number of faces stays."""
+        found = [mask for mask in masks if mask is not None]
+        if len(found) == len(self._masks):
+            found = [Image.blend(old, new, STEADY) for old, new in zip(self._masks, found, strict=True)]
+        self._masks = found
+        return list(found) if len(found) == len(masks) else masks
 
 
 def _transcode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,13 +12,15 @@ from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image
-from lomit.photo.alignment import align, view
+from lomit.photo.align import align, view
 from lomit.photo.faces import Face, choose_faces, find_faces
-from lomit.photo.pasting import on_photo, paste
-from lomit.predictor import Predictor
+from lomit.photo.paste import on_photo, paste
+from lomit.predictor import Predictor, Result
 
 Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
 """A `Picture`, a Pillow image, a uint8 array or the path of a file."""
+Masks = Sequence[Image.Image | None] | None
+"""Masks on crops; None in place of the predicted one, or of all."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def translate_photo(
 
     The change that is carried back is the output minus a reference: the network's own translation of the crop with
     itself as exemplar under the same masks ("self"), so that what the decoder can't reproduce does not enter the
-    photograph; or the crop ("crop", which a method guided by a label alone takes always).
+    photograph; or the crop ("crop", which methods without masks and without an exemplar take always).
 
     Args:
         predictor: the model.
@@ -159,24 +161,40 @@ def translate_crops(
     crops: Sequence[tuple[Face, Image.Image]],
     guide: Guide | None,
     *,
-    input_masks: Sequence[Image.Image | None] | None = None,
+    input_masks: Masks = None,
     label: Mapping[str, float] | None = None,
     reference: Literal["self", "crop"] = "self",
+    steady: Callable[[list[Image.Image | None]], list[Image.Image | None]] | None = None,
 ) -> list[FaceResult]:
-    """Translates aligned faces by one exemplar; the arguments are those of `translate_photo`, masks on the crops."""
+    """Translates aligned faces by one exemplar.
+
+    Args:
+        crops: faces and their crops, S x S.
+        guide: the exemplar.
+        input_masks: masks on the crops to use in place of the predicted ones.
+        label, reference: as for `translate_photo`.
+        steady: makes of the masks those to use, for the frames of a video.
+    """
     images = [crop for _, crop in crops]
-    results = predictor.translate(
-        images,
-        None if guide is None else [guide.crop],
-        input_masks=input_masks,
-        exemplar_masks=None if guide is None or guide.mask is None else [guide.mask],
-        label=label,
-    )
-    own = guide is not None and reference == "self"
-    before = self_reconstruction(predictor, images, [r.input_mask for r in results]) if own else images
+    given = None if guide is None or guide.mask is None else [guide.mask]
+
+    def translate(
+        own: Sequence[Image.Image | None] | None, theirs: Sequence[Image.Image | None] | None
+    ) -> list[Result]:
+        exemplars = None if guide is None else [guide.crop]
+        return predictor.translate(images, exemplars, input_masks=own, exemplar_masks=theirs, label=label)
+
+    results, before = translate(input_masks, given), images
+    masks = [result.input_mask for result in results]
+    if steady is not None:
+        masks = steady(masks)
+    if guide is not None and reference == "self" and all(mask is not None for mask in masks):
+        # Once more under the masks as images, so that the two outputs differ in the style alone.
+        results = translate(masks, [result.exemplar_mask for result in results])
+        before = self_reconstruction(predictor, images, masks)
     return [
-        FaceResult(face, crop, unchanged, r.image.convert("RGB"), r.input_mask, r.exemplar_mask)
-        for (face, crop), unchanged, r in zip(crops, before, results, strict=True)
+        FaceResult(face, crop, unchanged, r.image.convert("RGB"), mask, r.exemplar_mask)
+        for (face, crop), unchanged, r, mask in zip(crops, before, results, masks, strict=True)
     ]
 
 
