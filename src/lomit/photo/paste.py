@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from PIL import Image
 
@@ -33,7 +35,7 @@ def paste(
     mask: Image.Image | None,
     *,
     strength: float = 1.0,
-    keep_detail: bool = True,
+    detail: Literal["structure", "all"] = "structure",
 ) -> Image.Image:
     """The photograph with the change of a face's crop applied to it.
 
@@ -49,7 +51,7 @@ def paste(
         crop_after: the translated crop, of the same size.
         mask: where the change is to be seen, mode L, white = there; square, of any size.  None: all over the crop.
         strength: factor on the change, from 0 to 2.
-        keep_detail: False replaces the photograph's detail by the network's output (to compare).
+        detail: "all" keeps the photograph's detail where structure changed, too (to compare).
 
     Returns:
         RGB, or RGBA where the photograph is transparent, with its colour profile, at its size.
@@ -65,7 +67,7 @@ def paste(
     size = crop_before.width
     before, after = (_floats(from_srgb(crop.convert("RGB"), picture.icc)) for crop in (crop_before, crop_after))
     weight = weights(mask, size)[..., None]
-    gain = detail_gain(_grey(before), _grey(after))[..., None] if keep_detail else np.zeros_like(weight)
+    gain = np.ones_like(weight) if detail == "all" else detail_gain(_grey(before), _grey(after))[..., None]
     seen = _floats(view(picture.rgb, face, size))
     planes = np.concatenate([weight, after - before, gain, seen], axis=2)
     box, placed = place(planes, face, picture.size)
