@@ -69,6 +69,25 @@ class TranslateOptions:
     """Write the steps as an animation too: NAME.gif."""
     composite: bool = False
     """Blend the input back through its mask, instead of keeping the whole output of the network."""
+    photo: bool = False
+    """Find the face in each input, translate it alone and put it back at the photograph's own size and sharpness; the
+    exemplar's face is found too.  Results have the format of their inputs (see docs/photo.md)."""
+    video: str | None = None
+    """Video to translate frame by frame, in place of --input; --out is a video or a folder."""
+    face: str = "1"
+    """With --photo and --video: which face, 1 being the largest, or all."""
+    exemplar_face: str = "1"
+    """The same for the exemplar."""
+    face_box: str | None = None
+    """Square LEFT,TOP,RIGHT,BOTTOM in pixels to take for the crop of the input's face where the detector finds none."""
+    exemplar_box: str | None = None
+    """The same for the exemplar."""
+    strength: float = 1.0
+    """With --photo and --video: factor on the change, 0 to 2."""
+    format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"
+    """With --photo: format of the results; by default each input's own."""
+    quality: int | None = None
+    """With --photo: quality of JPEG and WebP, 1 to 100; by default as the input was compressed."""
     batch_size: int = 8
     """Images in the network at a time."""
     processes: int = 1
@@ -105,7 +124,15 @@ def translate(options: TranslateOptions) -> int:
         from lomit.commands.recipe import translate_recipe
 
         return translate_recipe(options)
+    if options.video is not None:
+        from lomit.commands.video import translate_video_file
+
+        return translate_video_file(options)
     jobs = _plan(options)
+    if options.photo:
+        from lomit.commands.photo import translate_photos
+
+        return translate_photos(options, jobs)
     settings = Settings(
         model=options.model,
         device=options.device,
@@ -160,6 +187,17 @@ def _plan(options: TranslateOptions) -> list[Job]:
         raise LomitError("--steps predicts its masks; leave out --input-mask and --exemplar-mask")
     if options.steps is not None and options.compile:
         raise LomitError("--compile does not go with --steps; leave out one of them")
+    for name, value in (
+        ("face-box", options.face_box),
+        ("exemplar-box", options.exemplar_box),
+        ("quality", options.quality),
+    ):
+        if value is not None and not options.photo:
+            raise LomitError(f"--{name} needs --photo")
+    if options.photo:
+        for name in ("steps", "random", "composite"):
+            if getattr(options, name):
+                raise LomitError(f"--{name} does not go with --photo; leave out one of them")
     if options.pairs is not None:
         if options.input is not None or options.exemplar:
             raise LomitError("--pairs takes the place of --input and --exemplar; give one or the other")

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from lomit.photo.align import align, place
 from lomit.photo.faces import Face, choose_faces, find_faces
-from lomit.photo.paste import paste
-from lomit.photo.translate import FaceResult, PhotoResult, translate_photo
+from lomit.photo.paste import on_photo, paste
+from lomit.photo.translate import (
+    FaceResult,
+    Guide,
+    PhotoResult,
+    align_exemplar,
+    self_reconstruction,
+    translate_crops,
+    translate_photo,
+)
 
 __all__ = [
     "Face",
     "FaceResult",
+    "Guide",
     "PhotoResult",
     "align",
+    "align_exemplar",
     "choose_faces",
     "find_faces",
+    "on_photo",
     "paste",
     "place",
+    "self_reconstruction",
+    "translate_crops",
     "translate_photo",
 ]

@@ -53,6 +53,13 @@ def side_of(face: Face) -> float:
     return float(np.hypot(*crop_to_photo(face)[:, 0]))
 
 
+def fit_error(face: Face) -> float:
+    """How far the landmarks lie from the template after the best similarity: root mean square, in sides of the crop."""
+    matrix = crop_to_photo(face)
+    fitted = TEMPLATE @ matrix[:, :2].T + matrix[:, 2]
+    return float(np.sqrt(((fitted - face.landmarks) ** 2).sum(axis=1).mean())) / side_of(face)
+
+
 def align(picture: Picture | Image.Image | np.ndarray, face: Face, size: int) -> Image.Image:
     """The training crop of a face: RGB in sRGB, size x size.
 
@@ -117,8 +124,9 @@ def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.
 
 def _coefficients(step: np.ndarray, shift: np.ndarray) -> tuple[float, ...]:
     """Pillow's six numbers: output x, y (at the centres of pixels) -> input x, y."""
-    (a, b), (d, e) = step.tolist()
-    return a, b, float(shift[0]), d, e, float(shift[1])
+    # Without the last digits, so that whole numbers of pixels are met exactly.
+    a, b, c, d, e, f = np.column_stack([step, shift]).round(9).ravel().tolist()
+    return a, b, c, d, e, f
 
 
 def _bounds(matrix: Matrix, margin: int) -> Box:

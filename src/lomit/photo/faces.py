@@ -19,15 +19,20 @@ from lomit.data.transforms import Box
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
 
-TEMPLATE = np.array([(0.6489, 0.5253), (0.5646, 0.5309), (0.3511, 0.5253), (0.4354, 0.5309), (0.5, 0.6938)])
+TEMPLATE = np.array([(0.6500, 0.5244), (0.5636, 0.5303), (0.3500, 0.5244), (0.4364, 0.5303), (0.5, 0.6922)])
 """dlib's five points in the training crop, 5 x 2 (x, y), as shares of its side.
 
 Medians over 1,497 images of CelebA's training part (aligned files of 178 x 218, centre crop of 178);
 `python benchmarks/photo.py template` measures them.  The order is dlib's: outer and inner corner of the eye on the
 picture's right, outer and inner corner of the eye on its left, base of the nose.
 """
+POINTS = "shape_predictor_5_face_landmarks.dat"
+"""dlib's model of the five points; unlike that of 68 points, it may be used commercially."""
 WIDE = 2 * LONGEST
 """A large photograph in which nothing is found is searched again at this size."""
+CLEAR = 0.3
+"""Detections below this score count only where there is none above: folds and badges score up to 0.1, of CelebA's faces
+99 % score more."""
 POINTS_AT = 480
 """Landmarks are looked for on a face scaled to this many pixels: dlib rounds them to whole ones, and compares single
 pixels, which are noise in a larger face."""
@@ -74,27 +79,43 @@ def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | None 
     Raises:
         LomitError: where the `faces` extra is not installed, or the image can't be used.
     """
+    check_detector()
     seen = as_picture(picture).on_white()
     found = detect_scored(seen, longest or LONGEST)
     if not found and longest is None and max(seen.size) > LONGEST:
         found = detect_scored(seen, WIDE)
-    return [Face(box, _landmarks(seen, box), score) for box, score in found]
+    clear = [(box, score) for box, score in found if score >= CLEAR]
+    return [Face(box, _landmarks(seen, box), score) for box, score in clear or found]
 
 
-def choose_faces(faces: Sequence[Face], which: int | Literal["all"], name: str = "the photograph") -> list[int]:
+def check_detector() -> None:
+    """Raises a LomitError where the `faces` extra is not installed."""
+    try:
+        import dlib  # noqa: F401
+    except ImportError as error:
+        raise LomitError(
+            "finding faces needs dlib: pip install 'lomit[faces]', or say where they are (--face-box, --exemplar-box)"
+        ) from error
+    model_file(POINTS)
+
+
+def choose_faces(
+    faces: Sequence[Face], which: int | Literal["all"], name: str = "the photograph", option: str = "--face-box"
+) -> list[int]:
     """Positions of the chosen faces.
 
     Args:
         faces: as `find_faces` gives them.
         which: position in `faces`, 0 being the largest, or "all".
         name: what errors call the photograph.
+        option: the option with which to say where its face is.
 
     Raises:
         LomitError: where there is no face, or not that one.
     """
     if not faces:
         raise LomitError(
-            f"no face found in {name}; say where it is (--face-box LEFT,TOP,RIGHT,BOTTOM), or translate the centre "
+            f"no face found in {name}; say where it is ({option} LEFT,TOP,RIGHT,BOTTOM), or translate the centre "
             "square (without --photo)"
         )
     if which == "all":
@@ -109,7 +130,7 @@ def choose_faces(faces: Sequence[Face], which: int | Literal["all"], name: str =
 def _predictor() -> Any:
     import dlib
 
-    return dlib.shape_predictor(model_file("shape_predictor_5_face_landmarks.dat"))
+    return dlib.shape_predictor(model_file(POINTS))
 
 
 def _landmarks(image: Image.Image, box: Box) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from PIL import Image
 
@@ -19,8 +21,8 @@ LOW, HIGH = 0.1, 0.5
 """The change counts from where the mask is `LOW`, and fully from `HIGH` on."""
 LEAST = 1 / 512
 """Smaller weights are 0: they would not change a value of 8 bits, and what they touch would not stay identical."""
-WINDOW = 0.04
-"""Radius of the windows in which structure before and after is compared, as a share of the crop's side."""
+WINDOW = 0.02
+"""Standard deviation of the windows in which structure before and after is compared, as a share of the crop's side."""
 FLAT = 16.0
 """Variance (levels squared) up to which a window counts as flat, and the photograph's own grain is kept."""
 
@@ -33,12 +35,12 @@ def paste(
     mask: Image.Image | None,
     *,
     strength: float = 1.0,
-    keep_detail: bool = True,
+    detail: Literal["structure", "all"] = "structure",
 ) -> Image.Image:
     """The photograph with the change of a face's crop applied to it.
 
     Where only colour changed, the change (after - before) is added to the photograph, which so keeps its detail.
-    Where structure changed, the photograph's detail is taken back as far as the crop's structure before does not
+    Where structure changed, detail finer than the crop is taken back as far as the crop's structure before does not
     explain the crop's structure after.  Pixels whose weight is 0 keep their value.
 
     Args:
@@ -49,7 +51,7 @@ def paste(
         crop_after: the translated crop, of the same size.
         mask: where the change is to be seen, mode L, white = there; square, of any size.  None: all over the crop.
         strength: factor on the change, from 0 to 2.
-        keep_detail: False replaces the photograph's detail by the network's output (to compare).
+        detail: "all" keeps the photograph's detail where structure changed, too (to compare).
 
     Returns:
         RGB, or RGBA where the photograph is transparent, with its colour profile, at its size.
@@ -65,9 +67,9 @@ def paste(
     size = crop_before.width
     before, after = (_floats(from_srgb(crop.convert("RGB"), picture.icc)) for crop in (crop_before, crop_after))
     weight = weights(mask, size)[..., None]
-    gain = detail_gain(_grey(before), _grey(after))[..., None] if keep_detail else np.zeros_like(weight)
-    smooth = blur(_floats(view(picture.rgb, face, size)), WINDOW * size / 2)
-    planes = np.concatenate([weight, after - before, gain, smooth], axis=2)
+    gain = np.ones_like(weight) if detail == "all" else detail_gain(_grey(before), _grey(after))[..., None]
+    seen = _floats(view(picture.rgb, face, size))
+    planes = np.concatenate([weight, after - before, gain, seen], axis=2)
     box, placed = place(planes, face, picture.size)
     colours = picture.rgb.copy()
     if placed.size:
@@ -137,11 +139,12 @@ def blur(planes: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _changed(region: Image.Image, placed: np.ndarray, strength: float) -> Image.Image:
-    """A part of the photograph with the placed planes (weight, change, gain, smooth view) applied."""
+    """A part of the photograph with the placed planes (weight, change, gain, what the crop shows) applied."""
     own = _floats(region)
     weight = strength * _clean(placed[..., :1])
-    change, gain, smooth = placed[..., 1:4], np.clip(placed[..., 4:5], 0, 1), placed[..., 5:]
-    changed = own + weight * (change - (1 - gain) * (own - smooth))
+    change, gain, seen = placed[..., 1:4], np.clip(placed[..., 4:5], 0, 1), placed[..., 5:]
+    # own - seen is what the photograph shows beyond the resolution of the crop.
+    changed = own + weight * (change - (1 - gain) * (own - seen))
     values = np.where(weight > 0, np.rint(changed).clip(0, 255), own)
     return Image.fromarray(values.astype(np.uint8))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +15,12 @@ from lomit.images import Picture, as_picture, read_image
 from lomit.photo.align import align, view
 from lomit.photo.faces import Face, choose_faces, find_faces
 from lomit.photo.paste import on_photo, paste
-from lomit.predictor import Predictor
+from lomit.predictor import Predictor, Result
 
 Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
 """A `Picture`, a Pillow image, a uint8 array or the path of a file."""
+Masks = Sequence[Image.Image | None] | None
+"""Masks on crops; None in place of the predicted one, or of all."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,21 @@ class FaceResult:
 
 
 @dataclass(frozen=True)
+class Guide:
+    """The face of an exemplar.
+
+    Attributes:
+        face: where it lies.
+        crop: its aligned crop, RGB in sRGB, S x S.
+        mask: the mask to use in place of the predicted one, mode L, S x S; or None.
+    """
+
+    face: Face
+    crop: Image.Image
+    mask: Image.Image | None = None
+
+
+@dataclass(frozen=True)
 class PhotoResult:
     """A translated photograph.
 
@@ -52,16 +69,14 @@ class PhotoResult:
             photograph's values are kept.
         faces: every face found, the largest first.
         results: one for each translated face.
-        exemplar_face: the exemplar's face, None where a label guided.
-        exemplar_crop: its aligned crop.
+        exemplar: what the network saw of the exemplar; None where a label guided.
     """
 
     image: Image.Image
     mask: Image.Image
     faces: list[Face]
     results: list[FaceResult]
-    exemplar_face: Face | None = None
-    exemplar_crop: Image.Image | None = None
+    exemplar: Guide | None = None
 
 
 def translate_photo(
@@ -83,7 +98,7 @@ def translate_photo(
 
     The change that is carried back is the output minus a reference: the network's own translation of the crop with
     itself as exemplar under the same masks ("self"), so that what the decoder can't reproduce does not enter the
-    photograph; or the crop ("crop", which a method guided by a label alone takes always).
+    photograph; or the crop ("crop", which methods without masks and without an exemplar take always).
 
     Args:
         predictor: the model.
@@ -108,32 +123,79 @@ def translate_photo(
     found = list(faces) if faces is not None else find_faces(picture)
     chosen = [found[i] for i in choose_faces(found, face, picture.name)]
     size = predictor.image_size
-    crops = [align(picture, each, size) for each in chosen]
-    guide_face = guide_crop = guide_mask = None
+    guide = None
     if exemplar is not None:
-        guide = _read(exemplar, "exemplar")
-        theirs = list(exemplar_faces) if exemplar_faces is not None else find_faces(guide)
-        guide_face = theirs[choose_faces(theirs, exemplar_face, guide.name)[0]]
-        guide_crop = align(guide, guide_face, size)
-        guide_mask = crop_mask(exemplar_mask, guide, guide_face, size)
-    own_masks = [crop_mask(input_mask, picture, each, size) for each in chosen]
-    results = predictor.translate(
-        crops,
-        None if guide_crop is None else [guide_crop],
-        input_masks=own_masks if input_mask is not None else None,
-        exemplar_masks=[guide_mask] if guide_mask is not None else None,
+        guide = align_exemplar(exemplar, size, exemplar_face, exemplar_faces, exemplar_mask)
+    results = translate_crops(
+        predictor,
+        [(each, align(picture, each, size)) for each in chosen],
+        guide,
+        input_masks=None if input_mask is None else [crop_mask(input_mask, picture, each, size) for each in chosen],
         label=label,
+        reference=reference,
     )
-    masks = [result.input_mask for result in results]
-    before = crops if guide_crop is None or reference == "crop" else self_reconstruction(predictor, crops, masks)
     image, weight = picture, Image.new("L", picture.size)
-    faced = []
-    for each, crop, reconstructed, result in zip(chosen, crops, before, results, strict=True):
-        after = result.image.convert("RGB")
-        image = as_picture(paste(image, each, reconstructed, after, result.input_mask, strength=strength), picture.name)
-        weight = ImageChops.lighter(weight, on_photo(result.input_mask, each, picture.size, size))
-        faced.append(FaceResult(each, crop, reconstructed, after, result.input_mask, result.exemplar_mask))
-    return PhotoResult(image.with_colours(image.rgb), weight, found, faced, guide_face, guide_crop)
+    for each in results:
+        pasted = paste(image, each.face, each.before, each.after, each.input_mask, strength=strength)
+        image = as_picture(pasted, picture.name)
+        weight = ImageChops.lighter(weight, on_photo(each.input_mask, each.face, picture.size, size))
+    return PhotoResult(image.with_colours(image.rgb), weight, found, results, guide)
+
+
+def align_exemplar(
+    exemplar: Photo,
+    size: int,
+    face: int = 0,
+    faces: Sequence[Face] | None = None,
+    mask: Image.Image | np.ndarray | None = None,
+) -> Guide:
+    """An exemplar as the network sees it; the arguments are those of `translate_photo`, S being `size`."""
+    picture = _read(exemplar, "exemplar")
+    found = list(faces) if faces is not None else find_faces(picture)
+    chosen = found[choose_faces(found, face, picture.name, "--exemplar-box")[0]]
+    return Guide(chosen, align(picture, chosen, size), crop_mask(mask, picture, chosen, size))
+
+
+def translate_crops(
+    predictor: Predictor,
+    crops: Sequence[tuple[Face, Image.Image]],
+    guide: Guide | None,
+    *,
+    input_masks: Masks = None,
+    label: Mapping[str, float] | None = None,
+    reference: Literal["self", "crop"] = "self",
+    steady: Callable[[list[Image.Image | None]], list[Image.Image | None]] | None = None,
+) -> list[FaceResult]:
+    """Translates aligned faces by one exemplar.
+
+    Args:
+        crops: faces and their crops, S x S.
+        guide: the exemplar.
+        input_masks: masks on the crops to use in place of the predicted ones.
+        label, reference: as for `translate_photo`.
+        steady: makes of the masks those to use, for the frames of a video.
+    """
+    images = [crop for _, crop in crops]
+    given = None if guide is None or guide.mask is None else [guide.mask]
+
+    def translate(
+        own: Sequence[Image.Image | None] | None, theirs: Sequence[Image.Image | None] | None
+    ) -> list[Result]:
+        exemplars = None if guide is None else [guide.crop]
+        return predictor.translate(images, exemplars, input_masks=own, exemplar_masks=theirs, label=label)
+
+    results, before = translate(input_masks, given), images
+    masks = [result.input_mask for result in results]
+    if steady is not None:
+        masks = steady(masks)
+    if guide is not None and reference == "self" and all(mask is not None for mask in masks):
+        # Once more under the masks as images, so that the two outputs differ in the style alone.
+        results = translate(masks, [result.exemplar_mask for result in results])
+        before = self_reconstruction(predictor, images, masks)
+    return [
+        FaceResult(face, crop, unchanged, r.image.convert("RGB"), mask, r.exemplar_mask)
+        for (face, crop), unchanged, r, mask in zip(crops, before, results, masks, strict=True)
+    ]
 
 
 def self_reconstruction(
