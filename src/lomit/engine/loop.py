@@ -164,10 +164,10 @@ class Loop:
         micro = batch.micro(train.accumulate)
         lr = learning_rate(train, self.step)
         for runner in self.runners:
-            if (self.step + 1) % runner.phase.every:
+            if not runner.phase.runs_in(self.step):
                 continue
             self.means.add(runner.phase.name, run_phase(self.fabric, self.translator, runner, micro, lr))
-            if any(module is self.translator.generator for module in runner.phase.modules):
+            if any(parameter.requires_grad for parameter in self.translator.generator.parameters()):
                 self.ema.update(self.translator.generator)
         self.step += 1
 
