@@ -233,8 +233,11 @@ class Loop:
                 raise self._diverged("a weight")
             scores = self._score()
             score = scores.get("val/score", -float(self.step))
-            better = score <= self.best
-            self.best = min(self.best, score)
+            # Scores of a warm-up don't compare with later ones: until every phase has its place, the newest is the best.
+            settled = all(runner.phase.settled(self.step) for runner in self.runners)
+            better = score <= self.best or not settled
+            if settled:
+                self.best = min(self.best, score)
             extra = {"best": self.best, "world_size": self.fabric.world_size, "torch": torch.__version__}
             path = checkpoint.save(self.folder, self.step, self.translator, self.ema, self.runners, extra)
             if better:

@@ -85,6 +85,10 @@ class Phase:
         """Whether it is this phase's turn in iteration `step`, counted from 0."""
         return self.first <= step and (self.end is None or step < self.end) and (step + 1) % self.every == 0
 
+    def settled(self, steps: int) -> bool:
+        """Whether, after `steps` iterations, the phase has begun, and ended where it ends."""
+        return self.first < steps and (self.end is None or self.end < steps)
+
 
 class Translator(nn.Module, ABC):
     """A method: its generator, its training phases and its translation.
