@@ -233,7 +233,7 @@ class Loop:
                 raise self._diverged("a weight")
             scores = self._score()
             score = scores.get("val/score", -float(self.step))
-            # Scores of a warm-up don't compare with later ones: until every phase has its place, the newest is the best.
+            # Scores of a warm-up don't compare with later ones: until then the newest is the best.
             settled = all(runner.phase.settled(self.step) for runner in self.runners)
             better = score <= self.best or not settled
             if settled:
