@@ -80,6 +80,8 @@ class _Cache:
     key: object = None
     scene: Scene | None = None
     preview: Source | None = None
+    before: str = ""
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -180,7 +182,10 @@ class Session:
         label = self._label()
         key = (self.settings.model, tuple(sources), label and tuple(label.items()))
         if key != self._cache.key:
-            self._cache = _Cache(key, Scene(predictor, sources[0], sources[1:], label), own.source.scaled(PREVIEW))
+            preview = own.source.scaled(PREVIEW)
+            before = data_url(preview.read().on_white())
+            scene = Scene(predictor, sources[0], sources[1:], label)
+            self._cache = _Cache(key, scene, preview, before, own.source.read().size)
         return self._cache.scene
 
     def render(self) -> Edited | None:
@@ -188,10 +193,15 @@ class Session:
         scene = self.scene
         return None if scene is None else scene.render(self.edit)
 
-    def before(self) -> Image.Image:
-        """The input as a page shows it."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the input."""
+        return self._cache.size
+
+    def before(self) -> tuple[Image.Image, str]:
+        """The input as a page shows it: the image, and what it is sent as."""
         assert self._cache.preview is not None
-        return self._cache.preview.read().on_white()
+        return self._cache.preview.read().on_white(), self._cache.before
 
     def preview(self, edited: Edited) -> Image.Image:
         """The whole picture as a page shows it."""

@@ -47,10 +47,10 @@ def viewer(session: Session, edited: Edited | None = None) -> Json:
     edited = edited or session.render()
     told: Json = {"before": "", "after": "", "change": "", "size": "", "note": "Open an input and an exemplar"}
     if edited is not None:
-        before, after = session.before(), session.preview(edited)
-        width, height = _size(session)
+        (before, url), after = session.before(), session.preview(edited)
+        width, height = session.size
         told |= {
-            "before": data_url(before),
+            "before": url,
             "after": data_url(after),
             "change": data_url(change(before, after, CHANGE_FACTOR).convert("RGB")),
             "size": f"{width} × {height} pixels",
@@ -141,9 +141,3 @@ def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
         "note": ". ".join(part for part in (slot.note, note) if part),
         "revision": str(slot.stamp),
     }
-
-
-def _size(session: Session) -> tuple[int, int]:
-    slot = session.slots[INPUT]
-    assert slot is not None
-    return slot.source.read().size
