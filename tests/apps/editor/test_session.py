@@ -13,7 +13,8 @@ from lomit.apps.editor import views
 from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
-from lomit.apps.editor.session import MASK_SIDE, Session, Settings
+from lomit.apps.editor.session import Session
+from lomit.apps.editor.state import MASK_SIDE, Settings
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.weights import save_pretrained

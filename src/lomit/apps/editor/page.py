@@ -15,7 +15,8 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.session import Session, Settings
+from lomit.apps.editor.session import Session
+from lomit.apps.editor.state import Settings
 from lomit.apps.editor.store import Sessions
 from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError

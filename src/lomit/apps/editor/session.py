@@ -14,6 +14,7 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
+from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Settings, Slot, Variant
 from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
@@ -22,55 +23,8 @@ from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.scene import Scene
 from lomit.recipe.source import Source, content_hash
 
-INPUT, EXEMPLAR, SECOND = range(3)
-MASK_SIDE = 256
-"""Masks are edited at this size."""
 PREVIEW = 640
 """Longest side of what a page shows of a picture."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """An image of the page.
-
-    Attributes:
-        source: the image and the face that is meant.
-        faces: all that were found, the largest first.
-        data: the uploaded file; None for a sample.
-        mask: the edited mask, or None.
-        note: a sentence about it.
-        stamp: changes where a page has to take over image and mask, instead of keeping what it edits.
-    """
-
-    source: Source
-    faces: tuple[Face, ...] = ()
-    data: bytes | None = None
-    mask: Image.Image | None = None
-    note: str = ""
-    stamp: int = 0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything but the images."""
-
-    model: str
-    threshold: float = 0.0
-    strength: float = 1.0
-    blend: float = 0.5
-    composite: bool = True
-    label: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A result that was kept, with all it was made of."""
-
-    id: int
-    title: str
-    image: str
-    slots: tuple[Slot | None, ...]
-    settings: Settings
 
 
 @dataclass

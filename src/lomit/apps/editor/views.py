@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from lomit.apps.editor.pictures import data_url, mask_url, png_bytes
-from lomit.apps.editor.session import EXEMPLAR, INPUT, MASK_SIDE, Session, Slot
+from lomit.apps.editor.session import Session
+from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Slot
 from lomit.editing import Edited
 from lomit.errors import LomitError
 from lomit.figures.grids import change

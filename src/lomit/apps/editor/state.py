@@ -1,0 +1,58 @@
+"""What a page is made of: images with their masks, settings, kept variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from lomit.photo.faces import Face
+from lomit.recipe.source import Source
+
+INPUT, EXEMPLAR, SECOND = range(3)
+MASK_SIDE = 256
+"""Masks are edited at this size."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An image of the page.
+
+    Attributes:
+        source: the image and the face that is meant.
+        faces: all that were found, the largest first.
+        data: the uploaded file; None for a sample.
+        mask: the edited mask, or None.
+        note: a sentence about it.
+        stamp: changes where a page has to take over image and mask, instead of keeping what it edits.
+    """
+
+    source: Source
+    faces: tuple[Face, ...] = ()
+    data: bytes | None = None
+    mask: Image.Image | None = None
+    note: str = ""
+    stamp: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but the images."""
+
+    model: str
+    threshold: float = 0.0
+    strength: float = 1.0
+    blend: float = 0.5
+    composite: bool = True
+    label: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A result that was kept, with all it was made of."""
+
+    id: int
+    title: str
+    image: str
+    slots: tuple[Slot | None, ...]
+    settings: Settings
