@@ -29,16 +29,19 @@ RED = Image.new("RGB", (16, 16), (220, 40, 40))
 GUIDE = Guide(FACE, RED)
 
 
-def film(path: Path, sound: str | None = "aac", size: tuple[int, int] = SIZE) -> Path:
-    """A film of blue frames that get lighter, with a tone."""
+def film(path: Path, sound: str | None = "aac", matrix: int = 2, full: int = 0) -> Path:
+    """A film of blue frames that get lighter, with a tone; matrix and range are FFmpeg's numbers."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "1"})
-        video.width, video.height = size
+        video.width, video.height = SIZE
         video.pix_fmt = "yuv420p"
-        video.codec_context.time_base = Fraction(1, 1000)
+        context = video.codec_context
+        context.time_base, context.colorspace, context.color_range = Fraction(1, 1000), matrix, full
         audio = None if sound is None else out.add_stream(sound, rate=48000)
         for i, time in enumerate(TIMES):
-            frame = av.VideoFrame.from_image(Image.new("RGB", size, (40, 60, 120 + 10 * i)))
+            frame = av.VideoFrame.from_image(Image.new("RGB", SIZE, (40, 60, 120 + 10 * i)))
+            space = {} if matrix == 2 else {"dst_colorspace": matrix, "dst_color_range": full or 1}
+            frame = frame.reformat(format="yuv420p", **space)
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
@@ -105,6 +108,19 @@ def test_frames_keep_their_times_and_the_sound_is_copied(tmp_path: Path, predict
     for old, new in zip(before, after, strict=True):
         assert np.abs(new.astype(int) - old)[:, 115:].mean() < 3, "beside the face"
         assert new[50:70, 45:60, 0].mean() > 150, "the left half of the crop is red"
+
+
+@pytest.mark.parametrize(("matrix", "full"), [(1, 1), (1, 2), (5, 1), (9, 1)])
+def test_colours_and_how_they_are_coded_stay(tmp_path: Path, predictor: Predictor, matrix: int, full: int) -> None:
+    source, out = film(tmp_path / "a.mp4", None, matrix, full), tmp_path / "b.mp4"
+    run(predictor, source, out, told([1, 2, 3]))
+    before, after = frames_of(source)[1], frames_of(out)[1]
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert np.abs(old[0, 0].astype(int) - [40, 60, 120 + 10 * i]).max() <= 4
+        assert np.abs(new.astype(int) - old)[:, 115:].max() <= 4
+    with av.open(str(source)) as a, av.open(str(out)) as b:
+        one, two = (next(file.decode(video=0)) for file in (a, b))
+        assert (one.colorspace, one.color_range) == (two.colorspace, two.color_range)
 
 
 def test_frames_without_the_face_pass_through(tmp_path: Path, predictor: Predictor) -> None:

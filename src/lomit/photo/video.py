@@ -34,6 +34,10 @@ CODECS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Container -> codec and its options, where it is not H.264."""
 H264 = ("libx264", {"crf": "17", "preset": "medium"})
+RGB, BT709, UNSPECIFIED = 0, 1, 2
+"""FFmpeg's numbers of colour matrices (ITU-T H.273)."""
+LIMITED = 1
+"""FFmpeg's number of the range 16 to 235."""
 STEADY = 0.5
 """Weight of a new frame's mask; the rest is that of the frames before."""
 
@@ -237,17 +241,30 @@ def _video_stream(target: Any, container: str, stream: Any, frame: Any, image: I
     shape = stream.sample_aspect_ratio
     if shape:
         context.sample_aspect_ratio = 1 / shape if round(frame.rotation / 90) % 2 else shape
-    for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
+    for name in ("color_primaries", "color_trc"):
         setattr(context, name, getattr(stream.codec_context, name))
+    context.colorspace, context.color_range = _colours(frame)
     return written
+
+
+def _colours(frame: Any) -> tuple[int, int]:
+    """The matrix and the range (FFmpeg's numbers) in which a frame is to be written: its own; BT.709 for RGB."""
+    if frame.colorspace == RGB:
+        return BT709, LIMITED
+    return int(frame.colorspace), int(frame.color_range)
 
 
 def _encodable(frame: Any, image: Image.Image, changed: Image.Image | None, written: Any) -> Any:
     """The frame to encode, at its time.  One that was not changed does not go through RGB."""
+    matrix, full = _colours(frame)
+    # Left to itself PyAV writes RGB by BT.601, whatever the stream says.
+    space = {} if matrix == UNSPECIFIED else {"dst_colorspace": matrix}
+    space |= {"dst_color_range": full} if full else {}
     if changed is None and not round(frame.rotation / 90) % 4:
-        ready = frame.reformat(format=written.pix_fmt)
+        ready = frame.reformat(format=written.pix_fmt, **space)
     else:
-        ready = type(frame).from_image(image if changed is None else changed).reformat(format=written.pix_fmt)
+        rgb = type(frame).from_image(image if changed is None else changed)
+        ready = rgb.reformat(format=written.pix_fmt, **space)
     ready.pts, ready.time_base = frame.pts, frame.time_base
     ready.pict_type = 0
     return ready

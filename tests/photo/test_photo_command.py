@@ -1,0 +1,135 @@
+"""`lomit translate --photo`: which files come out, and what a user can get wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from doubles import saved_double
+from lomit.cli import main
+from support.photos import smooth
+
+PHOTO = ("--photo", "--face-box", "40,30,140,130", "--exemplar-box", "0,0,40,40")
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a model, a folder of photographs and an exemplar."""
+    monkeypatch.chdir(tmp_path)
+    saved_double(Path("model"))
+    Path("photos").mkdir()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "A camera"
+    smooth(150, 200).save("photos/turned.jpg", exif=exif, quality=95)
+    smooth(200, 150).save("photos/plain.png")
+    smooth(200, 150).save("photos/old.bmp")
+    Image.new("RGB", (40, 40), "red").save("red.png")
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    base = ["translate", "--model", "model", "--device", "cpu", "--out", "out", "--exemplar", "red.png"]
+    return main([*base, *words])
+
+
+def made() -> list[str]:
+    return sorted(path.name for path in Path("out").iterdir()) if Path("out").exists() else []
+
+
+def test_a_photograph_keeps_its_size_its_format_and_its_metadata(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--input", "photos/turned.jpg", *PHOTO) == 0
+    assert made() == ["turned__red.jpg"]
+    assert capsys.readouterr().out == "translated 1 face in 1 photograph into out\n"
+    with Image.open("out/turned__red.jpg") as image:
+        assert (image.size, image.getexif()[0x010F], image.getexif().get(0x0112, 1)) == ((200, 150), "A camera", 1)
+        red = np.asarray(image)[60:100, 50:70].astype(int).mean(axis=(0, 1))
+    with Image.open("photos/turned.jpg") as image:
+        before = np.asarray(image.rotate(-90, expand=True))[60:100, 50:70].astype(int).mean(axis=(0, 1))
+    assert red[0] > before[0] + 30
+
+
+def test_a_folder_and_its_masks() -> None:
+    assert run("--input", "photos", *PHOTO, "--save-masks") == 0
+    parts = ["_face-1_crop", "_face-1_exemplar-mask", "_face-1_input-mask", "_face-1_output", "_mask"]
+    names = {"old__red": ".png", "plain__red": ".png", "turned__red": ".jpg"}
+    assert made() == sorted(
+        [name + suffix for name, suffix in names.items()] + [f"{name}{part}.png" for name in names for part in parts]
+    )
+    with Image.open("out/plain__red_mask.png") as mask, Image.open("out/plain__red.png") as result:
+        untouched = np.asarray(mask) == 0
+        same = (np.asarray(result) == np.asarray(smooth(200, 150))).all(axis=2)
+    assert same[untouched].all()
+    assert not same.all()
+
+
+def test_another_format() -> None:
+    assert run("--input", "photos/plain.png", *PHOTO, "--format", "jpeg", "--quality", "80") == 0
+    assert made() == ["plain__red.jpg"]
+
+
+def test_no_strength_no_change() -> None:
+    assert run("--input", "photos/plain.png", *PHOTO, "--strength", "0") == 0
+    with Image.open("out/plain__red.png") as result:
+        assert np.array_equal(np.asarray(result), np.asarray(smooth(200, 150)))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--face", "2"), "there is no face 2 in photos/plain.png: one face was found"),
+        (("--face", "0"), "--face must be 1 (the largest face), 2, ... or all; it is '0'"),
+        (("--exemplar-face", "all"), "--exemplar-face must be a number"),
+        (("--face-box", "1,2,3"), "--face-box needs four whole numbers"),
+        (("--face-box", "0,0,10,20"), "must be a square"),
+        (("--strength", "3"), "the strength must lie between 0 and 2"),
+        (("--quality", "0", "--format", "jpeg"), "the quality must lie between 1 and 100"),
+        (("--steps", "3"), "--steps does not go with --photo"),
+        (("--composite",), "--composite does not go with --photo"),
+        (("--input-mask", "photos/old.bmp.txt"), "no such file"),
+    ],
+)
+def test_what_a_user_gets_wrong(words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--input", "photos/plain.png", *PHOTO, *words) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+    assert made() == []
+
+
+def test_options_that_need_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--input", "photos/plain.png", "--face-box", "0,0,10,10") == 2
+    assert "--face-box needs --photo" in capsys.readouterr().err
+
+
+def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/plain__red.png").write_bytes(b"mine")
+    assert run("--input", "photos/plain.png", *PHOTO) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert Path("out/plain__red.png").read_bytes() == b"mine"
+    assert run("--input", "photos/plain.png", *PHOTO, "--overwrite") == 0
+
+
+def test_without_the_extra_its_name_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)  # import raises ImportError
+    assert run("--input", "photos/plain.png", "--photo") == 2
+    assert "pip install 'lomit[faces]'" in capsys.readouterr().err
+    # With both places given, no detector is needed.
+    assert run("--input", "photos/plain.png", *PHOTO) == 0
+
+
+def test_photographs_without_a_face_are_named_and_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("dlib")
+    box = ("--exemplar-box", "0,0,40,40")
+    assert run("--input", "photos/plain.png", "--photo", *box) == 2
+    assert "no face found in photos/plain.png; say where it is (--face-box" in capsys.readouterr().err
+    assert run("--input", "photos", "--photo", *box) == 2
+    told = capsys.readouterr().err
+    assert told.count("lomit: skipped: no face found in photos/") == 3
+    assert "nothing to translate: every photograph was skipped" in told
