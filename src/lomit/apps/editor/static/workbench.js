@@ -5,7 +5,8 @@ const SIDE = 256; // of a mask, in pixels
 const STEPS = 40; // that can be undone
 const TINT = [255, 0, 128];
 const TITLES = ["Input", "Exemplar", "Second exemplar"];
-const HINTS = ["the face to change", "gives the style", "mixed in by Blend"];
+const SHORT = ["Input", "Exemplar", "Exemplar 2"];
+const HINTS = ["the face to change", "gives the style", ""];
 const UNITS = (n) => `${Math.round(n / 2 ** 20)} MB`;
 
 const find = (selector) => element.querySelector(selector);
@@ -32,10 +33,10 @@ class Pane {
     const file = make("input", { type: "file", accept: "image/*", className: "file", ariaLabel: `Open an image as ${lower}` });
     file.onchange = () => { this.open(file.files[0]); file.value = ""; };
     const opener = make("label", { className: "button" }, "Open…", file);
-    this.closer = make("button", { type: "button", textContent: "Remove", ariaLabel: `Remove the ${lower}` });
+    this.closer = make("button", { type: "button", textContent: "×", ariaLabel: `Remove the ${lower}` });
     this.closer.onclick = () => { second = false; trigger("act", { action: "remove", pane: number }); layout(); };
     this.closer.hidden = number < 2;
-    const head = make("header", {}, make("h3", { textContent: name }), make("span", { className: "hint", textContent: HINTS[number] }), this.closer, opener);
+    const head = make("header", {}, make("h3", { textContent: SHORT[number] }), make("span", { className: "hint", textContent: HINTS[number] }), this.closer, opener);
 
     this.image = make("img", { alt: "", draggable: false });
     this.overlay = make("canvas", { width: SIDE, height: SIDE, ariaHidden: "true" });
@@ -70,7 +71,7 @@ class Pane {
     });
     this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage,
       make("div", { className: "row" }, ...Object.values(this.buttons)), this.face, this.note, this.samples);
-    this.tab = make("button", { type: "button", textContent: name });
+    this.tab = make("button", { type: "button", textContent: SHORT[number], ariaLabel: name });
     this.tab.setAttribute("role", "tab");
     this.tab.onclick = () => { active = number; layout(); };
     this.listen();
