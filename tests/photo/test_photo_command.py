@@ -100,9 +100,12 @@ def test_what_a_user_gets_wrong(words: tuple[str, ...], says: str, capsys: pytes
     assert made() == []
 
 
-def test_options_that_need_photo(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--input", "photos/plain.png", "--face-box", "0,0,10,10") == 2
-    assert "--face-box needs --photo" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words", [("--face-box", "0,0,9,9"), ("--strength", "0.5"), ("--format", "png"), ("--face", "2")]
+)
+def test_options_that_need_photo(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--input", "photos/plain.png", *words) == 2
+    assert f"{words[0]} needs --photo" in capsys.readouterr().err
 
 
 def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,13 +187,9 @@ def _plan(options: TranslateOptions) -> list[Job]:
         raise LomitError("--steps predicts its masks; leave out --input-mask and --exemplar-mask")
     if options.steps is not None and options.compile:
         raise LomitError("--compile does not go with --steps; leave out one of them")
-    for name, value in (
-        ("face-box", options.face_box),
-        ("exemplar-box", options.exemplar_box),
-        ("quality", options.quality),
-    ):
-        if value is not None and not options.photo:
-            raise LomitError(f"--{name} needs --photo")
+    for name in ("face", "exemplar_face", "face_box", "exemplar_box", "strength", "format", "quality"):
+        if not options.photo and getattr(options, name) != getattr(TranslateOptions, name):
+            raise LomitError(f"--{name.replace('_', '-')} needs --photo")
     if options.photo:
         for name in ("steps", "random", "composite"):
             if getattr(options, name):
