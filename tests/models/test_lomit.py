@@ -349,6 +349,28 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
     assert len(trained) + len(list(g.cosegmentation.parameters())) == len(list(g.parameters()))
 
 
+@pytest.mark.parametrize("loss", ["generator_loss", "warmup_loss"])
+def test_foreground_codes_can_be_asked_for_the_attributes(loss: str) -> None:
+    batch = random_batch()
+    asked, plain = (tiny(warmup=1, mask_norm="group", weights=LossWeights(style_cls=w)) for w in (0.5, 0.0))
+    assert plain.style_classifier is None
+    linear = asked.style_classifier
+    assert linear is not None
+    plain.load_state_dict({n: t for n, t in asked.state_dict().items() if not n.startswith("style_classifier.")})
+    (total, terms), (without, _) = getattr(asked, loss)(batch), getattr(plain, loss)(batch)
+    with torch.no_grad():
+        c1, c2 = (asked.generator.content(x) for x in (batch.x1, batch.x2))
+        partners = (c2, c1) if loss == "generator_loss" else (c1, c2)
+        expected = torch.zeros(())
+        for x, c, partner, y in zip((batch.x1, batch.x2), (c1, c2), partners, (batch.y1, batch.y2), strict=True):
+            s_f, _ = asked.generator.styles(x, asked.generator.masks(c, partner))
+            p = torch.sigmoid(s_f @ linear.weight.T + linear.bias)
+            entropy = -torch.where(y == 1, p.log(), (1 - p).log()) * (y >= 0)
+            expected = expected + entropy.sum(1).mean()
+    torch.testing.assert_close(terms["style_cls"], expected)
+    torch.testing.assert_close(total - without, 0.5 * expected, rtol=1e-3, atol=1e-4)
+
+
 def test_a_sample_sheet_shows_both_ways() -> None:
     translator = trained_looking(mask_norm="group")
     batch = random_batch()

@@ -27,6 +27,8 @@ class LossWeights:
     """lambda_2: foreground codes of a pair apart (Eq. 14)."""
     r3: float = 0.0001
     """lambda_3: small masks (Eq. 15, as a mean over pixels)."""
+    style_cls: float = 0.0
+    """Not in the paper: the attributes are to be told from the foreground code by one linear layer."""
 
 
 @dataclass

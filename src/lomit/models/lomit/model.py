@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lomit import losses
 from lomit.errors import LomitError
@@ -37,10 +37,13 @@ class Lomit(Translator):
         self.config = config
         self.generator = LomitGenerator(config)
         self.discriminator: PatchDiscriminator | None = None
+        self.style_classifier: nn.Linear | None = None
         if training:
             if not config.attributes:
                 raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
             self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
+            if config.weights.style_cls:
+                self.style_classifier = nn.Linear(config.style_dim, len(config.attributes))
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
@@ -48,14 +51,15 @@ class Lomit(Translator):
         assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
+        beside = [] if self.style_classifier is None else [self.style_classifier]
         warmup, every = self.config.warmup, self.config.critic_steps
         phases = [
             Phase("D", self.discriminator_loss, trained),
-            Phase("G", self.generator_loss, [self.generator], every=every, first=warmup),
+            Phase("G", self.generator_loss, [self.generator, *beside], every=every, first=warmup),
         ]
         if warmup:
             g = self.generator
-            warm = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+            warm = [*beside, g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, warm, end=warmup, lr_scale=2.0))
         return phases
 
@@ -127,7 +131,7 @@ class Lomit(Translator):
         return total, _detached(terms)
 
     def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """lambda_x L_x (Eq. 9) alone, under masks that learn nothing.
+        """lambda_x L_x (Eq. 9), under masks that learn nothing.
 
         A decoder that can already draw needs far fewer of the updates that cost four times as much.  Masks would
         settle on whatever splits an image best into two colours; untrained ones ask the codes to serve any region.
@@ -137,8 +141,22 @@ class Lomit(Translator):
         c = g.content(x)
         with torch.no_grad(), g.frozen_statistics():
             m = g.masks(c, c)
-        loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
-        return self.config.weights.x * loss, _detached({"x": loss})
+        s_f, s_b = g.styles(x, m)
+        terms = {"x": 2 * losses.self_reconstruction_loss(g.decode(c, m, s_f, s_b), x)}
+        total = self.config.weights.x * terms["x"] + self._style_loss(s_f, batch, terms)
+        return total, _detached(terms)
+
+    def _style_loss(self, s_f: Tensor, batch: Batch, terms: Terms) -> Tensor:
+        """weights.style_cls times the cross entropy of the attributes told from the foreground codes.
+
+        Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
+        one that no code tells it of; this term lets the codes, and the masks that decide what they see, go first.
+        """
+        if self.style_classifier is None:
+            return s_f.new_zeros(())
+        y = torch.cat([batch.y1, batch.y2])
+        terms["style_cls"] = 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)
+        return self.config.weights.style_cls * terms["style_cls"]
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
@@ -175,6 +193,7 @@ class Lomit(Translator):
             "R3": 2 * 3 * losses.mask_area(all_masks),
         }
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
+        total = total + self._style_loss(s_f, batch, terms)
         with torch.no_grad():
             statistics = {
                 "mask/mean": m.mean(),
