@@ -332,7 +332,7 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
     translator = tiny(warmup=3, critic_steps=2)
     phases = {phase.name: phase for phase in translator.phases()}
     turns = [[name for name, phase in phases.items() if phase.runs_in(step)] for step in range(7)]
-    assert turns == [["D", "warmup"]] * 3 + [["D", "G"], ["D"], ["D", "G"], ["D"]]
+    assert turns == [["warmup", "warmup_D"]] * 3 + [["D", "G"], ["D"], ["D", "G"], ["D"]]
     batch = random_batch()
     with torch.no_grad():
         x = torch.cat([batch.x1, batch.x2])
@@ -343,6 +343,10 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
         total, terms = translator.warmup_loss(batch)
     torch.testing.assert_close(total, translator.config.weights.x * 2 * (own - x).abs().mean())
     assert list(terms) == ["x"]
+    assert translator.discriminator is not None
+    logits = translator.discriminator(x)[1]
+    expected = 2 * losses.classification_loss(logits, torch.cat([batch.y1, batch.y2]))
+    torch.testing.assert_close(translator.warmup_classification(batch)[0], expected)
     trained = {id(p) for p in phases["warmup"].parameters()}
     assert g.cosegmentation is not None
     assert not trained & {id(p) for p in g.cosegmentation.parameters()}

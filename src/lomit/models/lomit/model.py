@@ -54,13 +54,15 @@ class Lomit(Translator):
         beside = [] if self.style_classifier is None else [self.style_classifier]
         warmup, every = self.config.warmup, self.config.critic_steps
         phases = [
-            Phase("D", self.discriminator_loss, trained),
+            Phase("D", self.discriminator_loss, trained, first=warmup),
             Phase("G", self.generator_loss, [self.generator, *beside], every=every, first=warmup),
         ]
         if warmup:
             g = self.generator
-            warm = [*beside, g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
-            phases.append(Phase("warmup", self.warmup_loss, warm, end=warmup, lr_scale=2.0))
+            drawing = [*beside, g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+            phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
+        if warmup and self.config.weights.cls:
+            phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
         return phases
 
     def translate(
@@ -145,6 +147,17 @@ class Lomit(Translator):
         terms = {"x": 2 * losses.self_reconstruction_loss(g.decode(c, m, s_f, s_b), x)}
         total = self.config.weights.x * terms["x"] + self._style_loss(s_f, batch, terms)
         return total, _detached(terms)
+
+    def warmup_classification(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_cls_r (Eq. 11) alone.
+
+        Beside L_adv, D_cls learns small things such as a mouth ten times more slowly, and what it can't tell it can't
+        teach the generator.
+        """
+        assert self.discriminator is not None
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        loss = 2 * losses.classification_loss(at_least_float32(self.discriminator(x)[1]), y)
+        return loss, _detached({"cls_r": loss})
 
     def _style_loss(self, s_f: Tensor, batch: Batch, terms: Terms) -> Tensor:
         """weights.style_cls times the cross entropy of the attributes told from the foreground codes.
