@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -353,26 +354,29 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
     assert len(trained) + len(list(g.cosegmentation.parameters())) == len(list(g.parameters()))
 
 
-@pytest.mark.parametrize("loss", ["generator_loss", "warmup_loss"])
-def test_foreground_codes_can_be_asked_for_the_attributes(loss: str) -> None:
+def test_foreground_codes_can_be_asked_for_the_attributes() -> None:
     batch = random_batch()
     asked, plain = (tiny(warmup=1, mask_norm="group", weights=LossWeights(style_cls=w)) for w in (0.5, 0.0))
     assert plain.style_classifier is None
     linear = asked.style_classifier
     assert linear is not None
     plain.load_state_dict({n: t for n, t in asked.state_dict().items() if not n.startswith("style_classifier.")})
-    (total, terms), (without, _) = getattr(asked, loss)(batch), getattr(plain, loss)(batch)
-    with torch.no_grad():
-        c1, c2 = (asked.generator.content(x) for x in (batch.x1, batch.x2))
-        partners = (c2, c1) if loss == "generator_loss" else (c1, c2)
-        expected = torch.zeros(())
-        for x, c, partner, y in zip((batch.x1, batch.x2), (c1, c2), partners, (batch.y1, batch.y2), strict=True):
-            s_f, _ = asked.generator.styles(x, asked.generator.masks(c, partner))
+    (total, terms), (without, _) = asked.generator_loss(batch), plain.generator_loss(batch)
+    g, x1, x2 = asked.generator, batch.x1, batch.x2
+
+    def entropy(masks: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        result = torch.zeros(())
+        for x, partner, y in ((x1, x2, batch.y1), (x2, x1, batch.y2)):
+            s_f, _ = g.styles(x, masks(g.content(x), g.content(partner)))
             p = torch.sigmoid(s_f @ linear.weight.T + linear.bias)
-            entropy = -torch.where(y == 1, p.log(), (1 - p).log()) * (y >= 0)
-            expected = expected + entropy.sum(1).mean()
-    torch.testing.assert_close(terms["style_cls"], expected)
-    torch.testing.assert_close(total - without, 0.5 * expected, rtol=1e-3, atol=1e-4)
+            result = result + (-torch.where(y == 1, p.log(), (1 - p).log()) * (y >= 0)).sum(1).mean()
+        return result
+
+    torch.testing.assert_close(terms["style_cls"], entropy(g.masks))
+    torch.testing.assert_close(total - without, 0.5 * entropy(g.masks), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(asked.warmup_style(batch)[0], 0.5 * entropy(lambda c, _: torch.ones_like(c[:, :1])))
+    names = [phase.name for phase in asked.phases()]
+    assert names == [*(phase.name for phase in plain.phases()), "warmup_style"]
 
 
 def test_a_sample_sheet_shows_both_ways() -> None:

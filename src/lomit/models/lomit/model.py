@@ -51,18 +51,20 @@ class Lomit(Translator):
         assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
-        beside = [] if self.style_classifier is None else [self.style_classifier]
         warmup, every = self.config.warmup, self.config.critic_steps
+        g, told = self.generator, [] if self.style_classifier is None else [self.style_classifier]
         phases = [
             Phase("D", self.discriminator_loss, trained, first=warmup),
-            Phase("G", self.generator_loss, [self.generator, *beside], every=every, first=warmup),
+            Phase("G", self.generator_loss, [g, *told], every=every, first=warmup),
         ]
         if warmup:
-            g = self.generator
-            drawing = [*beside, g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+            drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
-        if warmup and self.config.weights.cls:
-            phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
+            if self.config.weights.cls:
+                phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
+            if told:
+                seeing = [g.style_encoders.stem, g.style_encoders.foreground, *told]
+                phases.append(Phase("warmup_style", self.warmup_style, seeing, end=warmup, lr_scale=2.0))
         return phases
 
     def translate(
@@ -133,7 +135,7 @@ class Lomit(Translator):
         return total, _detached(terms)
 
     def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """lambda_x L_x (Eq. 9), under masks that learn nothing.
+        """lambda_x L_x (Eq. 9) alone, under masks that learn nothing.
 
         A decoder that can already draw needs far fewer of the updates that cost four times as much.  Masks would
         settle on whatever splits an image best into two colours; untrained ones ask the codes to serve any region.
@@ -143,10 +145,8 @@ class Lomit(Translator):
         c = g.content(x)
         with torch.no_grad(), g.frozen_statistics():
             m = g.masks(c, c)
-        s_f, s_b = g.styles(x, m)
-        terms = {"x": 2 * losses.self_reconstruction_loss(g.decode(c, m, s_f, s_b), x)}
-        total = self.config.weights.x * terms["x"] + self._style_loss(s_f, batch, terms)
-        return total, _detached(terms)
+        loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
+        return self.config.weights.x * loss, _detached({"x": loss})
 
     def warmup_classification(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_cls_r (Eq. 11) alone.
@@ -158,6 +158,17 @@ class Lomit(Translator):
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         loss = 2 * losses.classification_loss(at_least_float32(self.discriminator(x)[1]), y)
         return loss, _detached({"cls_r": loss})
+
+    def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """The attributes told from foreground codes of whole images.
+
+        What E_s^f does not look for yet draws no mask to itself; asked through masks on the hair alone, its codes never
+        came to know a smile (docs/experiments.md, 12).
+        """
+        x = torch.cat([batch.x1, batch.x2])
+        terms: Terms = {}
+        s_f = at_least_float32(self.generator.style_encoders.foreground(self.generator.style_encoders.stem(x)))
+        return self._style_loss(s_f, batch, terms), _detached(terms)
 
     def _style_loss(self, s_f: Tensor, batch: Batch, terms: Terms) -> Tensor:
         """weights.style_cls times the cross entropy of the attributes told from the foreground codes.
