@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lomit.errors import LomitError
-from lomit.report.study import MARK, figure_7, read_study, wilson
+from lomit.report.study import figure_7, read_study
+from lomit.stats import MARK, wilson
 from report.conftest import HOSTILE, Page, write_json
 
 STUDY: dict[str, Any] = {

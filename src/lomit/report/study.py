@@ -18,7 +18,6 @@ told: answers of a program are marked wherever they stand.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 from lomit.errors import LomitError
 from lomit.report.markup import Content, Html, join, paragraph, table, tag
 from lomit.report.results import count, read_json
+from lomit.stats import MARK, wilson
 
 PAPER_REALISM = (("LOMIT", 25.6), ("DRIT", 12.3), ("MUNIT", 11.5))
 """Share of translations taken for more realistic than a photograph, in percent (the paper's Figure 7 a)."""
@@ -35,9 +35,6 @@ PAPER_COMPARISONS = (
     ("Which one has better kept the background unchanged?", ((95.7, 4.3), (96.7, 3.2))),
 )
 """LOMIT against a rival, in percent (Figure 7 b); which row is DRIT and which MUNIT is lost in the paper's text."""
-Z = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
-MARK = "simulated, not people"
 
 
 @dataclass(frozen=True)
@@ -109,15 +106,6 @@ def _comparison(entry: Any, where: str) -> Comparison:
         raise LomitError(f"{where}: 'chosen' must be two counts")
     first, second = (count(value, f"{where}, 'chosen'") for value in chosen)
     return Comparison(entry["question"], (models[0], models[1]), (first, second))
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, 1927), in [0, 1]; (0, 1) without trials."""
-    if not trials:
-        return 0.0, 1.0
-    p, z2 = hits / trials, Z * Z / trials
-    middle, half = p + z2 / 2, Z * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials))
-    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
 
 
 def figure_7(study: Study) -> Html:
