@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -14,18 +13,9 @@ from pathlib import Path
 from lomit.apps.study.definition import ACCESS, IMAGES, KEY, STUDY, Access, Key, Study, key_json
 from lomit.apps.study.design import design
 from lomit.apps.study.material import Material
+from lomit.apps.study.secret import hashed, token
 from lomit.errors import LomitError
 from lomit.images import writing_failed
-
-
-def token() -> str:
-    """256 random bits for a link: nobody guesses one."""
-    return secrets.token_urlsafe(32)
-
-
-def hashed(secret: str) -> str:
-    """What is kept of a token.  It is as long as the hash is wide, so it needs neither salt nor a slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def build_study(

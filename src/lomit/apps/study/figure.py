@@ -32,7 +32,7 @@ def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
     written = []
     # Text stays text; the same answers give the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lomit", "font.size": 9}):
-        figure = Figure(figsize=(6.4, 0.9 + sum(0.8 + 0.36 * n for n in rows)), layout="constrained")
+        figure = Figure(figsize=(6.4, 1.1 + sum(0.8 + 0.36 * n for n in rows)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[0.8 + 0.36 * n for n in rows])[:, 0]
         for axis, (title, shares) in zip(axes, panels, strict=True):
             _draw_panel(axis, title, shares)
@@ -67,7 +67,7 @@ def _panels(analysis: Analysis) -> list[tuple[str, list[Share]]]:
 def _caption(analysis: Analysis) -> str:
     who = f"{len(analysis.included)} {'simulated participants' if analysis.simulated else 'participants'}"
     mark = f"{MARK.upper()}: " if analysis.simulated else ""
-    return f"{mark}{who}. Thick: 95 % Wilson interval of the answers; thin: bootstrap over participants."
+    return f"{mark}{who}\n95 % intervals: thick, Wilson's of the answers; thin, bootstrap over participants"
 
 
 def _draw_panel(axis: Any, title: str, shares: Sequence[Share]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from lomit.apps.study.build import hashed
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.limits import Buckets
+from lomit.apps.study.secret import hashed
 from lomit.apps.study.store import Participant, Store
 
 
@@ -32,7 +32,7 @@ class Gate:
 
     def joining(self, word: str, request: Any, making: bool) -> None:
         """Whether the join link is the study's."""
-        right = hmac.compare_digest(word.encode(), self.access.join.encode())
+        right = hmac.compare_digest(hashed(word), hashed(self.access.join))
         if making or not right:
             self._pace(self.strangers, _address(request))
         if not right:
@@ -57,6 +57,7 @@ def _address(request: Any) -> str:
 
 
 def refusal(status: int, **headers: str) -> Exception:
+    """What ends a request with this status."""
     from fastapi import HTTPException
 
     return HTTPException(status, headers=headers or None)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STATIC = {
     "study.js": ("static", "text/javascript"),
+    "join.js": ("static", "text/javascript"),
     "owner.js": ("static", "text/javascript"),
     "study.css": ("static", "text/css"),
     "icon.svg": ("static", "image/svg+xml"),

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.apps.study.build import hashed, token
 from lomit.apps.study.definition import ANSWERS, Folder
+from lomit.apps.study.secret import hashed, token
 from lomit.errors import LomitError
 
 Sort = Literal["person", "simulated", "preview"]
@@ -239,10 +239,10 @@ class Store:
     def answers(self, sort: Sort) -> dict[int, list[Answer]]:
         """Participant -> answers, in the order they were shown."""
         found: dict[int, list[Answer]] = {}
-        for who, *row, away in self._rows(
+        for who, trial, position, side, rt, means, away in self._rows(
             "SELECT participant, trial, position, side, rt, means, away FROM answer "
             "JOIN participant ON participant.id = answer.participant WHERE sort = ? ORDER BY participant, position",
             sort,
         ):
-            found.setdefault(who, []).append(Answer(*row, away=bool(away)))
+            found.setdefault(who, []).append(Answer(trial, position, side, rt, means, bool(away)))
         return found

@@ -17,7 +17,8 @@ def to_markdown(analysis: Analysis) -> str:
     lines = [f"**{MARK}**", ""] if analysis.simulated else []
     lines += [
         f"{len(analysis.included)} {who} counted, {analysis.unfinished} of them unfinished; "
-        f"{len(analysis.excluded)} excluded (fewer than {100 * analysis.least_checks:.0f} % of the attention checks right).",
+        f"{len(analysis.excluded)} excluded "
+        f"(fewer than {100 * analysis.least_checks:.0f} % of the attention checks right).",
         "",
     ]
     header = [

@@ -227,7 +227,20 @@ const status = (text) => {
   line.hidden = !text;
 };
 
+/** The way back for who opens the join link again; gone when all is done, so that a shared computer forgets it. */
+function remember(open) {
+  if (document.body.dataset.preview) return;
+  const name = `lomit-study-back:${location.pathname.replace(/s\/[^/]*\/$/, "")}`;
+  try {
+    if (open) localStorage.setItem(name, location.pathname);
+    else localStorage.removeItem(name);
+  } catch {
+    // Storage is switched off; the personal link still works.
+  }
+}
+
 function finish(study) {
+  remember(false);
   const place = document.getElementById("study");
   place.replaceChildren(element("h1", {}, "Done"), element("p", {}, study.thanks));
   if (study.completion_url) {
@@ -260,8 +273,10 @@ async function run() {
   const study = await load();
   status("");
   document.getElementById("withdraw").hidden = false;
+  remember(true);
   document.getElementById("withdraw").addEventListener("submit", (event) => {
     if (!confirm("Delete all your answers and stop taking part?")) event.preventDefault();
+    else remember(false);
   });
   const done = new Set([...study.answered, ...outbox.waiting.map((answer) => answer.position)]);
   const left = study.trials.map((_, position) => position).filter((position) => !done.has(position));
@@ -305,6 +320,7 @@ async function run() {
         on_finish: ({ side, rt, means, away }) => outbox.add({ position, side, rt, means, away }),
       });
     }
+    place.replaceChildren();
     const jsPsych = jsPsychModule.initJsPsych({ display_element: "study" });
     await jsPsych.run(timeline);
   }
