@@ -151,7 +151,8 @@ def _comparison(entry: Any, where: str) -> Comparison:
 
 def figure_7(study: Study) -> Html:
     """Our answers beside the paper's."""
-    told = any(entry.people != OverPeople() for entry in (*study.realism, *study.comparisons))
+    over_people = [*(r.people for r in study.realism), *(c.people for c in study.comparisons)]
+    told = any(people != OverPeople() for people in over_people)
 
     def row(name: Content, hits: int, answers: int, people: OverPeople) -> list[Content]:
         return [name, _share(hits, answers), *(_people(people) if told else []), str(answers)]

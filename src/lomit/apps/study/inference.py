@@ -124,10 +124,9 @@ def bradley_terry(wins: Mapping[tuple[str, str], int]) -> Ranking | None:
             counts[number[winner], number[loser]] += count
     if not _connected(counts + counts.T):
         return None
-    data = [(i, j) for i in range(len(names)) for j in range(len(names)) for _ in range(counts[i, j])]
     # The likelihood has a maximum only where each can be reached from each by "won against" (Ford, 1957).
     regularised = not (_connected(counts) and _connected(counts.T))
-    found = choix.opt_pairwise(len(names), data, alpha=0.01 if regularised else 0.0, tol=1e-10)
+    found = choix.ilsr_pairwise_dense(counts, alpha=0.01 if regularised else 0.0, max_iter=10_000, tol=1e-9)
     found = found - found.mean()
     order = np.argsort(-found)
     return Ranking({names[k]: float(found[k]) for k in order}, regularised)

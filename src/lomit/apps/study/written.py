@@ -13,7 +13,7 @@ from lomit.stats import MARK
 
 def to_markdown(analysis: Analysis) -> str:
     """Tables for reading."""
-    who = "simulated participants" if analysis.simulated else "participants"
+    who = f"{'simulated ' if analysis.simulated else ''}participant{'s' if len(analysis.included) != 1 else ''}"
     lines = [f"**{MARK}**", ""] if analysis.simulated else []
     lines += [
         f"{len(analysis.included)} {who} counted, {analysis.unfinished} of them unfinished; "
