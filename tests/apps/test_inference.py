@@ -76,7 +76,6 @@ def test_bootstrap_resamples_participants_whole() -> None:
     assert samples[:, 0].std() == pytest.approx(expected, rel=0.05)
     # Wider than if all answers were independent.
     assert samples[:, 0].std() > 1.2 * math.sqrt(0.24 / 400)
-    assert bootstrap_shares(two, np.full((40, 2), 10), 0, 10).tolist() == samples[:10].tolist() or True
 
 
 def test_bootstrap_is_seeded_and_knows_what_was_not_asked() -> None:
@@ -92,10 +91,10 @@ def test_bootstrap_is_seeded_and_knows_what_was_not_asked() -> None:
 def test_bootstrap_covers_the_true_share(spread: float) -> None:
     rng = np.random.default_rng(3)
     covered = []
-    for k in range(400):
+    for k in range(200):
         p = np.full(40, 0.65) if not spread else rng.beta(0.65 * 9, 0.35 * 9, 40)
         hits = rng.binomial(10, p)
-        found = interval(bootstrap_shares(hits[:, None], np.full((40, 1), 10), k, 400)[:, 0])
+        found = interval(bootstrap_shares(hits[:, None], np.full((40, 1), 10), k, 300)[:, 0])
         assert found is not None
         covered.append(found[0] <= 0.65 <= found[1])
     assert np.mean(covered) == pytest.approx(0.94, abs=0.04)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lomit.apps.study.definition import ANSWERS
-from support.studies import Client, Server, answer, free_port, served, small_study
+from support.studies import Client, Server, answer, free_port, served, small_blocks, small_study
 
 pytest.importorskip("fastapi")
 FAILURES = (OSError, http.client.HTTPException)
@@ -136,7 +136,7 @@ def test_killed_many_times_no_acknowledged_answer_is_lost(tmp_path: Path) -> Non
 def crowd_at_once(folder_path: Path, members: int) -> tuple[np.ndarray, int, Counter[int], int]:
     """All join at once and answer everything, each request twice; returns latencies of answers in ms, answers stored,
     participants per list and trials of a list."""
-    folder, _ = small_study(folder_path)
+    folder, _ = small_study(folder_path, blocks=small_blocks(trials=1, practice=0))
     trials = len(folder.key.lists[0])
     latencies: list[float] = []
     problems: list[str] = []
@@ -163,7 +163,7 @@ def crowd_at_once(folder_path: Path, members: int) -> tuple[np.ndarray, int, Cou
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(280)
+            thread.join(800)
             assert not thread.is_alive()
     assert not problems
     there = stored(folder.path)

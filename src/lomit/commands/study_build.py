@@ -18,8 +18,8 @@ from lomit.errors import LomitError
 
 INPUT, EXEMPLAR = "Brown_Hair=1,Smiling=0", "Blond_Hair=1,Smiling=1"
 """The classes of the paper's study (section 5.4)."""
-POOL = 4_000
-"""Faces among which pairs and real images are drawn."""
+RENDERED = 1_500
+"""Rendered faces among which pairs and real images are drawn; of a data set, all of the test split."""
 
 
 @dataclass
@@ -95,9 +95,9 @@ def study_build(options: StudyBuildOptions) -> int:
     from lomit.apps.study.build import build_study
     from lomit.apps.study.definition import Study
 
-    texts = _texts(options)
+    texts, entries = _texts(options), _entries(options)
     material = _table(options) if options.table is not None else _faces(options)
-    blocks = _blocks(options, material.models)
+    blocks = _blocks(options, entries, material.models)
     study = Study(
         material.models, blocks, options.lists, options.seed, material.size, texts, options.least_checks,
         options.external_id, material.facts, material.people,
@@ -129,6 +129,10 @@ def _check(options: StudyBuildOptions) -> Path:
         value = getattr(options, name)
         if value is not None and value < least:
             raise LomitError(f"--{name} must be at least {least}; it is {value}")
+    if options.lists < 2 or options.lists % 2:
+        raise LomitError(f"--lists must be even, at least 2 (they mirror each other); it is {options.lists}")
+    if options.completion_url and not options.completion_url.startswith("https://"):
+        raise LomitError(f"--completion-url must begin with https://; it is '{options.completion_url}'")
     return Path(options.out)
 
 
@@ -167,7 +171,8 @@ def _faces(options: StudyBuildOptions) -> Any:
     from lomit.predictor import Predictor
     from lomit.weights import find_model
 
-    of_input, of_exemplar = dict(parse_label(options.input_label)), dict(parse_label(options.exemplar_label))
+    of_input = dict(parse_label(options.input_label, "--input-label"))
+    of_exemplar = dict(parse_label(options.exemplar_label, "--exemplar-label"))
     words = [_named(word) for word in options.models]
     check_models([label for label, _ in words])
     predictors = {}
@@ -175,10 +180,11 @@ def _faces(options: StudyBuildOptions) -> Any:
         predictors[label] = Predictor.from_pretrained(path, options.device)
     size = max(predictor.image_size for predictor in predictors.values())
     if options.data.root is None:
-        faces: Any = RenderedFaces(options.seed, size, POOL)
+        faces: Any = RenderedFaces(options.seed, size, RENDERED)
     else:
         data = options.data.config(size)
-        faces = SourceFaces(open_source(data), data, options.seed, Path(options.data.root).resolve().name, POOL)
+        source, name = open_source(data), Path(options.data.root).resolve().name
+        faces = SourceFaces(source, data, options.seed, name, pool=len(source))
     material = TranslatedFaces(predictors, faces, of_input, of_exemplar, options.pairs, options.seed)
     material.facts["models"] = {label: find_model(path).name for label, path in words if not Path(path).is_file()}
     return material
@@ -192,19 +198,26 @@ def _named(word: str) -> tuple[str, str]:
     return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
 
 
-def _blocks(options: StudyBuildOptions, models: tuple[str, ...]) -> tuple[Any, ...]:
-    from lomit.apps.study.design import Block, meetings, paper_blocks
-
+def _entries(options: StudyBuildOptions) -> list[Any] | None:
+    """What the file with blocks holds; None where none was given."""
     if options.design is None:
-        blocks = paper_blocks(models, options.comparisons, options.trials)
-        return tuple(replace(block, checks=options.checks, practice=options.practice) for block in blocks)
+        return None
     try:
         entries = json.loads(Path(options.design).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LomitError(f"{options.design} can't be read as JSON: {error}") from error
     if not isinstance(entries, list):
         raise LomitError(f"{options.design} must hold a list of blocks; see docs/study.md")
-    blocks_ = []
+    return entries
+
+
+def _blocks(options: StudyBuildOptions, entries: list[Any] | None, models: tuple[str, ...]) -> tuple[Any, ...]:
+    from lomit.apps.study.design import Block, meetings, paper_blocks
+
+    if entries is None:
+        paper = paper_blocks(models, options.comparisons, options.trials)
+        return tuple(replace(block, checks=options.checks, practice=options.practice) for block in paper)
+    blocks = []
     for number, entry in enumerate(entries, start=1):
         where = f"{options.design}: block {number}"
         missing = [k for k in ("name", "question", "kind") if not isinstance(entry, dict) or k not in entry]
@@ -213,5 +226,5 @@ def _blocks(options: StudyBuildOptions, models: tuple[str, ...]) -> tuple[Any, .
         block = from_dict(Block, entry, where)
         if block.kind == "models" and not block.comparisons:
             block = replace(block, comparisons=meetings(models, options.comparisons))
-        blocks_.append(block)
-    return tuple(blocks_)
+        blocks.append(block)
+    return tuple(blocks)
