@@ -335,4 +335,6 @@ def test_blocks_of_ones_own_from_a_file(tmp_path: Path, capsys: pytest.CaptureFi
         ([3], "block 1 needs"),
     ):
         design.write_text(json.dumps(entries))
-        assert main(["study", "build", *words[:-4], "--out", str(tmp_path / "other"), *words[-2:]]) == 2, says
+        capsys.readouterr()
+        assert main(["study", "build", *words[:-4], "--out", str(tmp_path / "other"), *words[-2:]]) == 2
+        assert says in capsys.readouterr().err

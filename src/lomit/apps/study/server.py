@@ -68,6 +68,11 @@ def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 
     return app
 
 
+def _path(request: Any) -> str:
+    """Where the page is below the study's own address."""
+    return request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+
+
 def _given() -> Any:
     """The request as a dependency.
 
@@ -92,9 +97,7 @@ def _add_common(app: FastAPI, pages: Pages) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Any, error: HTTPException) -> Any:
-        return HTMLResponse(
-            pages.refused(request.scope["path"], error.status_code), error.status_code, headers=error.headers
-        )
+        return HTMLResponse(pages.refused(_path(request), error.status_code), error.status_code, headers=error.headers)
 
     @app.get("/")
     def root() -> Any:
@@ -119,7 +122,7 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
     @app.get("/join/{word}")
     def invitation(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=False)
-        return HTMLResponse(pages.consent(request.scope["path"], request.url.query))
+        return HTMLResponse(pages.consent(_path(request), request.url.query))
 
     @app.post("/join/{word}")
     def join(word: str, request: Any = the_request) -> Any:
@@ -135,10 +138,10 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
     def page(secret: str, request: Any = the_request) -> Any:
         who = gate.participant(secret, request)
         if who.state == "invited":
-            return HTMLResponse(pages.consent(request.scope["path"]))
+            return HTMLResponse(pages.consent(_path(request)))
         if who.state == "withdrawn":
-            return HTMLResponse(pages.refused(request.scope["path"], 410))
-        return HTMLResponse(pages.trials(request.scope["path"], who))
+            return HTMLResponse(pages.refused(_path(request), 410))
+        return HTMLResponse(pages.trials(_path(request), who))
 
     @app.post("/s/{secret}/")
     def consent(secret: str, request: Any = the_request) -> Any:
