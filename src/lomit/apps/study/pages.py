@@ -19,6 +19,13 @@ REFUSALS = {
 }
 
 
+def consent_paragraphs(folder: Folder) -> list[str]:
+    """The study's words for consent, with its length filled in."""
+    trials = max(len(trials) for trials in folder.key.lists)
+    minutes = str(max(1, round(trials * SECONDS_A_TRIAL / 60)))
+    return [t.replace("{minutes}", minutes).replace("{questions}", str(trials)) for t in folder.study.texts.consent]
+
+
 class Pages:
     """Renders the pages of one study."""
 
@@ -37,14 +44,7 @@ class Pages:
 
     def consent(self, path: str, query: str = "") -> str:
         """What participants agree to; the form leads to the page's own address."""
-        texts = self.study.texts
-        trials = max(len(trials) for trials in self.folder.key.lists)
-        told = {"{minutes}": str(max(1, round(trials * SECONDS_A_TRIAL / 60))), "{questions}": str(trials)}
-        paragraphs = []
-        for text in texts.consent:
-            for mark, value in told.items():
-                text = text.replace(mark, value)
-            paragraphs.append(text)
+        texts, paragraphs = self.study.texts, consent_paragraphs(self.folder)
         return self._render(
             "consent.html", path, paragraphs=paragraphs, contact=texts.contact,
             external=self.study.external_id, query=query,

@@ -6,6 +6,7 @@ from base64 import b64encode
 
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.design import Picture, Trial, alternative
+from lomit.apps.study.pages import consent_paragraphs
 from lomit.apps.study.server import require
 
 
@@ -26,7 +27,12 @@ def preview_page(folder: Folder, number: int) -> str:
     trials = folder.key.lists[number]
     blocks = [(block, [_told(folder, t) for t in trials if t.block == block.name]) for block in folder.study.blocks]
     return environment.get_template("preview.html").render(
-        study=folder.study, number=number + 1, blocks=blocks, lists=folder.study.lists, total=len(trials)
+        study=folder.study,
+        number=number + 1,
+        blocks=blocks,
+        lists=folder.study.lists,
+        total=len(trials),
+        texts=[*consent_paragraphs(folder), *folder.study.texts.instructions],
     )
 
 

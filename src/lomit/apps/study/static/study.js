@@ -81,6 +81,9 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+/** Waits longer with every attempt, ten seconds at most. */
+const pause = (attempt) => new Promise((done) => setTimeout(done, Math.min(10000, 500 * 2 ** attempt)));
+
 /** A picture that is fetched and decoded before it is ever shown; tried again until it is there. */
 async function fetched(url, onFailure) {
   for (let attempt = 0; ; attempt += 1) {
@@ -91,7 +94,7 @@ async function fetched(url, onFailure) {
       return image;
     } catch {
       onFailure();
-      await new Promise((done) => setTimeout(done, Math.min(10000, 500 * 2 ** attempt)));
+      await pause(attempt);
     }
   }
 }
@@ -260,7 +263,7 @@ async function load() {
       // Tried again below.
     }
     status("No connection. Trying again …");
-    await new Promise((done) => setTimeout(done, Math.min(10000, 500 * 2 ** attempt)));
+    await pause(attempt);
   }
 }
 
