@@ -94,8 +94,8 @@ class TranslatedFaces(Material):
         self.inputs, self.exemplars, spare = _apart(first, second, faces, pairs)
         if len(self.inputs) < pairs:
             raise LomitError(
-                f"{pairs} pairs were asked for; the faces ({faces.what}) give {len(self.inputs)} of {_told(of_input)} with "
-                f"{_told(of_exemplar)}: ask for fewer with --pairs, or give more data"
+                f"{pairs} pairs were asked for; the faces ({faces.what}) give {len(self.inputs)} of "
+                f"{_told(of_input)} with {_told(of_exemplar)}: ask for fewer with --pairs, or give more data"
             )
         self.real = spare
         self.pairs, self.reals = pairs, len(spare)
