@@ -28,7 +28,7 @@ class Texts:
     title: str = "Comparing pictures"
     consent: tuple[str, ...] = (
         "You will see pairs of pictures of faces and say for each pair which picture fits a question better. It takes "
-        "about {minutes} minutes. There are no right or wrong opinions.",
+        "about {minutes} min. There are no right or wrong opinions.",
         "Taking part is voluntary. You can stop at any time by closing the page, and go on later with the same link. "
         "With the button 'Withdraw' on each page you delete all your answers.",
     )
