@@ -20,6 +20,7 @@ PICTURING = TRANSLATING | {"photo", "recipe", "figures"}
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "stats": set(),
     "config": {"errors"},
     "images": LEAVES,
     "data": LEAVES | {"images"},
@@ -38,10 +39,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": TRANSLATING,
     "metrics": TRANSLATING,
     "engine": TRANSLATING | {"figures"},
-    "report": TRANSLATING | {"figures", "metrics"},
+    "report": TRANSLATING | {"figures", "metrics", "stats"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
-    "apps": PICTURING,
+    "apps": PICTURING | {"stats"},
     "commands": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps"},
     "cli": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps", "commands"},
     "__init__": TRANSLATING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import webbrowser
 from collections.abc import Sequence
@@ -56,6 +57,9 @@ def edit(options: EditOptions) -> int:
         print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
         if not options.no_browser and options.host in LOOPBACK:
             webbrowser.open(url)
+        # Being told to end counts as Ctrl-C: the private folder is removed then, too.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
