@@ -183,9 +183,9 @@ Says which attributes a face shows, to score translated images (`lomit evaluate`
 {table}
 
 Accuracy and balanced accuracy at the threshold 0.5; [ ]: 95 % bootstrap intervals over people. ECE: expected
-calibration error of the probabilities, 15 bins, before ("raw") and after temperature scaling, the latter with temperatures
-from the other half of the people. T: the temperature that the logits have been divided by, 1 where no other makes the
-labels of the other half of the people likelier by more than chance.
+calibration error of the probabilities, 15 bins, before ("raw") and after temperature scaling, the latter with
+temperatures from the other half of the people. T: the temperature that the logits have been
+divided by, 1 where no other makes the labels of the other half of the people likelier by more than chance.
 
 It knows only
 the kind of faces it was trained on: its answers about others mean little, and it must not be used to judge people.
