@@ -36,9 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": TRANSLATING | {"figures", "metrics"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
+    "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report", "bench"},
     "apps": TRANSLATING,
-    "commands": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "apps"},
-    "cli": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "apps", "commands"},
+    "commands": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "reproduce", "apps"},
+    "cli": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "reproduce", "apps", "commands"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }

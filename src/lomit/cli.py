@@ -43,6 +43,16 @@ COMMANDS: dict[str, Command] = {
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
+    "reproduce table1": Command(
+        "classifier, models, evaluation and page of the paper's Table 1",
+        "lomit.commands.reproduce:run_reproduce_table1",
+    ),
+    "reproduce rivals": Command(
+        "the four methods on rendered faces at an equal budget", "lomit.commands.reproduce:run_reproduce_rivals"
+    ),
+    "reproduce ablations": Command(
+        "LOMIT with one part taken away at a time", "lomit.commands.reproduce:run_reproduce_ablations"
+    ),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
