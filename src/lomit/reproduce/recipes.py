@@ -143,9 +143,8 @@ class _Builder:
         words = ["data", "avatars", "--count", str(count), "--seed", str(plan.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
         seconds = count * plan.costs.rendering(size).wall
-        self.data = (
-            self.add(Stage("faces", tuple(words), folder, ("--workers", "1"), complete=folder, seconds=seconds)),
-        )
+        stage = Stage("faces", tuple(words), folder, ("--workers", "1"), complete=folder, seconds=seconds)
+        self.data = (self.add(stage),)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
         """The folder or name of the classifier; trained where none is given and none in the package will do."""
@@ -327,7 +326,7 @@ def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
     group = HAIR if attribute in HAIR else (attribute,)
     alike = _appended("--alike", [name for name in EXCHANGED if name not in group])
-    sources = max(2, build.pairs // 10)
+    sources = max(8, build.pairs // 10)
     report: list[str] = []
     for method in methods:
         end = f"avatars-{TWO_DOMAINS[attribute]}-64" if method in ("munit", "drit") else "avatars-64"
