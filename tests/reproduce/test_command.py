@@ -49,9 +49,8 @@ def test_table1_from_nothing_to_the_page(tmp_path: Path, capsys: pytest.CaptureF
     assert weights.read_bytes() == before
 
     assert main([*command, "--steps", "12"]) == 2
-    assert (
-        "the stage train/lomit-rendered made with other settings (--train.steps 6, now 12)" in capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert "the stage train/lomit-rendered made with other settings (--train.steps 6, now 12)" in told
     assert main(["reproduce", "rivals", "--out", str(out), *SMALL]) == 2
     assert "belongs to lomit reproduce table1; choose another --out" in capsys.readouterr().err
 
