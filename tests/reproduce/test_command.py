@@ -23,7 +23,7 @@ def test_table1_from_nothing_to_the_page(tmp_path: Path, capsys: pytest.CaptureF
     assert main([*command, "--plan"]) == 0
     told = capsys.readouterr().out
     assert "| train/drit-rendered " in told
-    assert "to go on this machine (cpu)" in told
+    assert "to go on this machine (cpu) if nothing else runs" in told
     assert not out.exists()
 
     assert main(command) == 0

@@ -116,11 +116,6 @@ class Recipe:
     claims: tuple[tuple[str, str], ...] = ()
     drawn: str | None = None
 
-    @property
-    def seconds(self) -> float:
-        """Of all stages whose time is known."""
-        return sum(stage.seconds or 0.0 for stage in self.stages)
-
 
 class _Builder:
     """Adds stages that later ones may read from."""
@@ -142,8 +137,10 @@ class _Builder:
         folder = plan.out / "faces"
         words = ["data", "avatars", "--count", str(count), "--seed", str(plan.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
-        seconds = count * plan.costs.rendering(size).wall
-        stage = Stage("faces", tuple(words), folder, ("--workers", "1"), complete=folder, seconds=seconds)
+        free, busy = plan.costs.rendering(size).of(count)
+        stage = Stage(
+            "faces", tuple(words), folder, ("--workers", "1"), complete=folder, seconds=free, busy_seconds=busy
+        )
         self.data = (self.add(stage),)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
@@ -165,7 +162,7 @@ class _Builder:
             self.add(
                 Stage(
                     "classifier", tuple(words), folder, plan.how_classifier, self.data, folder / "config.json",
-                    ("--overwrite",), folder, epochs * images * cost.wall,
+                    ("--overwrite",), folder, *cost.of(epochs * images),
                 )
             ),
         )  # fmt: skip
@@ -184,7 +181,7 @@ class _Builder:
             words += _shortened(config, steps)
         stage = Stage(
             f"train/{name}", tuple(words), folder, plan.how_train, self.data, None, ("--resume",),
-            folder / "checkpoints" / "latest", steps * cost.wall,
+            folder / "checkpoints" / "latest", *cost.of(steps),
         )  # fmt: skip
         self.add(stage)
         trained = Trained(label, name, steps, cost, tuple(protocols))
@@ -204,14 +201,14 @@ class _Builder:
         """Evaluates a model; `translations` is how many it makes, for the estimate."""
         plan, folder = self.plan, self.plan.out / "results" / f"{model.name}-{protocol}"
         train = next(stage for stage in self.recipe.stages if stage.name == f"train/{model.name}")
-        cost = plan.costs.translation(plan.config_of(train.words[1:]))
+        free, busy = plan.costs.translation(plan.config_of(train.words[1:])).of(translations)
         given = ["evaluate", str(train.makes), "--data.root", plan.faces]
         given += [*_appended("--data.extra-roots", plan.extra_roots), "--protocol", protocol]
         given += ["--classifier", classifier, "--seed", str(plan.seed), *words, "--out", str(folder)]
         self.add(
             Stage(
                 f"evaluate/{model.name}-{protocol}", tuple(given), folder, plan.how_evaluate,
-                (*self.data, train.name), folder / "results.json", seconds=translations * cost.wall,
+                (*self.data, train.name), folder / "results.json", seconds=free, busy_seconds=busy,
             )
         )  # fmt: skip
         return folder
@@ -225,7 +222,14 @@ class _Builder:
             given += ["--data.root", plan.root, *_appended("--data.extra-roots", plan.extra_roots)]
         after = tuple(stage.name for stage in self.recipe.stages)
         stage = Stage(
-            "report", (*given, "--out", str(page)), page, plan.how_report, after, page, seconds=REPORT_SECONDS
+            "report",
+            (*given, "--out", str(page)),
+            page,
+            plan.how_report,
+            after,
+            page,
+            seconds=REPORT_SECONDS,
+            busy_seconds=REPORT_SECONDS,
         )
         self.add(stage)
 

@@ -37,7 +37,8 @@ class Stage:
             was stopped before its record was written.
         resumed: words added where it was begun before and `resumes_from` exists.
         resumes_from: see `resumed`.
-        seconds: how long it is expected to take on this machine; None where that is not known.
+        seconds, busy_seconds: how long it is expected to take on this machine, if nothing else runs and as busy as the
+            machine was when it was measured; None where that is not known.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Stage:
     resumed: tuple[str, ...] = ()
     resumes_from: Path | None = None
     seconds: float | None = None
+    busy_seconds: float | None = None
 
     @property
     def command(self) -> str:
