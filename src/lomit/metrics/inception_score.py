@@ -59,7 +59,8 @@ def divergences(table: Tensor) -> Tensor:
     """
     table = table.double()
     marginal = table.mean(dim=-2, keepdim=True)
-    return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1)
+    # Rounding can leave equal tables a little below 0.
+    return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1).clamp_min(0)
 
 
 def raw(table: Tensor) -> float:

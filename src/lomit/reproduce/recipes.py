@@ -108,13 +108,15 @@ class Recipe:
         models: the trained models.
         claims: section and name of the rows that the summary shows; a section ends in `*` where the extractor's name
             follows.
-        drawn: attribute whose pairs the summary's figure shows; None for none.
+        drawn: attribute in which the pairs of the summary's figure differ; None for no figure.
+        alike: attributes in which they don't.
     """
 
     stages: list[Stage] = field(default_factory=list)
     models: list[Trained] = field(default_factory=list)
     claims: tuple[tuple[str, str], ...] = ()
     drawn: str | None = None
+    alike: tuple[str, ...] = ()
 
 
 class _Builder:
@@ -217,6 +219,7 @@ class _Builder:
         """The page."""
         plan, page = self.plan, self.plan.out / "report.html"
         small = ("--columns", "2", "--exemplars", "2", "--codes", "0") if plan.quick else ()
+        title += " (smoke run: its numbers mean nothing)" if plan.quick else ""
         given = ["report", *words, "--title", title, "--seed", str(2019 + plan.seed), *small]
         if plan.root is not None:
             given += ["--data.root", plan.root, *_appended("--data.extra-roots", plan.extra_roots)]
@@ -329,7 +332,8 @@ def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
     group = HAIR if attribute in HAIR else (attribute,)
-    alike = _appended("--alike", [name for name in EXCHANGED if name not in group])
+    build.recipe.drawn, build.recipe.alike = attribute, tuple(name for name in EXCHANGED if name not in group)
+    alike = _appended("--alike", build.recipe.alike)
     sources = max(8, build.pairs // 10)
     report: list[str] = []
     for method in methods:
@@ -363,7 +367,6 @@ def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
         ("background kept", "SSIM outside target"),
         ("masks", "IoU with target"),
     )
-    build.recipe.drawn = attribute
     return build.recipe
 
 

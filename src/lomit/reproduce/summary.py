@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from lomit.figures.grids import grid, overlay
 from lomit.metrics.bootstrap import Estimate
+from lomit.metrics.pairs import draw_pairs
 from lomit.metrics.report import Row, markdown_table
 from lomit.predictor import Predictor
-from lomit.report.faces import RenderedFaces, pairs
+from lomit.report.faces import Pair, RenderedFaces
 from lomit.report.pictures import Subject
 from lomit.report.results import Results, read_results
 from lomit.reproduce.recipes import Recipe, Trained
 from lomit.reproduce.stages import Ledger
 
+MOST_COLUMNS = 4
 FIGURE_PAIRS, FIGURE_SEED = 6, 2019
 BOUNDS = ("floor", "ceiling", "real (ceiling)")
 """Columns that do not depend on the model, as the protocols call them."""
@@ -43,7 +46,7 @@ def costs_table(models: Sequence[Trained], ledger: Ledger) -> str:
 
 
 def claims_table(recipe: Recipe, found: dict[str, list[Results]]) -> str:
-    """The telling rows, one column a model, and beside them what bounds each."""
+    """The telling rows, one column a model, and beside them what bounds each; turned where the models are many."""
     bounds = [b for b in BOUNDS if any(b in row.cells for results in found.values() for r in results for row in r.rows)]
     lines = [["measure", *(model.label for model in recipe.models), *bounds, "samples", "people"]]
     for section, name in recipe.claims:
@@ -58,17 +61,20 @@ def claims_table(recipe: Recipe, found: dict[str, list[Results]]) -> str:
         title = first.section if name == "mean over domain pairs" else f"{first.section}: {name}{unit}"
         limits = [_cell(first, bound) for bound in bounds]
         lines.append([title, *cells, *limits, f"{counted.samples:,}", f"{counted.people:,}"])
-    return markdown_table(lines)
+    return markdown_table(list(zip(*lines, strict=True)) if len(recipe.models) > MOST_COLUMNS else lines)
 
 
 def figure(recipe: Recipe, out: Path) -> Image.Image | None:
-    """The same rendered pairs translated by every model; None for a recipe without a figure."""
+    """The same rendered pairs translated by every model, drawn as the evaluation's are; None for no figure."""
     if recipe.drawn is None:
         return None
     subjects = [Subject(m.label, Predictor.from_pretrained(out / "models" / m.name)) for m in recipe.models]
     size = max(subject.predictor.image_size for subject in subjects)
     faces = RenderedFaces(FIGURE_SEED, size)
-    chosen = pairs(faces, [recipe.drawn], FIGURE_PAIRS, FIGURE_SEED)
+    differ, alike = faces.columns([recipe.drawn]), faces.columns(recipe.alike)
+    drawn = draw_pairs(differ, np.arange(len(differ)), MOST_COLUMNS = 4
+FIGURE_PAIRS, FIGURE_SEED, alike=alike)
+    chosen = [Pair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
     columns: dict[str, list[Image.Image]] = {
         "input": [faces.image(pair.input) for pair in chosen],
         "exemplar": [faces.image(pair.exemplar) for pair in chosen],
