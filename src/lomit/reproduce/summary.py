@@ -72,8 +72,7 @@ def figure(recipe: Recipe, out: Path) -> Image.Image | None:
     size = max(subject.predictor.image_size for subject in subjects)
     faces = RenderedFaces(FIGURE_SEED, size)
     differ, alike = faces.columns([recipe.drawn]), faces.columns(recipe.alike)
-    drawn = draw_pairs(differ, np.arange(len(differ)), MOST_COLUMNS = 4
-FIGURE_PAIRS, FIGURE_SEED, alike=alike)
+    drawn = draw_pairs(differ, np.arange(len(differ)), FIGURE_PAIRS, FIGURE_SEED, alike=alike)
     chosen = [Pair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
     columns: dict[str, list[Image.Image]] = {
         "input": [faces.image(pair.input) for pair in chosen],
