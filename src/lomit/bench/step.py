@@ -48,14 +48,16 @@ class Step:
         self.translator: Translator = method_of(config.model).build(config.model, training=True).to(device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, config.train.ema)
-        self.runners = make_runners(self.fabric, self.translator, config.train)
+        # A phase that ends is no part of the iteration that the run consists of.
+        runners = make_runners(self.fabric, self.translator, config.train)
+        self.runners = [runner for runner in runners if runner.phase.end is None]
         self.lr = config.train.lr
         self.batch = noise(config, device)
 
     def update(self, runner: Runner) -> None:
         """One update as the training loop makes it."""
         run_phase(self.fabric, self.translator, runner, [self.batch], self.lr)
-        if any(module is self.translator.generator for module in runner.phase.modules):
+        if any(parameter.requires_grad for parameter in self.translator.generator.parameters()):
             self.ema.update(self.translator.generator)
 
 
