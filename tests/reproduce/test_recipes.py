@@ -13,17 +13,18 @@ from lomit.config import RunConfig
 from lomit.errors import LomitError
 from lomit.metrics.classes import parse_class
 from lomit.metrics.classifier import ClassifierConfig
-from lomit.models.base import method_of
-from lomit.reproduce.costs import Cost, Costs
+from lomit.models.base import Phase, method_of
+from lomit.reproduce.costs import Cost, Costs, updates
 from lomit.reproduce.recipes import CELEBA, METHODS, Plan, Recipe, ablations, rivals, table1
 from lomit.reproduce.stages import Stage
 
 PHASES = {
-    "lomit": {"D": 1, "G": 2},
-    "stargan": {"D": 1, "G": 2},
+    "lomit": {"D": 1, "G": 0.86, "warmup": 0.14},
+    "stargan": {"D": 1, "G": 1 / 2},
     "munit": {"D": 1, "G": 1},
-    "drit": {"D": 3, "D_content": 1, "EG": 3, "G": 3},
+    "drit": {"D": 1 / 3, "D_content": 1, "EG": 1 / 3, "G": 1 / 3},
 }
+TURNS = {"lomit": 1, "stargan": 2, "munit": 1, "drit": 3}
 SECONDS = {"lomit": 1.3, "stargan": 0.7, "munit": 1.0, "drit": 0.35}
 
 
@@ -35,7 +36,7 @@ class Known(Costs):
 
     def training(self, config: RunConfig) -> Cost:
         method = method_of(config.model).name
-        return Cost(2 * SECONDS[method], SECONDS[method], PHASES[method], 2 * config.train.batch_size)
+        return Cost(2 * SECONDS[method], SECONDS[method], PHASES[method], TURNS[method], 2 * config.train.batch_size)
 
     def translation(self, config: RunConfig) -> Cost:
         return Cost(0.02, 0.01)
@@ -64,7 +65,7 @@ def test_rivals_have_an_equal_budget() -> None:
     recipe = rivals(plan(minutes=30), METHODS, "Blond_Hair")
     assert [model.name for model in recipe.models] == list(METHODS)
     for model in recipe.models:
-        assert model.steps % max(model.cost.phases.values()) == 0
+        assert model.steps % TURNS[model.name] == 0
         assert model.steps * model.cost.cpu == pytest.approx(1800, rel=0.002)
         train = stage(recipe, f"train/{model.name}")
         assert train.seconds == pytest.approx(1800, rel=0.002)
@@ -72,6 +73,8 @@ def test_rivals_have_an_equal_budget() -> None:
         config = _config_of(train.words[1:])
         whole = _config_of([train.words[1], "--out", "x"]).train
         assert config.train.steps == model.steps
+        if model.name == "lomit":
+            assert config.model.warmup / model.steps == pytest.approx(700 / 5000, abs=1e-3)  # type: ignore[attr-defined]
         assert config.train.decay_start / model.steps == pytest.approx(whole.decay_start / whole.steps, abs=1e-3)
 
 
@@ -153,7 +156,8 @@ def test_costs_are_measured_once() -> None:
     threads = torch.get_num_threads()
     first = costs.training(config)
     assert torch.get_num_threads() == threads
-    assert first.phases == PHASES["drit"]
+    assert first.phases == pytest.approx(PHASES["drit"])
+    assert first.turn == 3
     assert first.images == 8
     assert first.cpu > 0
     assert costs.translation(config).wall < first.wall
@@ -164,6 +168,20 @@ def test_costs_are_measured_once() -> None:
     again = Costs(torch.device("cpu"), threads=1, known=known)
     assert again.training(config) == first
     assert again.to_dict() == known
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        Phase("a", lambda _: None, (), every, first, end)  # type: ignore[arg-type,return-value]
+        for every in (1, 2, 3)
+        for first in (0, 1, 4)
+        for end in (None, 5, 50)
+    ],
+)
+def test_updates_are_counted_as_the_loop_makes_them(phase: Phase) -> None:
+    for steps in (1, 4, 5, 12):
+        assert updates(phase, steps) == sum(phase.runs_in(step) for step in range(steps))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from lomit.bench.timing import synchronise
 from lomit.config import RunConfig, to_dict
 from lomit.losses import classification_loss
 from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
-from lomit.models.base import method_of
+from lomit.models.base import Phase, method_of
 
 ROUNDS = 3
 """Repetitions that count, after one that does not."""
@@ -31,13 +32,15 @@ class Cost:
 
     Attributes:
         wall, cpu: seconds elapsed, and of processor time of all threads.
-        phases: of a training iteration: updated phase -> once in how many iterations.
+        phases: of a training iteration: phase -> in what share of the schedule's iterations it is updated.
+        turn: of a training iteration: after so many of them every phase has had its turn.
         images: of a training iteration: images that the method sees.
     """
 
     wall: float
     cpu: float
-    phases: dict[str, int] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict)
+    turn: int = 1
     images: int = 0
 
     def budgeted(self, device: torch.device) -> float:
@@ -50,6 +53,12 @@ class Cost:
         Several threads are busy at once, so processor time alone does not tell the first; it can't exceed the second.
         """
         return count * min(self.wall, self.cpu), count * self.wall
+
+
+def updates(phase: Phase, steps: int) -> int:
+    """How often a phase is updated in so many iterations (`Phase.runs_in`, counted)."""
+    end = steps if phase.end is None else min(phase.end, steps)
+    return max(0, end // phase.every - phase.first // phase.every)
 
 
 class Costs:
@@ -70,7 +79,7 @@ class Costs:
         return {key: asdict(cost) for key, cost in self._known.items()}
 
     def training(self, config: RunConfig) -> Cost:
-        """One iteration of a run, on noise: every phase's update over how rarely its turn comes."""
+        """The mean iteration of a run's schedule, on noise: every phase's update, as often as its turn comes."""
         return self._get("train", config, self._measure_training)
 
     def translation(self, config: RunConfig) -> Cost:
@@ -101,7 +110,7 @@ class Costs:
 
     def _get(self, kind: str, config: RunConfig, measure: Callable[[RunConfig], Cost]) -> Cost:
         model = {k: v for k, v in to_dict(config.model).items() if k != "attributes"}
-        decides = [model, config.train.batch_size, config.train.precision]
+        decides = [model, config.train.batch_size, config.train.precision, config.train.steps]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{kind} {method_of(config.model).name} {config.model.image_size} {digest}"
         return self._remember(name, lambda: measure(config))
@@ -119,13 +128,15 @@ class Costs:
         return self._known[key]
 
     def _measure_training(self, config: RunConfig) -> Cost:
-        step = Step(config, self.device)
+        step = Step(config, self.device, ending=True)
         wall = cpu = 0.0
+        shares: dict[str, float] = {}
         for runner in step.runners:
             cost = self._time(lambda runner=runner: step.update(runner))  # type: ignore[misc]
-            wall, cpu = wall + cost.wall / runner.phase.every, cpu + cost.cpu / runner.phase.every
-        phases = {runner.phase.name: runner.phase.every for runner in step.runners}
-        return Cost(wall, cpu, phases, 2 * config.train.batch_size)
+            share = shares[runner.phase.name] = updates(runner.phase, config.train.steps) / config.train.steps
+            wall, cpu = wall + share * cost.wall, cpu + share * cost.cpu
+        turn = math.lcm(*(runner.phase.every for runner in step.runners))
+        return Cost(wall, cpu, shares, turn, 2 * config.train.batch_size)
 
     def _measure_translation(self, config: RunConfig) -> Cost:
         translator = method_of(config.model).build(config.model, training=False).to(self.device).eval()

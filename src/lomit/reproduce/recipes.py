@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ TWO_DOMAINS = {"Blond_Hair": "blond", "Smiling": "smile", "Facial_Hair": "facial
 FACES = 10_000
 CLASSIFIER_EPOCHS, CLASSIFIER_WIDTH = 10, 16
 QUICK_FACES, QUICK_STEPS, QUICK_PAIRS = 300, 6, 12
-QUICK = ("--data.image-size", "32", "--model.width", "8", "--model.d-width", "8", "--train.precision", "32-true")
+QUICK = ("--data.image-size", "32", "--model.width", "8", "--model.d-width", "8")
 """Networks of a smoke run."""
 REPORT_SECONDS = 120.0
 """Allowed for a report, which is not measured."""
@@ -192,7 +191,7 @@ class _Builder:
 
     def _steps(self, config: RunConfig, cost: Cost) -> int:
         plan = self.plan
-        turn = math.lcm(*cost.phases.values())  # every phase has had its last turn at the end
+        turn = cost.turn  # every phase has had its last turn at the end
         if plan.quick or plan.steps is not None:
             return max(turn, (plan.steps or QUICK_STEPS) // turn * turn)
         if plan.minutes is None:
@@ -246,11 +245,13 @@ def _appended(option: str, values: Sequence[str]) -> list[str]:
 
 
 def _shortened(config: RunConfig, steps: int) -> list[str]:
-    """The schedule of a run in so many iterations: the learning rate falls at the same shares of it."""
+    """The schedule of a run in so many iterations: warm-up and the fall of the learning rate take equal shares of it."""
     train = config.train
     share = steps / train.steps
     words = ["--train.steps", str(steps), "--train.decay-start", str(round(share * train.decay_start))]
-    return [*words, "--train.decay-every", str(max(1, round(share * train.decay_every)))]
+    words += ["--train.decay-every", str(max(1, round(share * train.decay_every)))]
+    warmup = getattr(config.model, "warmup", 0)
+    return words + (["--model.warmup", str(round(share * warmup))] if warmup else [])
 
 
 def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:

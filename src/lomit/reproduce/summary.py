@@ -39,7 +39,7 @@ def costs_table(models: Sequence[Trained], ledger: Ledger) -> str:
     rows = [["model", "iterations", "updates", "images seen", "processor min", "elapsed min"]]
     for model in models:
         record = ledger.read(f"train/{model.name}")
-        updates = ", ".join(f"{name} {model.steps // every:,}" for name, every in model.cost.phases.items())
+        updates = ", ".join(f"{name} {round(share * model.steps):,}" for name, share in model.cost.phases.items())
         spent = [f"{seconds / 60:.1f}" for seconds in (record.cpu_seconds, record.seconds)] if record else ["–", "–"]
         rows.append([model.label, f"{model.steps:,}", updates, f"{model.steps * model.cost.images:,}", *spent])
     return markdown_table(rows)
