@@ -245,7 +245,7 @@ def _appended(option: str, values: Sequence[str]) -> list[str]:
 
 
 def _shortened(config: RunConfig, steps: int) -> list[str]:
-    """The schedule of a run in so many iterations: warm-up and the fall of the learning rate take equal shares of it."""
+    """The schedule of a run in so many iterations: warm-up and the learning rate's fall take the same share."""
     train = config.train
     share = steps / train.steps
     words = ["--train.steps", str(steps), "--train.decay-start", str(round(share * train.decay_start))]
