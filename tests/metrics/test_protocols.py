@@ -301,7 +301,9 @@ def test_methods_of_other_attributes_get_the_same_pairs(setting_for: MakeSetting
 
 
 def test_pairs_by_attributes_that_the_data_lacks(setting_for: MakeSetting) -> None:
-    for choices, option in ((Choices(differ=("Smilin",)), "differ"), (Choices(alike=("Smilin",)), "alike")):
+    with pytest.raises(LomitError, match="--differ names none of the model's attributes .Red_Hat, Blue_Hat, Smiling."):
+        evaluate_rendered(replace(setting_for(Painter(), 5), choices=Choices(differ=("Male",))))
+    for choices, option in ((Choices(differ=("Smilin", "Smiling")), "differ"), (Choices(alike=("Smilin",)), "alike")):
         with pytest.raises(LomitError, match=f"--{option}: the data has no attribute 'Smilin' .did you mean 'Smiling'"):
             evaluate_rendered(replace(setting_for(Painter(), 5), choices=choices))
 

@@ -9,6 +9,9 @@ from torch import Tensor
 from lomit.metrics import bootstrap
 from lomit.metrics.bootstrap import Estimate
 
+CHUNK = 512
+"""Images with the attribute that are compared with all those without at a time."""
+
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
     """Share of right decisions at the threshold 0.
@@ -74,13 +77,16 @@ def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) 
     """
     known = labels >= 0
     s, y = scores[known].double(), labels[known] == 1
-    names, who = np.unique(people[known].numpy(), return_inverse=True)
-    person, n = torch.from_numpy(who), len(names)
+    names, numbers = np.unique(people[known].numpy(), return_inverse=True)
+    person, n = torch.from_numpy(numbers), len(names)
     if _one_class(labels):
         return _nothing(labels, people)
-    member = torch.nn.functional.one_hot(person, n).double()
-    above = (s[y][:, None] > s[~y][None]).double() + 0.5 * (s[y][:, None] == s[~y][None]).double()
-    wins, having, lacking = member[y].T @ above @ member[~y], member[y].sum(0), member[~y].sum(0)
+    having, lacking = (torch.bincount(person[side], minlength=n).double() for side in (y, ~y))
+    wins = torch.zeros(n, n, dtype=torch.float64)
+    columns = torch.nn.functional.one_hot(person[~y], n).double()
+    for score, who in zip(s[y].split(CHUNK), person[y].split(CHUNK), strict=True):
+        above = (score[:, None] > s[~y]).double() + 0.5 * (score[:, None] == s[~y]).double()
+        wins.index_add_(0, who, above @ columns)
 
     def of_draws(drawn: Tensor) -> Tensor:
         return ((drawn @ wins) * drawn).sum(1) / ((drawn @ having) * (drawn @ lacking))

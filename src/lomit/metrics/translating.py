@@ -47,9 +47,15 @@ def pairs_of(setting: Setting, rows: np.ndarray, labels: np.ndarray | None = Non
         labels: what pairs differ in, images x K; by default the model's attributes, and `Choices.differ` counts.
 
     Raises:
-        LomitError: for an attribute that the data does not annotate, and where there are too few such pairs.
+        LomitError: for an attribute that the data does not annotate, where none of `Choices.differ` is the model's, and
+            where there are too few such pairs.
     """
     chosen, cache = setting.choices, setting.cache
+    if chosen.differ and not set(chosen.differ) & set(cache.attributes):
+        raise LomitError(
+            f"--differ names none of the model's attributes ({', '.join(cache.attributes)}): it could not translate "
+            "such pairs"
+        )
     differ = _of_data(setting, chosen.differ, "differ") if chosen.differ and labels is None else None
     alike = _of_data(setting, chosen.alike, "alike") if chosen.alike else None
     return draw_pairs(cache.labels if labels is None else labels, rows, setting.pairs, setting.seed, differ, alike)

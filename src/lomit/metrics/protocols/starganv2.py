@@ -197,10 +197,7 @@ def summarise(
         of_exemplars = domains[target.name].modes
         assert of_exemplars is not None
         shown = {MODEL: found["modes"], CEILING: of_exemplars[_places(target.test, crossing.exemplars)]}
-        cells = {
-            column: inception_score.conditional_estimate(inception_score.joint_table(p), who, seed)
-            for column, p in shown.items()
-        }
+        cells = {column: inception_score.conditional_estimate(p, who, seed) for column, p in shown.items()}
         title = f"{inception_score.CONDITIONAL}-{setting.classifier_name}, nats"
         rows.append(Row(title, crossing.name, "nats", 4, cells, flag=flag))
     if "lpips" in found:
