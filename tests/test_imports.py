@@ -19,6 +19,7 @@ TRANSLATING = {"predictor", "weights", "images", "data"} | RUNNING | MODELS
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "stats": set(),
     "config": {"errors"},
     "images": LEAVES,
     "data": LEAVES | {"images"},
@@ -33,11 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": TRANSLATING,
     "metrics": TRANSLATING,
     "engine": TRANSLATING | {"figures"},
-    "report": TRANSLATING | {"figures", "metrics"},
+    "report": TRANSLATING | {"figures", "metrics", "stats"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
     "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report", "bench"},
-    "apps": TRANSLATING,
+    "apps": TRANSLATING | {"stats"},
     "commands": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "reproduce", "apps"},
     "cli": TRANSLATING | {"figures", "metrics", "engine", "report", "export", "bench", "reproduce", "apps", "commands"},
     "__init__": TRANSLATING,

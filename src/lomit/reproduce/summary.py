@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lomit.data.gallery import RenderedFaces
 from lomit.figures.grids import grid, overlay
 from lomit.metrics.bootstrap import Estimate
 from lomit.metrics.pairs import draw_pairs
 from lomit.metrics.report import Row, markdown_table
 from lomit.predictor import Predictor
-from lomit.report.faces import Pair, RenderedFaces
+from lomit.report.faces import Pair
 from lomit.report.pictures import Subject
 from lomit.report.results import Results, read_results
 from lomit.reproduce.recipes import Recipe, Trained
