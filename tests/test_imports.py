@@ -42,9 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": TRANSLATING | {"figures", "metrics", "stats"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
+    "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report", "bench"},
     "apps": PICTURING | {"stats"},
-    "commands": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps"},
-    "cli": PICTURING | {"metrics", "engine", "report", "export", "bench", "apps", "commands"},
+    "commands": PICTURING | {"metrics", "engine", "report", "export", "bench", "reproduce", "apps"},
+    "cli": PICTURING | {"metrics", "engine", "report", "export", "bench", "reproduce", "apps", "commands"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }

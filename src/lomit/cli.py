@@ -44,6 +44,16 @@ COMMANDS: dict[str, Command] = {
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
+    "reproduce table1": Command(
+        "classifier, models, evaluation and page of the paper's Table 1",
+        "lomit.commands.reproduce:run_reproduce_table1",
+    ),
+    "reproduce rivals": Command(
+        "the four methods on rendered faces at an equal budget", "lomit.commands.reproduce:run_reproduce_rivals"
+    ),
+    "reproduce ablations": Command(
+        "LOMIT with one part taken away at a time", "lomit.commands.reproduce:run_reproduce_ablations"
+    ),
     "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:run_study_build"),
     "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:run_study_preview"),
     "study serve": Command("let people take part in a browser", "lomit.commands.study:run_study_serve"),

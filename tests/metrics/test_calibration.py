@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lomit.metrics.calibration import calibration_error, cross_fitted, fit_temperature
+from lomit.metrics.calibration import calibrate, calibration_error, cross_fitted, fit_temperature, log_loss
 
 
 def answers(n: int = 600, factor: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -99,3 +99,45 @@ def test_half_of_the_people_without_annotation() -> None:
     z, y = answers(2)
     assert cross_fitted(z, torch.tensor([1, -1]), torch.tensor([0, 1])) is None
     assert cross_fitted(z, y, torch.tensor([3, 3])) is None
+
+
+def test_log_loss_is_minus_the_log_of_the_probability() -> None:
+    z, y = torch.tensor([2.0, 2.0, -1.0, 5.0]), torch.tensor([1, 0, 0, -1])
+    p = z.sigmoid()
+    expected = torch.stack([-p[0].log(), -(1 - p[1]).log(), -(1 - p[2]).log()]).double()
+    torch.testing.assert_close(log_loss(z, y)[:3], expected, atol=1e-6, rtol=0)
+    assert log_loss(z, y)[3].isnan()
+
+
+def test_temperature_is_used_where_it_helps_other_people() -> None:
+    z, y = answers(factor=4.0)
+    found = calibrate(z, y, torch.arange(len(z)) // 2)
+    assert found.temperature == found.asked == fit_temperature(z, y)
+    assert found.gain is not None
+    assert found.gain.low is not None
+    assert found.gain.low > 0
+    assert found.error_after < 0.5 * found.error_before
+
+
+def test_temperature_stays_1_where_nothing_is_gained() -> None:
+    """As of a classifier that is right nearly always: Platt's targets alone would make its answers too unsure."""
+    y = torch.tensor([1, 0]).repeat(150)
+    z = (2.0 * y - 1) * (7 + 3 * torch.rand(300, generator=torch.Generator().manual_seed(0)))
+    found = calibrate(z, y, torch.arange(300))
+    assert found.asked > 1.5
+    fitted = cross_fitted(z, y, torch.arange(300))
+    assert fitted is not None
+    assert calibration_error(fitted, y) > 5 * calibration_error(z, y)
+    assert found.temperature == 1
+    assert found.error_after == found.error_before
+    # Well calibrated answers ask for about 1, which changes nothing that could be measured.
+    assert calibrate(*answers(), torch.arange(600)).temperature == 1
+
+
+def test_temperature_stays_1_where_people_are_too_few_to_tell() -> None:
+    z, y = answers(2, factor=4.0)
+    alone = calibrate(z, y, torch.tensor([3, 3]))
+    assert (alone.temperature, alone.gain) == (1, None)
+    nothing = calibrate(z, torch.full_like(y, -1), torch.arange(2))
+    assert nothing.temperature == 1
+    assert math.isnan(nothing.error_before)

@@ -58,12 +58,15 @@ def test_classifier_and_its_card(classifier: Path) -> None:
         scores = config["validation"][name]
         assert scores["images"] == 12
         row = next(line for line in card.splitlines() if line.startswith(f"| {name} "))
-        assert f"| {100 * scores['accuracy']:.1f} " in row
+        assert f"| {100 * scores['accuracy']:.1f} [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}] " in row
+        assert f"| {scores['auc']:.3f} [{scores['auc_low']:.3f}, {scores['auc_high']:.3f}] " in row
         assert f"| {scores['ece_before']:.3f} " in row
         assert f"| {scores['ece_after']:.3f} " in row
-        assert f"{name} {scores['temperature']:.2f}" in card
+        assert f"| {scores['temperature']:.2f} " in row
+        assert f"| {scores['people']} ({scores['people_with']}) " in row
     assert config["training"]["settings"]["lr"] == 5e-3
     assert "72 images of 24 people" in card
+    assert "CelebA" not in card
 
 
 def test_attributes_are_chosen_in_either_way(painted: Path, tmp_path: Path) -> None:

@@ -102,10 +102,10 @@ def test_intervals_hold_the_score() -> None:
     # p(y) of each resample: of two people who differ, half of the resamples show only one and score 0.
     two = inception_score.estimate(joint_table(torch.tensor([[0.0], [1.0]])), torch.tensor([0, 1]))
     assert (two.low, two.value, two.high) == pytest.approx((0, math.log(2), math.log(2)))
-    inputs = table.view(20, 10, 2)
-    conditional = inception_score.conditional_estimate(inputs, torch.arange(20))
-    assert conditional.value == pytest.approx(raw(inputs))
-    assert conditional.samples == 20
+    p = torch.rand(100, 5, 2, generator=torch.Generator().manual_seed(0))  # more inputs than are scored at once
+    conditional = inception_score.conditional_estimate(p, torch.arange(100))
+    assert conditional.value == pytest.approx(raw(joint_table(p)))
+    assert (conditional.samples, conditional.people) == (100, 100)
 
 
 def test_too_many_attributes() -> None:

@@ -36,6 +36,19 @@ def test_every_pair_is_as_likely_as_another() -> None:
     assert (np.abs(seen[possible] - 500) < 5 * np.sqrt(500 * 0.75)).all()
 
 
+def test_pairs_differ_and_agree_as_they_are_told() -> None:
+    y, rows = labels(), np.arange(60)
+    drawn = draw_pairs(y, rows, 40, seed=0, differ=y[:, :1], alike=y[:, 1:2])
+    for i, e in zip(drawn.inputs, drawn.exemplars, strict=True):
+        assert {y[i, 0], y[e, 0]} == {0, 1}
+        assert y[i, 1] == y[e, 1] >= 0
+    # What else a method knows changes nothing about which pairs they are.
+    again = draw_pairs(y[:, :1], rows, 40, seed=0, differ=y[:, :1], alike=y[:, 1:2])
+    np.testing.assert_array_equal(again.inputs, drawn.inputs)
+    np.testing.assert_array_equal(again.exemplars, drawn.exemplars)
+    assert again.differs.shape == (40, 1)
+
+
 def test_the_seed_decides() -> None:
     first, again, other = (draw_pairs(labels(), np.arange(60), 20, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.inputs, again.inputs)

@@ -232,6 +232,38 @@ def test_who_returns_the_input_is_the_floor_and_not_diverse(setting_for: MakeSet
         assert torch.equal(label[:, :2], source[:, :2])
 
 
+def test_conditional_score_is_the_entropy_of_what_the_outputs_show(setting_for: MakeSetting) -> None:
+    """Sure answers: KL(p(y|x) || p(y)) averages to the entropy of the patterns among the outputs of a source."""
+    told = Told()
+    setting = replace(crossed(setting_for, told), modes=lambda x: 1e4 * look(x))
+    outcome = evaluate_starganv2(setting)
+    name = "Red_Hat to Blue_Hat"
+    found = cell(outcome, "CIS-raw-attr, nats", name)
+    as_many = cell(outcome, "diversity-fake", name)
+    assert (found.samples, found.people) == (as_many.samples, as_many.people)
+    smiles = (look(torch.cat([c[1] for c in told.calls]))[: 3 * found.samples, 2] > 0).double().view(-1, 3).mean(1)
+    by_hand = -(torch.xlogy(smiles, smiles) + torch.xlogy(1 - smiles, 1 - smiles)).mean()  # every hat is blue
+    assert by_hand > 0.1
+    assert found.value == pytest.approx(float(by_hand), rel=1e-4)
+    assert value(outcome, "CIS-raw-attr, nats", name, "real (ceiling)") == pytest.approx(float(by_hand), rel=1e-4)
+    # Of the hats alone there is one kind among the outputs.
+    hats = replace(
+        setting, modes=lambda x: 1e4 * look(x)[:, :2], choices=replace(setting.choices, modes=("Red_Hat", "Blue_Hat"))
+    )
+    assert value(evaluate_starganv2(hats), "CIS-raw-attr, nats", name) == pytest.approx(0, abs=1e-6)
+
+
+def test_conditional_score_of_equal_outputs_is_0(setting_for: MakeSetting) -> None:
+    setting = replace(crossed(setting_for, Told(oracle=False)), modes=look)
+    outcome = evaluate_starganv2(setting)
+    assert value(outcome, "CIS-raw-attr, nats", "mean over domain pairs") == pytest.approx(0, abs=1e-9)
+    assert value(outcome, "CIS-raw-attr, nats", "mean over domain pairs", "real (ceiling)") > 0
+    without = evaluate_starganv2(replace(setting, modes=None))
+    assert not [row for row in without.rows if "CIS" in row.section]
+    with pytest.raises(LomitError, match="13 attributes in --modes; at most 12"):
+        evaluate_starganv2(replace(setting, choices=Choices(modes=tuple("abcdefghijklm"))))
+
+
 def test_domains_that_cannot_be(setting_for: MakeSetting) -> None:
     with pytest.raises(LomitError, match="give --classifier, or --extractor"):
         evaluate_starganv2(setting_for(Painter()))
@@ -242,6 +274,38 @@ def test_domains_that_cannot_be(setting_for: MakeSetting) -> None:
     ):
         with pytest.raises(LomitError, match=says):
             evaluate_starganv2(replace(crossed(setting_for, Painter()), choices=choices))
+
+
+# --- pairs that were chosen
+
+
+def test_methods_of_other_attributes_get_the_same_pairs(setting_for: MakeSetting) -> None:
+    """Pairs that differ in the smile and in no red hat; the model may know the smile alone."""
+    choices = Choices(differ=("Smiling",), alike=("Red_Hat", "Blue_Hat"))
+    full = replace(setting_for(Painter(), 20), choices=choices)
+    cache = full.cache
+    one = replace(
+        full,
+        cache=replace(cache, labels=cache.labels[:, 2:], attributes=("Smiling",)),
+        classify=lambda x: look(x)[:, 2:],
+    )
+    outcomes = [evaluate(s) for evaluate in (evaluate_rendered, evaluate_background) for s in (full, one)]
+    assert len({o.facts["pairs_sha256"] for o in outcomes}) == 1
+    assert all("differ in at least one of Smiling and are alike in Red_Hat, Blue_Hat" in o.notes[0] for o in outcomes)
+    name = "changed, each"
+    assert cell(outcomes[0], "attribute accuracy, %", name).samples == 20  # one attribute a pair
+    of_class = replace(one, choices=Choices(classes=("Smiling",), alike=choices.alike))
+    facts = evaluate_table1(of_class).facts["classes"]
+    assert isinstance(facts, dict)
+    assert facts["Smiling"]["pairs_sha256"] == outcomes[0].facts["pairs_sha256"]
+
+
+def test_pairs_by_attributes_that_the_data_lacks(setting_for: MakeSetting) -> None:
+    with pytest.raises(LomitError, match="--differ names none of the model's attributes .Red_Hat, Blue_Hat, Smiling."):
+        evaluate_rendered(replace(setting_for(Painter(), 5), choices=Choices(differ=("Male",))))
+    for choices, option in ((Choices(differ=("Smilin", "Smiling")), "differ"), (Choices(alike=("Smilin",)), "alike")):
+        with pytest.raises(LomitError, match=f"--{option}: the data has no attribute 'Smilin' .did you mean 'Smiling'"):
+            evaluate_rendered(replace(setting_for(Painter(), 5), choices=choices))
 
 
 # --- background and masks

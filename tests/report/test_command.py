@@ -183,7 +183,7 @@ def test_a_warning_where_people_may_be_shown(tmp_path: Path) -> None:
         (["{root}/none.json"], "no such file"),
         (["{there}.json"], "can't be read as JSON"),
         (["a={run}", "a={run}"], "two training runs are called 'a'; name them: LABEL=PATH"),
-        (["a={root}/evaluation", "a={root}/evaluation"], "two evaluations by one protocol are called 'a'"),
+        (["a={root}/evaluation", "a={root}/evaluation"], "two evaluations of one class by one protocol are called 'a'"),
         (["{run}", "--edits", "{there}"], "can't be read as JSON"),
         (["{run}", "--study", "{there}"], "can't be read as JSON"),
         (["{run}", "--data.root", "{root}/none"], "no such folder or file"),

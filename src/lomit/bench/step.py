@@ -39,9 +39,15 @@ class StepSpeed:
 
 
 class Step:
-    """A translator with all that an update needs, on noise."""
+    """A translator with all that an update needs, on noise.
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    Args:
+        config: the run.
+        device: where.
+        ending: keep phases that end after a while, too.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
         accelerator = "cuda" if device.type == "cuda" else "cpu"
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=config.train.precision)
         torch.manual_seed(config.train.seed)
@@ -50,7 +56,7 @@ class Step:
         self.ema = Ema(self.translator.generator, config.train.ema)
         # A phase that ends is no part of the iteration that the run consists of.
         runners = make_runners(self.fabric, self.translator, config.train)
-        self.runners = [runner for runner in runners if runner.phase.end is None]
+        self.runners = [runner for runner in runners if ending or runner.phase.end is None]
         self.lr = config.train.lr
         self.batch = noise(config, device)
 

@@ -12,8 +12,9 @@ import torch
 
 from lomit.commands.labelled import LabelledData, usable_device
 from lomit.commands.options import parse
+from lomit.config import DataConfig
 from lomit.data.cache import Cache, build_cache
-from lomit.data.open import open_source
+from lomit.data.open import open_source, recognise
 from lomit.errors import LomitError
 from lomit.metrics.classifier import (
     AttributeClassifier,
@@ -27,6 +28,10 @@ from lomit.metrics.inception import inception_features
 from lomit.metrics.report import markdown_table
 from lomit.metrics.training import ClassifierTraining, calibrate, train_classifier, validate
 from lomit.weights import WEIGHTS
+
+CELEBA_TERMS = """
+Trained on CelebA: for non-commercial research only, as CelebA's own terms say.
+"""
 
 
 @dataclass
@@ -100,7 +105,7 @@ def train(options: ClassifierOptions) -> int:
     calibration = calibrate(classifier, cache, seed=training.seed, device=device)
     validation = validate(classifier, cache, seed=training.seed, device=device)
     scores = {name: values | calibration[name] for name, values in validation.items()}
-    card = ClassifierCard(_training(cache, options, training), scores)
+    card = ClassifierCard(_training(cache, options, training, _layout(data)), scores)
     table = scores_table(scores)
     save_classifier(classifier, card, _card_text(classifier, card, table), out, options.overwrite)
     print(f"\n{table}\n\nvalidated on people it has not seen; the classifier is in {out}")
@@ -108,43 +113,42 @@ def train(options: ClassifierOptions) -> int:
     return 0
 
 
+def _layout(data: DataConfig) -> str:
+    return recognise(Path(data.root or "").expanduser()) if data.kind == "auto" else data.kind
+
+
 def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """The validation as a Markdown table that also reads well in a terminal."""
-    header = (
-        "attribute",
-        "accuracy %",
-        "95 % interval",
-        "balanced %",
-        "AUC",
-        "ECE raw",
-        "ECE",
-        "images (with)",
-        "people",
-    )
-    rows = [list(header)]
+    header = ["attribute", "accuracy %", "balanced %", "AUC", "ECE raw", "ECE", "T", "images (with)", "people (with)"]
+    rows = [header]
     for name, s in scores.items():
-        interval = "–" if s["low"] is None else f"{100 * s['low']:.1f} to {100 * s['high']:.1f}"
         rows.append([
             name,
-            _shown(s["accuracy"], 100, 1),
-            interval,
-            _shown(s["balanced_accuracy"], 100, 1),
-            _shown(s["auc"], 1, 4),
+            _interval(s, "accuracy", "low", "high", 100, 1),
+            _interval(s, "balanced_accuracy", "balanced_low", "balanced_high", 100, 1),
+            _interval(s, "auc", "auc_low", "auc_high", 1, 3),
             _shown(s["ece_before"], 1, 3),
             _shown(s["ece_after"], 1, 3),
+            f"{s['temperature']:.2f}",
             f"{s['images']} ({s['positives']})",
-            str(s["people"]),
+            f"{s['people']} ({s['people_with']})",
         ])  # fmt: skip
     return markdown_table(rows)
+
+
+def _interval(s: Mapping[str, Any], value: str, low: str, high: str, factor: float, digits: int) -> str:
+    shown = _shown(s[value], factor, digits)
+    return shown if s[low] is None else f"{shown} [{_shown(s[low], factor, digits)}, {_shown(s[high], factor, digits)}]"
 
 
 def _shown(value: float | None, factor: float, digits: int) -> str:
     return "–" if value is None else f"{factor * value:.{digits}f}"
 
 
-def _training(cache: Cache, options: ClassifierOptions, training: ClassifierTraining) -> dict[str, Any]:
+def _training(cache: Cache, options: ClassifierOptions, training: ClassifierTraining, layout: str) -> dict[str, Any]:
     return {
-        "data": Path(options.data.root or "").name,
+        "data": " + ".join(Path(root).name for root in (options.data.root or "", *options.data.extra_roots)),
+        "layout": layout,
         "images": {split: len(cache.subset(split)) for split in ("train", "val")},
         "people": {split: len(set(cache.identity[cache.subset(split)].tolist())) for split in ("train", "val")},
         "settings": dataclasses.asdict(training),
@@ -159,7 +163,7 @@ def _card_text(classifier: AttributeClassifier, card: ClassifierCard, table: str
     settings = ", ".join(f"{name} {value}" for name, value in training["settings"].items())
     parameters = sum(p.numel() for p in classifier.parameters())
     origin = "Trained from scratch" if config.network == "small" else "Inception-v3, fine-tuned from ImageNet weights"
-    temperatures = ", ".join(f"{name} {s['temperature']:.2f}" for name, s in card.validation.items())
+    licence = CELEBA_TERMS if training["layout"] == "celeba" else ""
     return f"""---
 library_name: lomit
 tags: [image-classification, face-attributes]
@@ -178,11 +182,11 @@ Says which attributes a face shows, to score translated images (`lomit evaluate`
 ## Validation, val split
 {table}
 
-Accuracy and balanced accuracy at the threshold 0.5; intervals are 95 % bootstrap intervals over people. ECE: expected
+Accuracy and balanced accuracy at the threshold 0.5; [ ]: 95 % bootstrap intervals over people. ECE: expected
 calibration error of the probabilities, 15 bins, before ("raw") and after temperature scaling, the latter with
-temperatures from the other half of the people. The weights are calibrated, each logit has been divided by its
-temperature: {temperatures}.
+temperatures from the other half of the people. T: the temperature that the logits have been
+divided by, 1 where no other makes the labels of the other half of the people likelier by more than chance.
 
 It knows only
 the kind of faces it was trained on: its answers about others mean little, and it must not be used to judge people.
-"""
+{licence}"""

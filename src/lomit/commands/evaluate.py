@@ -104,7 +104,9 @@ def _networks(
         classifier, card = load_classifier(options.classifier)
         columns = classifier.columns(attributes)
         classifier.to(device)
+        modes = classifier.columns(options.modes or attributes)
         given["classify"] = lambda x: classifier(x)[:, columns]
+        given["modes"] = lambda x: classifier(x)[:, modes]
         given |= {"classifier_name": classifier.name, "extractor": classifier}
         facts["classifier"] = _classifier_facts(options.classifier, classifier, card.sha256)
     if options.extractor == "inception-tv":
@@ -122,7 +124,19 @@ def _decided(
     options: EvaluateOptions, facts: dict[str, object], device: torch.device, source: Source, cache: Cache
 ) -> dict[str, object]:
     """All that decides what an evaluation translates and scores, for taking it up."""
-    names = ("pairs", "classes", "opposite", "domains", "exemplars", "sources", "batch_size", "keep_images")
+    names = (
+        "pairs",
+        "classes",
+        "opposite",
+        "domains",
+        "exemplars",
+        "sources",
+        "modes",
+        "differ",
+        "alike",
+        "batch_size",
+        "keep_images",
+    )
     digest = hashlib.blake2b(source.fingerprint.encode(), digest_size=16)
     for array in (cache.labels, cache.split, cache.identity, cache.source_index):
         digest.update(array.tobytes())

@@ -55,6 +55,14 @@ class EvaluateOptions:
     """starganv2: Inception-v3's ImageNet weights; by default from torch's cache."""
     lpips_weights: str | None = None
     """starganv2: torchvision's AlexNet; with it LPIPS is measured."""
+    modes: tuple[str, ...] = ()
+    """starganv2: attribute of the classifier whose pattern the conditional inception score is of; repeat the option for
+    more.  By default the model's."""
+    differ: tuple[str, ...] = ()
+    """Protocols on pairs: attribute of which every pair differs in one, in place of any of the model's; repeat the
+    option for more.  With it models of different attributes are given the same pairs."""
+    alike: tuple[str, ...] = ()
+    """Protocols on pairs: attribute of the data in which no pair differs; repeat the option for more."""
     seed: int = 0
     """Draws the pairs and the bootstrap; the same seed gives the same numbers."""
     out: str | None = None

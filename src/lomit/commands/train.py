@@ -56,13 +56,22 @@ def run_train(argv: Sequence[str]) -> int:
 
         options = _file_options(argv)
         return _train(read_run_config(Path(options.config)), options)
+    return _train(*preset_config(argv))
+
+
+def preset_config(argv: Sequence[str]) -> tuple[RunConfig, RunOptions]:
+    """The run that `lomit train PRESET --out DIR [OPTIONS]` means, given the words after `train`.
+
+    Raises:
+        LomitError: for an unknown preset or option, or a wrong value.
+    """
     name, *rest = argv
     known = presets()
     if name not in known:
         raise LomitError(f"unknown preset '{name}'{did_you_mean(name, known)}; `lomit train --help` lists them")
     description, make = known[name]
     options = _preset_options(make(), rest, name, description)
-    return _train(RunConfig(options.model, options.data, options.train), options)
+    return RunConfig(options.model, options.data, options.train), options
 
 
 def _overview() -> str:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from lomit.metrics import bootstrap
+from lomit.metrics.bootstrap import Estimate
+
+CHUNK = 512
+"""Images with the attribute that are compared with all those without at a time."""
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
@@ -41,3 +48,59 @@ def auc(scores: Tensor, labels: Tensor) -> float:
     ordered = negative.sort().values
     below = torch.searchsorted(ordered, positive, right=False) + torch.searchsorted(ordered, positive, right=True)
     return float(below.double().sum() / 2 / (len(positive) * len(negative)))
+
+
+def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+    """Balanced accuracy with its bootstrap interval; resampled sets that lack a class have no say in it.
+
+    Its value is None where a class is empty.
+
+    Args:
+        scores, labels: as for `accuracy`.
+        people: N numbers of the person each image shows.
+        seed: of the resampling.
+    """
+    right = (scores > 0) == (labels == 1)
+    sums = torch.stack([m for value in (0, 1) for m in (right & (labels == value), labels == value)], dim=1)
+    known = labels >= 0
+    if _one_class(labels):
+        return _nothing(labels, people)
+    return bootstrap.of_sums(
+        sums.double()[known], people[known], lambda s: (s[:, 0] / s[:, 1] + s[:, 2] / s[:, 3]) / 2, seed
+    )
+
+
+def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+    """AUC with its bootstrap interval; args and values as for `balanced_estimate`.
+
+    The statistic is a sum over pairs of people, so a resampled one is a quadratic form in how often each was drawn.
+    """
+    known = labels >= 0
+    s, y = scores[known].double(), labels[known] == 1
+    names, numbers = np.unique(people[known].numpy(), return_inverse=True)
+    person, n = torch.from_numpy(numbers), len(names)
+    if _one_class(labels):
+        return _nothing(labels, people)
+    having, lacking = (torch.bincount(person[side], minlength=n).double() for side in (y, ~y))
+    wins = torch.zeros(n, n, dtype=torch.float64)
+    columns = torch.nn.functional.one_hot(person[~y], n).double()
+    for score, who in zip(s[y].split(CHUNK), person[y].split(CHUNK), strict=True):
+        above = (score[:, None] > s[~y]).double() + 0.5 * (score[:, None] == s[~y]).double()
+        wins.index_add_(0, who, above @ columns)
+
+    def of_draws(drawn: Tensor) -> Tensor:
+        return ((drawn @ wins) * drawn).sum(1) / ((drawn @ having) * (drawn @ lacking))
+
+    value = float(of_draws(torch.ones(1, n, dtype=torch.float64)))
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=bootstrap.RESAMPLES)
+    low, high = bootstrap.percentiles(of_draws(torch.from_numpy(drawn).double())) if n > 1 else (None, None)
+    return Estimate(value, low, high, len(s), n)
+
+
+def _one_class(labels: Tensor) -> bool:
+    return not ((labels == 0).any() and (labels == 1).any())
+
+
+def _nothing(labels: Tensor, people: Tensor) -> Estimate:
+    known = labels >= 0
+    return Estimate(None, None, None, int(known.sum()), len(people[known].unique()))

@@ -87,8 +87,16 @@ def of_sums(
     of_person = torch.zeros(n, values.shape[1], dtype=torch.float64).index_add_(0, torch.from_numpy(person), values)
     rng = np.random.default_rng(seed)
     drawn = torch.from_numpy(rng.multinomial(n, np.full(n, 1 / n), size=resamples)).double()
-    low, high = np.quantile(function(drawn @ of_person).numpy(), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), len(values), n)
+    return Estimate(value, *percentiles(function(drawn @ of_person), level), len(values), n)
+
+
+def percentiles(values: Tensor, level: float = LEVEL) -> tuple[float | None, float | None]:
+    """Ends of the interval of resampled values, R; those that are nan (nothing to count was drawn) have no say."""
+    defined = values[~values.isnan()]
+    if not len(defined):
+        return None, None
+    low, high = np.quantile(defined.numpy(), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def mean(values: Tensor, people: Tensor, seed: int = 0) -> Estimate:

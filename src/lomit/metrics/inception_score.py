@@ -23,6 +23,7 @@ from lomit.metrics.bootstrap import Estimate
 
 RAW, EXPONENTIATED, CONDITIONAL = "IS-raw", "IS-exp", "CIS-raw"
 """Names of the measures; the classifier's name follows (`lomit.metrics.features.named`)."""
+INPUTS_AT_ONCE = 64
 MOST_ATTRIBUTES = 12
 """A combined class has at most so many: the table doubles with each."""
 
@@ -59,7 +60,8 @@ def divergences(table: Tensor) -> Tensor:
     """
     table = table.double()
     marginal = table.mean(dim=-2, keepdim=True)
-    return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1)
+    # Rounding can leave equal tables a little below 0.
+    return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1).clamp_min(0)
 
 
 def raw(table: Tensor) -> float:
@@ -95,15 +97,17 @@ def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int
     return bootstrap.of_sums(torch.cat(columns, dim=1), people, score, seed)
 
 
-def conditional_estimate(table: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+def conditional_estimate(p: Tensor, people: Tensor, seed: int = 0) -> Estimate:
     """The conditional score, raw, with its bootstrap interval over the people in the inputs.
 
     Args:
-        table: p(y|x), M x T x C: T translations of each of M inputs.
+        p: the probability of each attribute in T translations of each of M inputs, M x T x K; y is their pattern.
         people: M numbers of the person each input shows.
         seed: of the resampling.
     """
-    return bootstrap.mean(divergences(table).mean(dim=-1).cpu(), people, seed)
+    # In parts: the patterns of twelve attributes are 4,096 numbers an image.
+    scores = [divergences(joint_table(part)).mean(dim=-1) for part in p.split(INPUTS_AT_ONCE)]
+    return bootstrap.mean(torch.cat(scores).cpu(), people, seed)
 
 
 def _entropy(p: Tensor) -> Tensor:

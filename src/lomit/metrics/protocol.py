@@ -43,6 +43,10 @@ class Choices:
             Empty: the model's exclusive attributes, or its first.
         exemplars: `starganv2`: exemplars for each source.
         sources: `starganv2`: most sources of a domain pair; None, all.
+        modes: `starganv2`: attributes of the classifier whose pattern the conditional inception score is of; empty, the
+            model's.
+        differ: attributes of the data of which every pair differs in one; empty, the model's.
+        alike: attributes of the data in which no pair differs.
     """
 
     classes: tuple[str, ...] = ()
@@ -50,6 +54,9 @@ class Choices:
     domains: tuple[str, ...] = ()
     exemplars: int = 10
     sources: int | None = None
+    modes: tuple[str, ...] = ()
+    differ: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Setting:
         batch_size: pairs in the network at a time.
         progress: show a bar on standard error where that is a terminal.
         classifier_name: what scores of `classify`'s answers carry in their names.
+        modes: like `classify`, for the attributes of `Choices.modes`; None without a classifier.
         extractor: what makes the features that distances between sets of images are computed from, on `device`.
         lpips: LPIPS, where its weights are to be had.
         find_landmarks: finds a face's landmarks in a photograph.
@@ -87,6 +95,7 @@ class Setting:
     batch_size: int = 16
     progress: bool = True
     classifier_name: str = "attr"
+    modes: Callable[[Tensor], Tensor] | None = None
     extractor: Extractor | None = None
     lpips: ImageDistance | None = None
     find_landmarks: FindLandmarks | None = None

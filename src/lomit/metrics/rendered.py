@@ -14,12 +14,23 @@ from torch import Tensor
 
 from lomit.data.transforms import denormalise, normalise
 from lomit.metrics import accuracy, background, bootstrap, masks
-from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.pairs import Pairs
 from lomit.metrics.places import single_kinds
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.report import Row
 from lomit.metrics.ssim import ssim
-from lomit.metrics.translating import as_saved, images, in_batches, keep, labels, pair_facts, translate, usable_rows
+from lomit.metrics.translating import (
+    as_saved,
+    images,
+    in_batches,
+    keep,
+    labels,
+    pair_facts,
+    pairs_note,
+    pairs_of,
+    translate,
+    usable_rows,
+)
 from lomit.metrics.truth import coverage, regions_of
 from lomit.models.base import Masks, Translation
 
@@ -41,7 +52,7 @@ def evaluate_rendered(setting: Setting) -> Outcome:
     cache = setting.cache
     regions_of(setting.source, cache.attributes)  # what is missing is said before the first translation
     rows = usable_rows(setting)
-    pairs = draw_pairs(cache.labels, rows, setting.pairs, setting.seed)
+    pairs = pairs_of(setting, rows)
     values = measure(setting, pairs)
     return Outcome(pair_facts(cache, pairs, len(rows)), notes(setting, pairs), summarise(setting, pairs, values))
 
@@ -191,8 +202,7 @@ def notes(setting: Setting, pairs: Pairs) -> tuple[str, ...]:
     size = setting.data.image_size
     margin = margin_at(size)
     return (
-        f"{len(pairs)} ordered pairs of unseen faces (test split) that differ in at least one of "
-        f"{', '.join(setting.cache.attributes)}; [ ]: 95 % bootstrap intervals over the people in the inputs.",
+        pairs_note(setting),
         "m = 1: the same weights with masks of ones given for input and exemplar (plain AdaIN). Images are scored at "
         f"{size} x {size}, raw decoder output rounded to 8 bits, nothing blended back.",
         "Accuracy against the exemplar's labels by a separately trained classifier. Floor: the untranslated input; "

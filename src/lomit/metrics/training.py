@@ -16,8 +16,7 @@ from lomit.data.cache import Cache
 from lomit.data.transforms import flip, normalise
 from lomit.errors import LomitError
 from lomit.losses import classification_loss
-from lomit.metrics import binary, bootstrap
-from lomit.metrics.calibration import calibration_error, cross_fitted, fit_temperature
+from lomit.metrics import binary, bootstrap, calibration
 from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
 
 LR = {"small": 2e-3, "inception-v3": 1e-4}
@@ -166,12 +165,12 @@ def predict(
 def calibrate(
     classifier: AttributeClassifier, cache: Cache, split: str = "val", seed: int = 0, device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, float | None]]:
-    """Divides each logit by the temperature that one split asks for; the last layer takes it in.
+    """Divides each logit by the temperature that one split asks for, where that helps; the last layer takes it in.
 
     Returns:
-        Attribute -> `temperature`, and the expected calibration error `ece_before` and `ece_after`, the latter for
-        people who had no say in the temperature (`lomit.metrics.calibration.cross_fitted`); None where nothing, or
-        nothing of a half of the people, is annotated.
+        Attribute -> `temperature`; `temperature_asked` and `log_loss_gain` with the ends of its interval, which decide
+        whether it is used (`lomit.metrics.calibration.calibrate`); the expected calibration error `ece_before` and
+        `ece_after`, the latter for people who had no say in the temperature.  None where nothing is annotated.
 
     Raises:
         LomitError: where the split is empty.
@@ -179,11 +178,16 @@ def calibrate(
     logits, labels, people = _answers(classifier, cache, split, device)
     found: dict[str, dict[str, float | None]] = {}
     for name, z, y in zip(cache.attributes, logits.T, labels.T, strict=True):
-        calibrated = cross_fitted(z, y, people, seed)
+        c = calibration.calibrate(z, y, people, seed)
+        known = bool((y >= 0).any())
         found[name] = {
-            "temperature": fit_temperature(z, y),
-            "ece_before": calibration_error(z, y) if (y >= 0).any() else None,
-            "ece_after": calibration_error(calibrated, y) if calibrated is not None else None,
+            "temperature": c.temperature,
+            "temperature_asked": c.asked,
+            "log_loss_gain": None if c.gain is None else c.gain.value,
+            "log_loss_gain_low": None if c.gain is None else c.gain.low,
+            "log_loss_gain_high": None if c.gain is None else c.gain.high,
+            "ece_before": c.error_before if known else None,
+            "ece_after": c.error_after if known else None,
         }
     classifier.divide_logits(torch.tensor([values["temperature"] for values in found.values()]))
     return found
@@ -195,8 +199,9 @@ def validate(
     """Scores per attribute on one split.
 
     Returns:
-        Attribute -> `accuracy` with its bootstrap interval over people (`low`, `high`), `balanced_accuracy`, `auc`
-        (None where the split has one class only), `images`, `positives`, `people`.
+        Attribute -> `accuracy` with its bootstrap interval over people (`low`, `high`), `balanced_accuracy`
+        (`balanced_low`, `balanced_high`) and `auc` (`auc_low`, `auc_high`), None where the split has one class only,
+        `images`, `positives`, `people`, `people_with`.
 
     Raises:
         LomitError: where the split is empty.
@@ -207,16 +212,21 @@ def validate(
         s, y = logits[:, k], labels[:, k]
         known = (y >= 0).double()
         estimate = bootstrap.ratio(((s > 0) == (y == 1)).double() * known, known, people, seed)
-        both = bool((y == 0).any() and (y == 1).any())
+        balanced, area = binary.balanced_estimate(s, y, people, seed), binary.auc_estimate(s, y, people, seed)
         scores[name] = {
             "accuracy": estimate.value,
             "low": estimate.low,
             "high": estimate.high,
-            "balanced_accuracy": binary.balanced_accuracy(s, y) if both else None,
-            "auc": binary.auc(s, y) if both else None,
+            "balanced_accuracy": balanced.value,
+            "balanced_low": balanced.low,
+            "balanced_high": balanced.high,
+            "auc": area.value,
+            "auc_low": area.low,
+            "auc_high": area.high,
             "images": estimate.samples,
             "positives": int((y == 1).sum()),
             "people": estimate.people,
+            "people_with": len(people[y == 1].unique()),
         }
     return scores
 

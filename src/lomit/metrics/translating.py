@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from lomit.data.cache import Cache
 from lomit.data.transforms import denormalise, normalise
-from lomit.errors import LomitError
-from lomit.metrics.pairs import Pairs
+from lomit.errors import LomitError, did_you_mean
+from lomit.metrics.pairs import Pairs, draw_pairs
 from lomit.metrics.protocol import Setting
 from lomit.models.base import Masks, Translation, method_of
 
@@ -36,6 +36,55 @@ def usable_rows(setting: Setting, split: str = "test") -> np.ndarray:
     if not len(rows):
         raise LomitError(f"the data has no image of the {split} split to evaluate on")
     return at_the_ends(setting.cache.labels, rows) if two_domains(setting) else rows
+
+
+def pairs_of(setting: Setting, rows: np.ndarray, labels: np.ndarray | None = None) -> Pairs:
+    """The setting's pairs among these rows, as `Choices.differ` and `Choices.alike` want them.
+
+    Args:
+        setting: number, seed and choices.
+        rows: of the cache.
+        labels: what pairs differ in, images x K; by default the model's attributes, and `Choices.differ` counts.
+
+    Raises:
+        LomitError: for an attribute that the data does not annotate, where none of `Choices.differ` is the model's, and
+            where there are too few such pairs.
+    """
+    chosen, cache = setting.choices, setting.cache
+    if chosen.differ and not set(chosen.differ) & set(cache.attributes):
+        raise LomitError(
+            f"--differ names none of the model's attributes ({', '.join(cache.attributes)}): it could not translate "
+            "such pairs"
+        )
+    differ = _of_data(setting, chosen.differ, "differ") if chosen.differ and labels is None else None
+    alike = _of_data(setting, chosen.alike, "alike") if chosen.alike else None
+    return draw_pairs(cache.labels if labels is None else labels, rows, setting.pairs, setting.seed, differ, alike)
+
+
+def pairs_note(setting: Setting) -> str:
+    """What `pairs_of` drew among all attributes, and what the intervals are, for a protocol's notes."""
+    names = setting.choices.differ or setting.cache.attributes
+    return (
+        f"{setting.pairs} ordered pairs of the test split that differ in at least one of {', '.join(names)}"
+        f"{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs."
+    )
+
+
+def alike_note(setting: Setting) -> str:
+    """How `Choices.alike` goes on from what pairs differ in; empty where nothing was chosen."""
+    chosen = setting.choices.alike
+    return f" and are alike in {', '.join(chosen)}" if chosen else ""
+
+
+def _of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray:
+    """Labels of any attributes of the data, int8, rows of the cache x K."""
+    known = setting.source.attributes
+    for name in names:
+        if name not in known:
+            raise LomitError(
+                f"--{option}: the data has no attribute '{name}'{did_you_mean(name, known)}; it has {', '.join(known)}"
+            )
+    return setting.source.labels[setting.cache.source_index][:, [known.index(name) for name in names]]
 
 
 def two_domains(setting: Setting) -> bool:

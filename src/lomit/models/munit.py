@@ -228,7 +228,7 @@ def _at_128() -> RunConfig:
 def _at_64() -> RunConfig:
     return resized(
         _at_128(), 64, {"width": 20, "d_width": 24, "res_blocks": 2, "mlp_width": 64},
-        steps=8_000, batch_size=4, lr=4e-4, decay_start=6_000, decay_every=500, ema=0.995, precision="bf16-mixed",
+        steps=8_000, batch_size=4, lr=4e-4, decay_start=6_000, decay_every=500, ema=0.995,
         log_every=20, sample_every=200, save_every=200,
     )  # fmt: skip
 
@@ -236,7 +236,7 @@ def _at_64() -> RunConfig:
 def _tiny() -> RunConfig:
     return resized(
         _at_64(), 32, {"width": 8, "d_width": 8},
-        steps=200, decay_start=200, save_every=100, sample_every=100, precision="32-true",
+        steps=200, decay_start=200, save_every=100, sample_every=100,
     )  # fmt: skip
 
 

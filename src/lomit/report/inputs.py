@@ -53,17 +53,21 @@ def collect(words: Sequence[str]) -> list[Item]:
 
     Raises:
         LomitError: for a word that is none of these, and where two runs, two models or two evaluations by the same
-            protocol have one label.
+            protocol that tell of the same have one label.
     """
     items: dict[str, Item] = {}
     for word in words:
         label, found = _found(word)
         before = items.get(label, Item(label))
-        protocols = [results.fact("protocol") for results in (*before.results, *found.results)]
+        told = [
+            f"{r.fact('protocol')}: {row.section}, {row.name}"
+            for r in (*before.results, *found.results)
+            for row in r.rows
+        ]
         for kind, twice in (
             ("training runs", before.run is not None and found.run is not None),
             ("models", before.model is not None and found.model is not None),
-            ("evaluations by one protocol", len(set(map(str, protocols))) < len(protocols)),
+            ("evaluations of one class by one protocol", len(set(told)) < len(told)),
         ):
             if twice:
                 raise LomitError(f"two {kind} are called '{label}'; name them: LABEL=PATH")

@@ -33,30 +33,36 @@ class Entry:
     photographs: frozenset[str] = frozenset()
 
 
+PAIRED = frozenset({"differ", "alike"})
+
 PROTOCOLS: dict[str, Entry] = {
-    "avatars": Entry(evaluate_rendered, "accuracy, background and masks on rendered faces, with and without masks"),
+    "avatars": Entry(
+        evaluate_rendered, "accuracy, background and masks on rendered faces, with and without masks", choices=PAIRED
+    ),
     "table1": Entry(
         evaluate_table1,
         "inception score and classification accuracy of the paper's classes",
-        choices=frozenset({"classes", "opposite"}),
+        choices=frozenset({"classes", "opposite", "alike"}),
     ),
     "starganv2": Entry(
         evaluate_starganv2,
-        "FID, KID and diversity for every pair of domains, ten exemplars each",
+        "FID, KID, diversity and conditional inception score for every pair of domains, ten exemplars each",
         classifier=False,
         pairs=False,
-        choices=frozenset({"domains", "exemplars", "sources", "extractor", "weights", "lpips_weights"}),
+        choices=frozenset({"domains", "exemplars", "sources", "extractor", "weights", "lpips_weights", "modes"}),
     ),
     "background": Entry(
         evaluate_background,
         "change and SSIM outside what was to change, identity kept",
         classifier=False,
+        choices=PAIRED,
         photographs=frozenset({"find_landmarks", "embed"}),
     ),
     "masks": Entry(
         evaluate_masks,
         "overlap, area and saturation of the masks",
         classifier=False,
+        choices=PAIRED,
         photographs=frozenset({"find_landmarks"}),
     ),
 }

@@ -8,13 +8,24 @@ from torch import Tensor
 from lomit.data.transforms import denormalise
 from lomit.metrics import background as kept
 from lomit.metrics import bootstrap, identity, masks
-from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.pairs import Pairs
 from lomit.metrics.places import Places, places_for
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.rendered import margin_at
 from lomit.metrics.report import Row
 from lomit.metrics.ssim import ssim
-from lomit.metrics.translating import as_saved, images, in_batches, keep, labels, pair_facts, translate, usable_rows
+from lomit.metrics.translating import (
+    as_saved,
+    images,
+    in_batches,
+    keep,
+    labels,
+    pair_facts,
+    pairs_note,
+    pairs_of,
+    translate,
+    usable_rows,
+)
 from lomit.models.base import Translation
 from lomit.nn.blocks import resize_mask
 
@@ -28,7 +39,7 @@ def evaluate_background(setting: Setting) -> Outcome:
         LomitError: where the test split has too few pairs, or the regions of an attribute are not known.
     """
     places, rows = places_for(setting), usable_rows(setting)
-    pairs = draw_pairs(setting.cache.labels, rows, setting.pairs, setting.seed)
+    pairs = pairs_of(setting, rows)
     values = measure(setting, places, pairs)
     facts = pair_facts(setting.cache, pairs, len(rows)) | {"regions": "true" if places.true else "landmarks"}
     return Outcome(facts, notes(setting, places, values), summarise(setting, pairs, values))
@@ -113,9 +124,7 @@ def notes(setting: Setting, places: Places, values: dict[str, Tensor]) -> tuple[
         else "rough regions drawn from dlib's 68 landmarks of the input, the same for every method,"
     )
     found = [
-        f"{setting.pairs} ordered pairs of the test split that differ in at least one of "
-        f"{', '.join(setting.cache.attributes)}; [ ]: 95 % bootstrap intervals over the people in the inputs. Scored "
-        f"at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back.",
+        f"{pairs_note(setting)} Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back.",
         f"Change: mean absolute difference from the input. Target: {regions} of the attributes in which a pair "
         f"differs; all regions: of every attribute; {margin_at(size)} pixels around count as neither. SSIM: 11 x 11 "
         "Gaussian window, sigma 1.5, over outside pixels only. Self: the input translated with itself as exemplar (and "

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lomit.errors import LomitError
 from lomit.metrics import bootstrap, masks
-from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.pairs import Pairs
 from lomit.metrics.places import Places, places_for, single_kinds
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.report import Row
@@ -19,6 +19,8 @@ from lomit.metrics.translating import (
     labels,
     method_name,
     pair_facts,
+    pairs_note,
+    pairs_of,
     translate,
     usable_rows,
 )
@@ -34,7 +36,7 @@ def evaluate_masks(setting: Setting) -> Outcome:
             attribute are not known.
     """
     places, rows = places_for(setting), usable_rows(setting)
-    pairs = draw_pairs(setting.cache.labels, rows, setting.pairs, setting.seed)
+    pairs = pairs_of(setting, rows)
     values = measure(setting, places, pairs)
     facts = pair_facts(setting.cache, pairs, len(rows)) | {"regions": "true" if places.true else "landmarks"}
     return Outcome(facts, notes(setting, places, values), summarise(setting, places, pairs, values))
@@ -93,8 +95,7 @@ def notes(setting: Setting, places: Places, values: dict[str, Tensor]) -> tuple[
     """How the numbers are defined."""
     what = "the input's true regions" if places.true else "regions drawn from dlib's 68 landmarks of the input,"
     found = [
-        f"{setting.pairs} ordered pairs of the test split that differ in at least one of "
-        f"{', '.join(setting.cache.attributes)}; [ ]: 95 % bootstrap intervals over the people in the inputs.",
+        pairs_note(setting),
         f"IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with {what} of "
         "the attributes in which the pair differs. m = 1: a mask of everything. Ceiling: the region averaged onto the "
         "mask's grid and enlarged in the same way; 0/1: also cut at 0.5 on the grid. A soft mask fitted to the outline "

@@ -2,12 +2,13 @@
 
 Choi et al. (2020): every ordered pair of domains, every unseen image of the first as a source, ten exemplars of the
 second each; FID of all outputs against the training images of the second domain, and the mean distance over the 45
-pairs of the ten outputs of a source.
+pairs of the ten outputs of a source.  Beside them MUNIT's conditional inception score (Huang et al., 2018): how many
+kinds of image the outputs of one source show.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
-from lomit.metrics import bootstrap, diversity, fid, kid, lpips
+from lomit.metrics import bootstrap, diversity, fid, inception_score, kid, lpips
 from lomit.metrics.bootstrap import Estimate
 from lomit.metrics.domains import Crossing, domains_of, draw_crossing
 from lomit.metrics.features import Extractor, extract, named
@@ -32,10 +33,17 @@ MEAN = "mean over domain pairs"
 
 @dataclass(frozen=True)
 class Real:
-    """Features of a domain's own images, rows in the domain's order: N x D each."""
+    """What is known of a domain's own images, rows in the domain's order.
+
+    Attributes:
+        train, test: features, N x D each.
+        modes: probabilities of the attributes that the conditional inception score is of, N x K, of the test images;
+            None without a classifier.
+    """
 
     train: Tensor
     test: Tensor
+    modes: Tensor | None
 
 
 def evaluate_starganv2(setting: Setting) -> Outcome:
@@ -49,13 +57,15 @@ def evaluate_starganv2(setting: Setting) -> Outcome:
             "give --classifier, or --extractor inception-tv: features are needed to compare sets of images"
         )
     extractor, chosen = setting.extractor, domains_of(setting)
+    setting = _with_modes(setting)
     crossings = [
         draw_crossing(setting, source, target, k) for k, (source, target) in enumerate(permutations(chosen, 2))
     ]  # what is missing is said before the first translation
     real = {
         domain.name: Real(
-            _features(setting, extractor, domain.train, f"train {domain.name}"),
-            _features(setting, extractor, domain.test, f"test {domain.name}"),
+            _of_images(setting, extractor, domain.train, f"train {domain.name}")["features"],
+            (test := _of_images(setting, extractor, domain.test, f"test {domain.name}"))["features"],
+            test.get("modes"),
         )
         for domain in chosen
     }
@@ -79,7 +89,8 @@ def measure(setting: Setting, extractor: Extractor, crossing: Crossing) -> dict[
     """Translates every source by each of its exemplars.
 
     Returns:
-        `features`: M E x D, source after source.  `diversity`: M; `lpips`: M where LPIPS is to be had.
+        `features`: M E x D, source after source.  `diversity`: M; `lpips`: M where LPIPS is to be had.  `modes`:
+        M x E x K probabilities of the attributes that the conditional inception score is of, with a classifier.
     """
     stage, count = f"starganv2/{crossing.name}", setting.choices.exemplars
 
@@ -100,6 +111,8 @@ def measure(setting: Setting, extractor: Extractor, crossing: Crossing) -> dict[
         found = {"features": features}
         if count > 1:
             found["diversity"] = diversity.pair_mean(each)
+            if setting.modes is not None:
+                found["modes"] = _probabilities(setting, outputs).unflatten(0, (-1, count))
             if setting.lpips is not None:
                 of_source = normalise(outputs).unflatten(0, (-1, count))
                 found["lpips"] = diversity.pair_mean(of_source, setting.lpips)
@@ -109,14 +122,34 @@ def measure(setting: Setting, extractor: Extractor, crossing: Crossing) -> dict[
     return in_batches(setting, stage, len(crossing.sources), compute, size)
 
 
-def _features(setting: Setting, extractor: Extractor, rows: np.ndarray, stage: str) -> Tensor:
-    """Features of images of the data, N x D."""
+def _of_images(setting: Setting, extractor: Extractor, rows: np.ndarray, stage: str) -> dict[str, Tensor]:
+    """`features` of images of the data, N x D, and with a classifier `modes`, N x K."""
 
     def compute(part: slice) -> dict[str, Tensor]:
         x = torch.from_numpy(np.asarray(setting.cache.images[rows[part]]))
-        return {"features": extract(extractor, [x], setting.device)}
+        found = {"features": extract(extractor, [x], setting.device)}
+        return found if setting.modes is None else found | {"modes": _probabilities(setting, x)}
 
-    return in_batches(setting, f"starganv2/{stage}", len(rows), compute)["features"]
+    return in_batches(setting, f"starganv2/{stage}", len(rows), compute)
+
+
+def _with_modes(setting: Setting) -> Setting:
+    """Without the classifier's answers where the model has more attributes than a table of their patterns can hold.
+
+    Raises:
+        LomitError: where that many were asked for.
+    """
+    count = len(setting.choices.modes)
+    if count > inception_score.MOST_ATTRIBUTES:
+        raise LomitError(f"{count} attributes in --modes; at most {inception_score.MOST_ATTRIBUTES} can be scored")
+    many = not count and len(setting.cache.attributes) > inception_score.MOST_ATTRIBUTES
+    return replace(setting, modes=None) if many else setting
+
+
+def _probabilities(setting: Setting, x: Tensor) -> Tensor:
+    """Of the attributes whose pattern is scored: uint8, B x 3 x H x W -> float32, B x K, on the CPU."""
+    assert setting.modes is not None
+    return setting.modes(normalise(x.to(setting.device))).sigmoid().float().cpu()
 
 
 def summarise(
@@ -160,6 +193,13 @@ def summarise(
         both = {MODEL: found["diversity"], CEILING: exemplars}
         cells = {column: bootstrap.mean(v, who, seed) for column, v in both.items()}
         rows.append(Row(named(diversity.DIVERSITY, extractor), crossing.name, "", 4, cells, flag=flag))
+    if "modes" in found:
+        of_exemplars = domains[target.name].modes
+        assert of_exemplars is not None
+        shown = {MODEL: found["modes"], CEILING: of_exemplars[_places(target.test, crossing.exemplars)]}
+        cells = {column: inception_score.conditional_estimate(p, who, seed) for column, p in shown.items()}
+        title = f"{inception_score.CONDITIONAL}-{setting.classifier_name}, nats"
+        rows.append(Row(title, crossing.name, "nats", 4, cells, flag=flag))
     if "lpips" in found:
         cells = {MODEL: bootstrap.mean(found["lpips"], who, seed)}
         rows.append(Row(lpips.NAME, crossing.name, "", 4, cells, flag=flag))
@@ -204,6 +244,16 @@ def _mean(values: list[float | None]) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
+def _conditional_note(setting: Setting) -> str:
+    names = setting.choices.modes or setting.cache.attributes
+    return (
+        f"{inception_score.CONDITIONAL}-{setting.classifier_name}: mean of KL(p(y|output) || p(y|source)), p(y|source) "
+        f"being the mean over the outputs of one source, in nats; y is the pattern of {', '.join(names)} "
+        "(MUNIT's conditional inception score; its exponential is what MUNIT prints). It is high where the outputs of "
+        "a source show different kinds of image, each clearly; 0 where they are all alike. Ceiling: of the exemplars."
+    )
+
+
 def notes(setting: Setting, extractor: Extractor) -> tuple[str, ...]:
     """How the numbers are defined."""
     count = setting.choices.exemplars
@@ -219,6 +269,7 @@ def notes(setting: Setting, extractor: Extractor) -> tuple[str, ...]:
         f"biased, beside it. KID is over {MOST_FOR_KID:,} images of a set at most.",
         f"Diversity: mean distance over all pairs of the {count} outputs of a source (ceiling: of its exemplars). "
         "Noise is diverse, too.",
+        *([_conditional_note(setting)] if setting.modes is not None and count > 1 else []),
         "[ ]: 95 % intervals over the people in the sources (or images): bootstrap for diversity, jackknife for "
         f"distances. '{MEAN}': its interval is the mean of theirs, which is wide enough; its people are the fewest of "
         "any.",

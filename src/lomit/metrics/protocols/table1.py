@@ -14,11 +14,12 @@ from lomit.errors import LomitError
 from lomit.metrics import accuracy, bootstrap, inception_score
 from lomit.metrics.bootstrap import Estimate
 from lomit.metrics.classes import TABLE_1, ScoredClass, papers_classes, parse_class
-from lomit.metrics.pairs import Pairs, draw_pairs
+from lomit.metrics.pairs import Pairs
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.report import Row
 from lomit.metrics.translating import (
     TOO_FEW,
+    alike_note,
     as_saved,
     at_the_ends,
     images,
@@ -26,6 +27,7 @@ from lomit.metrics.translating import (
     keep,
     labels,
     pair_facts,
+    pairs_of,
     translate,
     two_domains,
     usable_rows,
@@ -97,7 +99,7 @@ def _draw(setting: Setting, scored: ScoredClass) -> tuple[Pairs, int, dict[str, 
         for k, fact in enumerate(scored.facts)
     }
     try:
-        return draw_pairs(y, rows, setting.pairs, setting.seed), len(rows), people
+        return pairs_of(setting, rows, y), len(rows), people
     except LomitError as error:
         raise LomitError(f"class '{scored.name}': {error}") from error
 
@@ -196,9 +198,9 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
     )
     more = (f"Not scored, for the model was not trained on their attributes: {', '.join(left_out)}.",)
     return (
-        f"{setting.pairs} ordered pairs of the test split a class, in both directions, that differ in the class; [ ]: "
-        f"95 % bootstrap intervals over the people in the inputs. Translations are scored at {size} x {size}, raw "
-        "decoder output rounded to 8 bits.",
+        f"{setting.pairs} ordered pairs of the test split a class, in both directions, that differ in the class"
+        f"{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs. "
+        f"Translations are scored at {size} x {size}, raw decoder output rounded to 8 bits.",
         "Floor: the untranslated input; ceiling: the exemplar itself.",
         f"{accuracy.CA}: our classifier finds the exemplar's class in the translation, all facts of it at once. "
         f"{between} Facial hair: any of beard (not No_Beard), goatee, mustache (paper, 5.3), or Facial_Hair where that "

@@ -22,7 +22,7 @@ def at_64() -> RunConfig:
     """Narrow enough for a CPU, with a short schedule."""
     return resized(
         at_128(), 64, {"width": 20, "d_width": 24, "mlp_width": 64},
-        steps=12_000, batch_size=4, lr=4e-4, decay_start=6_000, ema=0.995, precision="bf16-mixed",
+        steps=12_000, batch_size=4, lr=4e-4, decay_start=6_000, ema=0.995,
         log_every=30, sample_every=300, save_every=300,
     )  # fmt: skip
 
@@ -31,7 +31,7 @@ def tiny() -> RunConfig:
     """Rendered faces at 32 pixels."""
     return resized(
         at_64(), 32, {"width": 8, "d_width": 8},
-        steps=300, decay_start=150, save_every=150, sample_every=150, precision="32-true",
+        steps=300, decay_start=150, save_every=150, sample_every=150,
     )  # fmt: skip
 
 

@@ -1,0 +1,165 @@
+"""What a recipe's parts cost on this machine, measured before it starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from lomit.bench.step import Step
+from lomit.bench.timing import synchronise
+from lomit.config import RunConfig, to_dict
+from lomit.losses import classification_loss
+from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
+from lomit.models.base import Phase, method_of
+
+ROUNDS = 3
+"""Repetitions that count, after one that does not."""
+LONG = 5.0
+"""Seconds: where the first repetition takes longer, it is the only one."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one unit of work.
+
+    Attributes:
+        wall, cpu: seconds elapsed, and of processor time of all threads.
+        phases: of a training iteration: phase -> in what share of the schedule's iterations it is updated.
+        turn: of a training iteration: after so many of them every phase has had its turn.
+        images: of a training iteration: images that the method sees.
+    """
+
+    wall: float
+    cpu: float
+    phases: dict[str, float] = field(default_factory=dict)
+    turn: int = 1
+    images: int = 0
+
+    def budgeted(self, device: torch.device) -> float:
+        """The seconds that a budget counts: processor time on a CPU, where other processes take turns; else elapsed."""
+        return self.cpu if device.type == "cpu" else self.wall
+
+    def of(self, count: float) -> tuple[float, float]:
+        """Seconds elapsed for so many units: if nothing else runs, and as busy as the machine was.
+
+        Several threads are busy at once, so processor time alone does not tell the first; it can't exceed the second.
+        """
+        return count * min(self.wall, self.cpu), count * self.wall
+
+
+def updates(phase: Phase, steps: int) -> int:
+    """How often a phase is updated in so many iterations (`Phase.runs_in`, counted)."""
+    end = steps if phase.end is None else min(phase.end, steps)
+    return max(0, end // phase.every - phase.first // phase.every)
+
+
+class Costs:
+    """Measured on demand, each thing once.
+
+    Args:
+        device: where to compute.
+        threads: CPU threads, None for PyTorch's choice.
+        known: what an earlier process measured (`to_dict`), which is taken instead of measuring again.
+    """
+
+    def __init__(self, device: torch.device, threads: int | None = None, known: dict[str, Any] | None = None) -> None:
+        self.device, self.threads = device, threads
+        self._known = {key: Cost(**value) for key, value in (known or {}).items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything measured, as plain JSON values."""
+        return {key: asdict(cost) for key, cost in self._known.items()}
+
+    def training(self, config: RunConfig) -> Cost:
+        """The mean iteration of a run's schedule, on noise: every phase's update, as often as its turn comes."""
+        return self._get("train", config, self._measure_training)
+
+    def translation(self, config: RunConfig) -> Cost:
+        """One image translated by an exemplar, as an evaluation does it in batches of 16."""
+        return self._get("translate", config, self._measure_translation)
+
+    def classifier(self, config: ClassifierConfig, batch: int = 32) -> Cost:
+        """One image in the training of the attribute classifier."""
+
+        def measure() -> Cost:
+            network = AttributeClassifier(config).to(self.device)
+            x = torch.randn(batch, 3, config.image_size, config.image_size, device=self.device)
+            y = torch.randint(0, 2, (batch, len(config.attributes)), device=self.device).float()
+            cost = self._time(lambda: classification_loss(network(x), y).backward())
+            return Cost(cost.wall / batch, cost.cpu / batch)
+
+        return self._remember(f"classifier {config.network} {config.image_size} {config.width}", measure)
+
+    def rendering(self, size: int) -> Cost:
+        """One rendered face without its regions."""
+
+        def measure() -> Cost:
+            from lomit.data.avatars import render_face
+
+            return self._time(lambda: render_face(0, 0, size, regions=False))
+
+        return self._remember(f"render {size}", measure)
+
+    def _get(self, kind: str, config: RunConfig, measure: Callable[[RunConfig], Cost]) -> Cost:
+        model = {k: v for k, v in to_dict(config.model).items() if k != "attributes"}
+        decides = [model, config.train.batch_size, config.train.precision, config.train.steps]
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+        name = f"{kind} {method_of(config.model).name} {config.model.image_size} {digest}"
+        return self._remember(name, lambda: measure(config))
+
+    def _remember(self, key: str, measure: Callable[[], Cost]) -> Cost:
+        if key not in self._known:
+            before = torch.get_num_threads()
+            with torch.random.fork_rng(devices=[]):
+                try:
+                    if self.threads is not None:
+                        torch.set_num_threads(self.threads)
+                    self._known[key] = measure()
+                finally:
+                    torch.set_num_threads(before)
+        return self._known[key]
+
+    def _measure_training(self, config: RunConfig) -> Cost:
+        step = Step(config, self.device, ending=True)
+        wall = cpu = 0.0
+        shares: dict[str, float] = {}
+        for runner in step.runners:
+            cost = self._time(lambda runner=runner: step.update(runner))  # type: ignore[misc]
+            share = shares[runner.phase.name] = updates(runner.phase, config.train.steps) / config.train.steps
+            wall, cpu = wall + share * cost.wall, cpu + share * cost.cpu
+        turn = math.lcm(*(runner.phase.every for runner in step.runners))
+        return Cost(wall, cpu, shares, turn, 2 * config.train.batch_size)
+
+    def _measure_translation(self, config: RunConfig) -> Cost:
+        translator = method_of(config.model).build(config.model, training=False).to(self.device).eval()
+        size, count = config.model.image_size, 16
+        x = 2 * torch.rand(count, 3, size, size, device=self.device) - 1
+        label = torch.zeros(count, len(config.model.attributes), device=self.device)
+
+        def run() -> None:
+            with torch.no_grad():
+                translator.translate(x, x.flip(0), label=1 - label, source=label)
+
+        cost = self._time(run)
+        return Cost(cost.wall / count, cost.cpu / count)
+
+    def _time(self, task: Callable[[], object]) -> Cost:
+        found: list[tuple[float, float]] = []
+        for _ in range(1 + ROUNDS):
+            synchronise(self.device)
+            started, spent = time.perf_counter(), time.process_time()
+            task()
+            synchronise(self.device)
+            found.append((time.perf_counter() - started, time.process_time() - spent))
+            if found[0][0] > LONG:
+                break
+        counted = found[1:] or found
+        return Cost(*(statistics.median(values) for values in zip(*counted, strict=True)))

@@ -1,0 +1,120 @@
+"""What a recipe found, as one page of Markdown: what each model cost, the telling rows, the same inputs for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lomit.data.gallery import RenderedFaces
+from lomit.figures.grids import grid, overlay
+from lomit.metrics.bootstrap import Estimate
+from lomit.metrics.pairs import draw_pairs
+from lomit.metrics.report import Row, markdown_table
+from lomit.predictor import Predictor
+from lomit.report.faces import Pair
+from lomit.report.pictures import Subject
+from lomit.report.results import Results, read_results
+from lomit.reproduce.recipes import Recipe, Trained
+from lomit.reproduce.stages import Ledger
+
+MOST_COLUMNS = 4
+FIGURE_PAIRS, FIGURE_SEED = 6, 2019
+BOUNDS = ("floor", "ceiling", "real (ceiling)")
+"""Columns that do not depend on the model, as the protocols call them."""
+
+
+def summary(recipe: Recipe, out: Path, ledger: Ledger) -> str:
+    """The tables of a finished recipe."""
+    found = {model.name: _results(model, out) for model in recipe.models}
+    parts = [costs_table(recipe.models, ledger)]
+    if recipe.claims:
+        parts += [claims_table(recipe, found), "\n".join(f"- {note}" for note in _notes(found))]
+    return "\n\n".join(parts) + "\n"
+
+
+def costs_table(models: Sequence[Trained], ledger: Ledger) -> str:
+    """Iterations, updates, images seen and time of each model."""
+    rows = [["model", "iterations", "updates", "images seen", "processor min", "elapsed min"]]
+    for model in models:
+        record = ledger.read(f"train/{model.name}")
+        updates = ", ".join(f"{name} {round(share * model.steps):,}" for name, share in model.cost.phases.items())
+        spent = [f"{seconds / 60:.1f}" for seconds in (record.cpu_seconds, record.seconds)] if record else ["–", "–"]
+        rows.append([model.label, f"{model.steps:,}", updates, f"{model.steps * model.cost.images:,}", *spent])
+    return markdown_table(rows)
+
+
+def claims_table(recipe: Recipe, found: dict[str, list[Results]]) -> str:
+    """The telling rows, one column a model, and beside them what bounds each; turned where the models are many."""
+    bounds = [b for b in BOUNDS if any(b in row.cells for results in found.values() for r in results for row in r.rows)]
+    lines = [["measure", *(model.label for model in recipe.models), *bounds, "samples", "people"]]
+    for section, name in recipe.claims:
+        rows = {model.name: _find(found[model.name], section, name) for model in recipe.models}
+        there = [row for row in rows.values() if row is not None]
+        if not there:
+            continue
+        first = there[0]
+        cells = [_cell(row, "model") for row in rows.values()]
+        counted = next(cell for cell in first.cells.values())
+        unit = f", {first.unit}" if first.unit and first.unit not in first.section else ""
+        title = first.section if name == "mean over domain pairs" else f"{first.section}: {name}{unit}"
+        limits = [_cell(first, bound) for bound in bounds]
+        lines.append([title, *cells, *limits, f"{counted.samples:,}", f"{counted.people:,}"])
+    return markdown_table(list(zip(*lines, strict=True)) if len(recipe.models) > MOST_COLUMNS else lines)
+
+
+def figure(recipe: Recipe, out: Path) -> Image.Image | None:
+    """The same rendered pairs translated by every model, drawn as the evaluation's are; None for no figure."""
+    if recipe.drawn is None:
+        return None
+    subjects = [Subject(m.label, Predictor.from_pretrained(out / "models" / m.name)) for m in recipe.models]
+    size = max(subject.predictor.image_size for subject in subjects)
+    faces = RenderedFaces(FIGURE_SEED, size)
+    differ, alike = faces.columns([recipe.drawn]), faces.columns(recipe.alike)
+    drawn = draw_pairs(differ, np.arange(len(differ)), FIGURE_PAIRS, FIGURE_SEED, alike=alike)
+    chosen = [Pair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
+    columns: dict[str, list[Image.Image]] = {
+        "input": [faces.image(pair.input) for pair in chosen],
+        "exemplar": [faces.image(pair.exemplar) for pair in chosen],
+    }
+    for subject in subjects:
+        shown = [subject.translate(faces, pair) for pair in chosen]
+        masks = [result.input_mask for result in shown]
+        if all(mask is not None for mask in masks):
+            laid = zip(columns["input"], masks, strict=True)
+            columns[f"mask of {subject.label}"] = [overlay(image, mask) for image, mask in laid if mask is not None]
+        columns[subject.label] = [result.image for result in shown]
+    return grid(columns, cell=112)
+
+
+def _results(model: Trained, out: Path) -> list[Results]:
+    paths = [out / "results" / f"{model.name}-{protocol}" / "results.json" for protocol in model.protocols]
+    return [read_results(path) for path in paths if path.is_file()]
+
+
+def _find(results: Sequence[Results], section: str, name: str) -> Row | None:
+    """The first row of that section (`CIS-*`: any extractor's; its standard deviation is another) and name."""
+    for found in results:
+        for row in found.rows:
+            whole = row.section.startswith(section[:-1]) and "standard deviation" not in row.section
+            if row.name == name and (whole if section.endswith("*") else row.section == section):
+                return row
+    return None
+
+
+def _cell(row: Row | None, column: str) -> str:
+    estimate: Estimate | None = None if row is None else row.cells.get(column)
+    if row is None or estimate is None or estimate.value is None:
+        return "–"
+    value = f"{estimate.value:.{row.digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [{estimate.low:.{row.digits}f}, {estimate.high:.{row.digits}f}]"
+
+
+def _notes(found: dict[str, list[Results]]) -> list[str]:
+    """The protocols' own definitions, each once; those of the first model, whose attributes are the most."""
+    first = next(iter(found.values()), [])
+    return list(dict.fromkeys(note for results in first for note in results.notes))

@@ -1,0 +1,192 @@
+"""Recipes as lists of commands: equal budgets, equal pairs, presets and classes that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from lomit.commands.reproduce import _config_of, duration
+from lomit.config import RunConfig
+from lomit.errors import LomitError
+from lomit.metrics.classes import parse_class
+from lomit.metrics.classifier import ClassifierConfig
+from lomit.models.base import Phase, method_of
+from lomit.reproduce.costs import Cost, Costs, updates
+from lomit.reproduce.recipes import CELEBA, METHODS, Plan, Recipe, ablations, rivals, table1
+from lomit.reproduce.stages import Stage
+
+PHASES = {
+    "lomit": {"D": 1, "G": 0.86, "warmup": 0.14},
+    "stargan": {"D": 1, "G": 1 / 2},
+    "munit": {"D": 1, "G": 1},
+    "drit": {"D": 1 / 3, "D_content": 1, "EG": 1 / 3, "G": 1 / 3},
+}
+TURNS = {"lomit": 1, "stargan": 2, "munit": 1, "drit": 3}
+SECONDS = {"lomit": 1.3, "stargan": 0.7, "munit": 1.0, "drit": 0.35}
+
+
+class Known(Costs):
+    """Costs without measuring."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+
+    def training(self, config: RunConfig) -> Cost:
+        method = method_of(config.model).name
+        return Cost(2 * SECONDS[method], SECONDS[method], PHASES[method], TURNS[method], 2 * config.train.batch_size)
+
+    def translation(self, config: RunConfig) -> Cost:
+        return Cost(0.02, 0.01)
+
+    def classifier(self, config: ClassifierConfig, batch: int = 32) -> Cost:
+        return Cost(0.004, 0.002)
+
+    def rendering(self, size: int) -> Cost:
+        return Cost(0.02, 0.02)
+
+
+def plan(**more: object) -> Plan:
+    return Plan(Path("/out"), Known(), _config_of, **more)  # type: ignore[arg-type]
+
+
+def stage(recipe: Recipe, name: str) -> Stage:
+    (found,) = (stage for stage in recipe.stages if stage.name == name)
+    return found
+
+
+def option(words: Sequence[str], name: str) -> list[str]:
+    return [words[k + 1] for k, word in enumerate(words) if word == name]
+
+
+def test_rivals_have_an_equal_budget() -> None:
+    recipe = rivals(plan(minutes=30), METHODS, "Blond_Hair")
+    assert [model.name for model in recipe.models] == list(METHODS)
+    for model in recipe.models:
+        assert model.steps % TURNS[model.name] == 0
+        assert model.steps * model.cost.cpu == pytest.approx(1800, rel=0.002)
+        train = stage(recipe, f"train/{model.name}")
+        assert train.seconds == pytest.approx(1800, rel=0.002)
+        assert train.busy_seconds == pytest.approx(3600, rel=0.002)  # half of the machine is somebody else's
+        config = _config_of(train.words[1:])
+        whole = _config_of([train.words[1], "--out", "x"]).train
+        assert config.train.steps == model.steps
+        if model.name == "lomit":
+            assert config.model.warmup / model.steps == pytest.approx(700 / 5000, abs=1e-3)  # type: ignore[attr-defined]
+        assert config.train.decay_start / model.steps == pytest.approx(whole.decay_start / whole.steps, abs=1e-3)
+
+
+def test_rivals_are_asked_for_the_same() -> None:
+    """One attribute differs, what LOMIT and StarGAN know besides is alike, whatever the model knows."""
+    recipe = rivals(plan(steps=60), METHODS, "Blond_Hair")
+    for protocol in ("avatars", "table1", "starganv2"):
+        given = [stage(recipe, f"evaluate/{method}-{protocol}").words for method in METHODS]
+        chosen = (
+            "--differ",
+            "--alike",
+            "--classes",
+            "--pairs",
+            "--seed",
+            "--domains",
+            "--sources",
+            "--modes",
+            "--classifier",
+        )
+        assert len({tuple(tuple(option(words, name)) for name in chosen) for words in given}) == 1
+    words = stage(recipe, "evaluate/munit-avatars").words
+    assert option(words, "--differ") == ["Blond_Hair"]
+    assert option(words, "--alike") == ["Smiling", "Facial_Hair"]
+    smile = rivals(plan(steps=60), ("munit",), "Smiling")
+    assert option(stage(smile, "evaluate/munit-table1").words, "--alike") == [
+        "Black_Hair", "Blond_Hair", "Brown_Hair", "Facial_Hair",
+    ]  # fmt: skip
+    assert [s.name for s in smile.stages if s.name.startswith("train")] == ["train/munit"]
+
+
+def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
+    given = plan(root="/celeba", extra_roots=("/more",), images=9_000, size=128)
+    for size in (128, 64):
+        recipe = table1(Plan(**{**vars(given), "size": size}), METHODS)
+        assert len(recipe.models) == 2 + 2 + 5 + 5
+        for model in recipe.models:
+            config = _config_of(stage(recipe, f"train/{model.name}").words[1:])
+            assert config.data.image_size == size
+            assert config.data.extra_roots == ("/more",)
+            assert set(config.data.attributes) <= set(CELEBA)
+            words = stage(recipe, f"evaluate/{model.name}-table1").words
+            for text in option(words, "--classes"):
+                parse_class(text, config.data.attributes)
+            assert "--opposite" in words
+            assert option(words, "--classifier") == ["/out/classifier"]
+            # A whole schedule: the preset's own.
+            assert (
+                model.steps
+                == config.train.steps
+                == _config_of([stage(recipe, f"train/{model.name}").words[1], "--out", "x"]).train.steps
+            )
+    assert stage(recipe, "classifier").seconds == pytest.approx(10 * 9_000 * 0.002)
+
+
+def test_the_full_method_is_trained_twice() -> None:
+    recipe = ablations(plan(minutes=25), ())
+    assert [model.name for model in recipe.models][:3] == ["full", "full-again", "plain-adain"]
+    assert len(recipe.models) == 9
+    first, again = (stage(recipe, f"train/{name}").words for name in ("full", "full-again"))
+    assert (option(first, "--train.seed"), option(again, "--train.seed")) == (["0"], ["1"])
+    assert first[1] == again[1] == "avatars-64"
+    assert stage(recipe, "train/no-r1").words[1] == "avatars-64-no-r1"
+    some = ablations(plan(minutes=25), ("no-r1", "full"))
+    assert [model.name for model in some.models] == ["full", "no-r1"]
+
+
+def test_names_that_are_none() -> None:
+    with pytest.raises(LomitError, match="no method 'munt' .did you mean 'munit'"):
+        rivals(plan(), ("munt",), "Blond_Hair")
+    with pytest.raises(LomitError, match="no attribute 'Blond'.*Blond_Hair, Smiling, Facial_Hair"):
+        rivals(plan(), METHODS, "Blond")
+    with pytest.raises(LomitError, match="no variant 'no-r9'"):
+        ablations(plan(), ("no-r9",))
+
+
+def test_costs_are_measured_once() -> None:
+    costs = Costs(torch.device("cpu"), threads=1)
+    config = _config_of(["drit-tiny", "--out", "x"])
+    threads = torch.get_num_threads()
+    first = costs.training(config)
+    assert torch.get_num_threads() == threads
+    assert first.phases == pytest.approx(PHASES["drit"])
+    assert first.turn == 3
+    assert first.images == 8
+    assert first.cpu > 0
+    assert costs.translation(config).wall < first.wall
+    assert costs.rendering(32).wall > 0
+    assert costs.classifier(ClassifierConfig(("Smiling",), 32, 8)).wall > 0
+    known = costs.to_dict()
+    assert len(known) == 4
+    again = Costs(torch.device("cpu"), threads=1, known=known)
+    assert again.training(config) == first
+    assert again.to_dict() == known
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        Phase("a", lambda _: None, (), every, first, end)  # type: ignore[arg-type,return-value]
+        for every in (1, 2, 3)
+        for first in (0, 1, 4)
+        for end in (None, 5, 50)
+    ],
+)
+def test_updates_are_counted_as_the_loop_makes_them(phase: Phase) -> None:
+    for steps in (1, 4, 5, 12):
+        assert updates(phase, steps) == sum(phase.runs_in(step) for step in range(steps))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 s"), (89, "89 s"), (91, "2 min"), (5300, "88 min"), (12_000, "3 h 20 min"), (400_000, "4 days 15 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
