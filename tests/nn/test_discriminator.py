@@ -38,7 +38,9 @@ def test_the_source_gradient_is_autograds_and_so_is_the_gradient_of_its_penalty(
     found = net.source_gradient(x)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
     weights = [m.weight for m in net.trunk.modules() if isinstance(m, nn.Conv2d)] + [net.source_head.weight]
-    here, there = (torch.autograd.grad((g.flatten(1).norm(dim=1) - 1).square().mean(), weights) for g in (found, expected))
+    here, there = (
+        torch.autograd.grad((g.flatten(1).norm(dim=1) - 1).square().mean(), weights) for g in (found, expected)
+    )
     for a, b in zip(here, there, strict=True):
         assert b.abs().max() > 0
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-15)

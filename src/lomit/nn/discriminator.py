@@ -73,7 +73,8 @@ class PatchDiscriminator(nn.Module):
         """
         h, passed = x.detach(), []
         for block in self.trunk:
-            conv, activation = block  # type: ignore[misc]
+            conv: nn.Conv2d = block[0]  # type: ignore[index]
+            activation: nn.LeakyReLU = block[1]  # type: ignore[index]
             size = h.shape[-2:]
             # Detached, not under no_grad: there autocast would keep low-precision weights that have no graph.
             h = conv(h).detach()
