@@ -128,6 +128,7 @@ def write_pack(
     max_images: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    max_bytes: int | None = None,
 ) -> int:
     """Writes the crops, labels, splits, people and true masks of a source as one file.
 
@@ -140,6 +141,7 @@ def write_pack(
         max_images: at most so many, drawn at random but always the same ones.
         overwrite: replace a file that is there.
         progress: show a bar on a terminal.
+        max_bytes: lower the quality until the file is no larger; `quality` is where it starts.
 
     Returns:
         The number of images in the file.
@@ -150,6 +152,8 @@ def write_pack(
     rows = _chosen(source, splits, max_images)
     if not 1 <= quality <= 95:
         raise LomitError(f"the JPEG quality must lie in 1..95; it is {quality}")
+    if max_bytes is not None:
+        quality = fitting_quality(source, rows, config, quality, max_bytes)
     count = 0
 
     def save(file: BinaryIO) -> None:
@@ -159,6 +163,56 @@ def write_pack(
 
     write_file(out, save, overwrite)
     return count
+
+
+LOWEST = 30
+"""Quality under which a pack is not written: blocks show then."""
+TRIED = 400
+"""Images from which the size of the others is judged."""
+MARGIN = 0.98
+"""Share of the size allowed that is aimed at: the images judged from are a sample."""
+
+
+def fitting_quality(source: Source, rows: Sequence[int], config: DataConfig, highest: int, max_bytes: int) -> int:
+    """The best JPEG quality at which a pack should be no larger, judged from every so-many-th image.
+
+    Args:
+        source, config: as for `write_pack`.
+        rows: of the images to pack.
+        highest: not to be exceeded.
+        max_bytes: of the file.
+
+    Raises:
+        LomitError: where `LOWEST` is not low enough.
+    """
+    geometry = Geometry.of(source, config)
+    step = max(1, len(rows) // TRIED)
+    sample = [pixels for _, pixels in decode_usable(source, rows[::step], geometry, 0, False, Skipped(len(rows)))]
+    if not sample:
+        return highest
+    # What is no image: the zip's two entries for each, names and labels.
+    fixed = sum(2 * 64 + len(source.names[row]) + len(source.attributes) for row in rows) + 1024
+    low, high = min(LOWEST, highest), highest + 1  # the first fits or nothing does, the second is out of the question
+
+    def size(quality: int) -> float:
+        return fixed + len(rows) * sum(len(_jpeg(pixels, quality)) for pixels in sample) / len(sample)
+
+    if size(low) > MARGIN * max_bytes:
+        raise LomitError(
+            f"{len(rows)} images of {config.image_size} pixels don't fit into {max_bytes / 2**20:.3g} MiB even at "
+            f"quality {low}; take fewer (--max-images, --splits) or allow more"
+        )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) <= MARGIN * max_bytes else (low, middle)
+    return low
+
+
+def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
+    """A crop, uint8 3 x H x W, as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
 
 
 def _chosen(source: Source, splits: Sequence[str], max_images: int | None) -> list[int]:
@@ -183,10 +237,9 @@ def _write(
     digest = hashlib.blake2b(digest_size=16)
     taken: list[int] = []
     for row, pixels in decode_usable(source, rows, geometry, config.workers, progress, skipped):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality, optimize=True)
-        archive.writestr(_image(len(taken)), buffer.getvalue())  # stored: JPEG does not compress any further
-        digest.update(buffer.getvalue())
+        encoded = _jpeg(pixels, quality)
+        archive.writestr(_image(len(taken)), encoded)  # stored: JPEG does not compress any further
+        digest.update(encoded)
         masks = source.regions(row) if config.face_crop == "none" else {}
         if masks:
             buffer = io.BytesIO()
@@ -228,6 +281,7 @@ def data_pack(
     quality: int = 90,
     splits: tuple[Literal["train", "val", "test"], ...] = (),
     max_images: int | None = None,
+    max_mb: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes crops, labels, splits and people of a data set as one file that `--data.root` accepts.
@@ -238,10 +292,14 @@ def data_pack(
         quality: JPEG quality, 1 to 95.
         splits: Parts to take; all where none is named.
         max_images: At most so many images, drawn at random but always the same ones.
+        max_mb: Largest size of the file in MiB; the quality is lowered until it fits.
         overwrite: Replace a file that is already there.
     """
     from lomit.data.open import open_source  # open.py reads packs, so it imports this module
 
     source = open_source(data)
-    count = write_pack(source, data, out, quality, splits, max_images, overwrite)
+    if max_mb is not None and max_mb <= 0:
+        raise LomitError(f"--max-mb must be positive; it is {max_mb:g}")
+    max_bytes = None if max_mb is None else int(max_mb * 2**20)
+    count = write_pack(source, data, out, quality, splits, max_images, overwrite, max_bytes=max_bytes)
     print(f"{out}: {count} images of {data.image_size} pixels, {out.stat().st_size / 2**20:.1f} MiB")

@@ -70,9 +70,9 @@ class Updates:
             say(why)
         # Graphs can share memory: never two run at once, and what one leaves is read before the next.
         shared = _Shared(fabric.device) if found.graphs else None
-        self._updates = [_Update(fabric, translator, runner, found.inductor, shared, say) for runner in runners]
+        self._updates = [Update(fabric, translator, runner, found.inductor, shared, say) for runner in runners]
 
-    def __iter__(self) -> Iterator[_Update]:
+    def __iter__(self) -> Iterator[Update]:
         return iter(self._updates)
 
 
@@ -84,7 +84,7 @@ class _Shared:
         self.pool = torch.cuda.graph_pool_handle()
 
 
-class _Update:
+class Update:
     """One phase's update."""
 
     def __init__(
@@ -156,7 +156,7 @@ class _Update:
 class _Captured:
     """An update as a CUDA graph: memory for its input, the recorded kernels, and memory for its terms."""
 
-    def __init__(self, owner: _Update, micro_batches: Sequence[Batch], lr: float, shared: _Shared) -> None:
+    def __init__(self, owner: Update, micro_batches: Sequence[Batch], lr: float, shared: _Shared) -> None:
         self.runner = owner.runner
         self.inputs = [Batch(*(t.clone() for t in vars(batch).values())) for batch in micro_batches]
         self.graph = torch.cuda.CUDAGraph()
