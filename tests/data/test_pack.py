@@ -94,6 +94,31 @@ def test_a_limited_number_is_drawn_the_same_each_time(faces: Path, tmp_path: Pat
     assert list(a.names) != [f"sub/{k:02d}.png" for k in range(7)]
 
 
+def noisy(write_folder: Write, count: int) -> Path:
+    """Pictures that no compression makes small."""
+    root = write_folder(["image,Smiling", *[f"{k:02d}.png,{k % 2}" for k in range(count)]])
+    draw = np.random.default_rng(0)
+    for k in range(count):
+        Image.fromarray(draw.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(root / "images" / f"{k:02d}.png")
+    return root
+
+
+def test_the_quality_falls_until_a_pack_fits_and_no_further(write_folder: Write, tmp_path: Path) -> None:
+    root = noisy(write_folder, 40)
+    config = config_for(root, image_size=64)
+    sizes = {}
+    for name, limit in (("free", None), ("half", 0.5), ("ample", 2.0)):
+        file = tmp_path / name
+        most = None if limit is None else int(limit * sizes["free"])
+        write_pack(open_source(config), config, file, quality=95, progress=False, max_bytes=most)
+        sizes[name] = file.stat().st_size
+    assert 0.4 * sizes["free"] < sizes["half"] <= 0.5 * sizes["free"]
+    assert sizes["ample"] == sizes["free"]
+    with pytest.raises(LomitError, match=r"40 images of 64 pixels don't fit into .* MiB even at quality 30"):
+        write_pack(open_source(config), config, tmp_path / "none", progress=False, max_bytes=1000)
+    assert not (tmp_path / "none").exists()
+
+
 def test_two_packs_merge(faces: Path, tmp_path: Path) -> None:
     data_pack(config_for(faces), tmp_path / "train", splits=("train",))
     data_pack(config_for(faces), tmp_path / "all")

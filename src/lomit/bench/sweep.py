@@ -77,7 +77,7 @@ def sweep(
 
 def machine_rates(device: torch.device) -> dict[str, float]:
     """`GEMM float32`, `convolution bfloat16`, ... -> GMAC/s; float32 is tf32 on a GPU, as in training."""
-    found = {}
+    found: dict[str, float] = {}
     for label, dtype in DTYPES.items():
         stick = Yardstick(device, dtype)
         timings = interleaved(stick.tasks(), 3, device)
@@ -143,7 +143,7 @@ def _iterations(step: Step) -> Iterator[None]:
 
 def _clean(device: torch.device) -> None:
     """Leaves the next row a device as the first one found it."""
-    torch._dynamo.reset()
+    torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

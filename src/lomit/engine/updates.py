@@ -190,9 +190,11 @@ class _Captured:
 
 def _compiler(mode: str) -> dict[str, Any]:
     """Arguments of `torch.compile`; random numbers are drawn as they are eagerly."""
-    options = {"fallback_random": True}
+    options: dict[str, Any] = {"fallback_random": True}
     if mode != "default":
-        options |= torch._inductor.list_mode_options(mode)
+        from torch._inductor import list_mode_options  # loads the compiler
+
+        options |= list_mode_options(mode)
     return {"options": options}
 
 
