@@ -157,7 +157,7 @@ class NoWaiting(TorchDispatchMode):
 
 def test_what_waits_is_found() -> None:
     x = torch.tensor([1.0, 0.0])
-    for wait in (lambda: x[0].item(), lambda: x.nonzero(), lambda: x[x > 0], lambda: bool((x > 0).any()), x.tolist):
+    for wait in (lambda: x[0].item(), lambda: x.nonzero(), lambda: x[x > 0], lambda: bool((x > 0).any())):
         with pytest.raises(AssertionError, match="waits for the device"), NoWaiting():
             wait()
 

@@ -157,9 +157,15 @@ def write_pack(
     count = 0
 
     def save(file: BinaryIO) -> None:
-        nonlocal count
-        with zipfile.ZipFile(file, "w") as archive:
-            count = _write(archive, source, rows, config, quality, progress)
+        nonlocal count, quality
+        while True:
+            with zipfile.ZipFile(file, "w") as archive:
+                count = _write(archive, source, rows, config, quality, progress)
+            if max_bytes is None or file.seek(0, os.SEEK_END) <= max_bytes or quality <= LOWEST:
+                return
+            quality -= 1  # the images that it was judged from were smaller than most
+            file.seek(0)
+            file.truncate()
 
     write_file(out, save, overwrite)
     return count
@@ -187,11 +193,15 @@ def fitting_quality(source: Source, rows: Sequence[int], config: DataConfig, hig
     """
     geometry = Geometry.of(source, config)
     step = max(1, len(rows) // TRIED)
-    sample = [pixels for _, pixels in decode_usable(source, rows[::step], geometry, 0, False, Skipped(len(rows)))]
-    if not sample:
+    usable = list(decode_usable(source, rows[::step], geometry, 0, False, Skipped(len(rows))))
+    if not usable:
         return highest
-    # What is no image: the zip's two entries for each, names and labels.
-    fixed = sum(2 * 64 + len(source.names[row]) + len(source.attributes) for row in rows) + 1024
+    sample = [pixels for _, pixels in usable]
+    masks = [len(_mask_png(source, row, config, geometry) or b"") for row, _ in usable]
+    # What is no image: true masks, the zip's two entries for each file, names and labels.
+    entries = 1 + sum(map(bool, masks)) / len(masks)
+    fixed = sum(len(source.names[row]) + len(source.attributes) for row in rows) + 1024
+    fixed += round(len(rows) * (128 * entries + sum(masks) / len(masks)))
     low, high = min(LOWEST, highest), highest + 1  # the first fits or nothing does, the second is out of the question
 
     def size(quality: int) -> float:
@@ -212,6 +222,16 @@ def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
     """A crop, uint8 3 x H x W, as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def _mask_png(source: Source, row: int, config: DataConfig, geometry: Geometry) -> bytes | None:
+    """The true masks of an image as one PNG, None where they are not known."""
+    masks = source.regions(row) if config.face_crop == "none" else {}
+    if not masks:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(geometry.apply_mask(pack_regions(masks, source.region_names))).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -240,12 +260,9 @@ def _write(
         encoded = _jpeg(pixels, quality)
         archive.writestr(_image(len(taken)), encoded)  # stored: JPEG does not compress any further
         digest.update(encoded)
-        masks = source.regions(row) if config.face_crop == "none" else {}
-        if masks:
-            buffer = io.BytesIO()
-            bits = geometry.apply_mask(pack_regions(masks, source.region_names))
-            Image.fromarray(bits).save(buffer, "PNG", optimize=True)
-            archive.writestr(_region(len(taken)), buffer.getvalue())
+        mask = _mask_png(source, row, config, geometry)
+        if mask is not None:
+            archive.writestr(_region(len(taken)), mask)
         taken.append(row)
     skipped.report()
     index = {

@@ -116,8 +116,12 @@ class Update:
 
     def _compile(self, batch: Batch, mode: str) -> None:
         """Puts the compiled loss in place, where it works."""
-        compiled: TensorLoss = torch.compile(loss_of(self.phase), dynamic=False, **_compiler(mode))
-        problem = self._rehearse(compiled, batch)
+        try:
+            compiled: TensorLoss = torch.compile(loss_of(self.phase), dynamic=False, **_compiler(mode))
+        except Exception as error:
+            problem: str | None = _first_line(error)
+        else:
+            problem = self._rehearse(compiled, batch)
         if problem is None:
             self.runner.loss.loss = compiled
         else:
