@@ -47,7 +47,7 @@ check() {
 train() {
     local resume=()
     if [ -e "$run/checkpoints/latest" ]; then resume=(--resume); fi
-    lomit train "$preset" ${PACK:+--data.root "$PACK"} --out "$run" "${resume[@]}" \
+    lomit train "$preset" ${PACK:+--data.root "$PACK" --data.kind pack} --out "$run" "${resume[@]}" \
         --train.max-minutes "$minutes" --train.compile "$mode" ${TRAIN:-} 2>&1 | tee -a "$out/train.txt"
     cp "$run/log.jsonl" "$run/config.json" "$out/"
     find "$run/samples" -name '*.png' | sort | tail -n 1 | xargs -r -I{} cp {} "$out/"
