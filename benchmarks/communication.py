@@ -32,7 +32,7 @@ def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
     fabric.launch()
     torch.manual_seed(train.seed)
     translator = method_of(model).build(model, training=True).to(fabric.device)
-    runners = make_runners(fabric, translator, train)
+    runners = [runner for runner in make_runners(fabric, translator, train) if runner.phase.end is None]
     each = replace(config, model=model, train=replace(train, batch_size=batch_size // fabric.world_size))
     batch = noise(each, fabric.device)
 

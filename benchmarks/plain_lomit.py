@@ -25,6 +25,7 @@ EPS = 1e-5
 class Choices:
     """The settings that decide the formulas; the fields of `LomitConfig` of the same names."""
 
+    cell: int = 4
     masks: str = "cosegmentation"
     mask_norm: str = "batch"
     gamma: str = "exp"
@@ -106,16 +107,22 @@ class PlainLomit:
     def upsample(self, x: Tensor) -> Tensor:
         return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
+    @property
+    def halvings(self) -> int:
+        """How often the content encoder halves the image."""
+        return {1: 0, 2: 1, 4: 2, 8: 3}[self.choices.cell]
+
     def full_size(self, m: Tensor) -> Tensor:
-        return bilinear_x4(m)
+        return bilinear(m, self.choices.cell)
 
     # Networks of the generator.
 
     def E_c(self, x: Tensor) -> Tensor:
         name = "generator.content_encoder"
-        for i, (stride, padding) in enumerate(((1, 3), (2, 1), (2, 1))):
+        stem = [(1, 3)] + [(2, 1)] * self.halvings
+        for i, (stride, padding) in enumerate(stem):
             x = self.instance_norm(f"{name}.{i}.1", self.conv(f"{name}.{i}.0", x, stride, padding)).relu()
-        for i in range(3, self.blocks(name)):
+        for i in range(len(stem), self.blocks(name)):
             x = self.residual(f"{name}.{i}", x, self.instance_norm)
         return x
 
@@ -160,9 +167,10 @@ class PlainLomit:
         h = m * self.adain(c, "foreground", s_f) + (1 - m) * self.adain(c, "background", s_b)
         name = "generator.decoder"
         count = self.blocks(name)
-        for i in range(count - 3):
+        first = count - 1 - self.halvings
+        for i in range(first):
             h = self.residual(f"{name}.{i}", h, self.layer_norm)
-        for i in (count - 3, count - 2):
+        for i in range(first, count - 1):
             h = self.upsample(h)
             h = self.layer_norm(f"{name}.{i}.1", self.conv(f"{name}.{i}.0", h, padding=2)).relu()
         return self.conv(f"{name}.{count - 1}.0", h, padding=3).tanh()
@@ -265,11 +273,11 @@ def mask_smoothness_matrix(m: Tensor, c: Tensor) -> Tensor:
     return (distance * (c.transpose(1, 2) @ c)).mean()
 
 
-def bilinear_x4(m: Tensor) -> Tensor:
-    """B x 1 x h x w at four times the size: output pixel k samples the input at (k + 0.5) / 4 - 0.5, clamped."""
+def bilinear(m: Tensor, times: int) -> Tensor:
+    """B x 1 x h x w at `times` the size: output pixel k samples the input at (k + 0.5) / times - 0.5, clamped."""
     for dim in (2, 3):
         n = m.shape[dim]
-        at = ((torch.arange(4 * n, dtype=m.dtype) + 0.5) / 4 - 0.5).clamp(0, n - 1)
+        at = ((torch.arange(times * n, dtype=m.dtype) + 0.5) / times - 0.5).clamp(0, n - 1)
         low = at.floor().long()
         share = (at - low).view([-1 if d == dim else 1 for d in range(4)])
         m = (1 - share) * m.index_select(dim, low) + share * m.index_select(dim, (low + 1).clamp(max=n - 1))

@@ -103,7 +103,7 @@ class PlainStep(PlainLomit):
 def plain_step(translator: torch.nn.Module, training: bool = True) -> PlainStep:
     """The plain formulation with a LOMIT translator's weights and settings."""
     config = translator.config
-    fields = {n: getattr(config, n) for n in ("masks", "mask_norm", "gamma", "shared_style_head")}
+    fields = {n: getattr(config, n) for n in ("cell", "masks", "mask_norm", "gamma", "shared_style_head")}
     tensors: dict[str, Tensor] = dict(translator.named_parameters()) | dict(translator.named_buffers())
     choices = Choices(**fields, **vars(cast("Mapping[str, float]", config.weights)))
     return PlainStep(tensors, choices, training)

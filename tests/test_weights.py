@@ -18,6 +18,7 @@ from lomit import weights
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.weights import find_model, known_models, load_pretrained, save_pretrained
+from support.tiny import tiny_translator
 
 
 @pytest.fixture

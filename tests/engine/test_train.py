@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,10 +246,10 @@ def test_a_batch_that_cannot_be_cut_is_refused(data: Path, tmp_path: Path, monke
         train(config, tmp_path / "run", quiet=True)
 
 
-def test_the_best_checkpoint_is_kept_beside_the_last(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter([5.0, 1.0, 3.0, float("nan"), 2.0, 4.0])
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None]:
+    """Gives the checkpoints of the runs to come these scores, in order."""
+    scores: list[float] = []
     current = {}
 
     def score(self: Lomit, batch: Batch) -> dict[str, Tensor]:
@@ -258,17 +258,34 @@ def test_the_best_checkpoint_is_kept_beside_the_last(
     save = Loop._save
 
     def next_score(self: Loop, log: Any) -> None:
-        current["score"] = next(scores)
+        current["score"] = scores.pop(0)
         save(self, log)
 
     monkeypatch.setattr(Lomit, "score", score)
     monkeypatch.setattr(Loop, "_save", next_score)
+    return scores.extend
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(
+    data: Path, tmp_path: Path, scored: Callable[[Sequence[float]], None]
+) -> None:
+    scored([5.0, 1.0, 3.0, float("nan"), 2.0, 4.0])
     run = tmp_path / "run"
     train(tiny_run(data, steps=3, save_every=1, keep=1), run, quiet=True)
     train(tiny_run(data, save_every=1, keep=1), run, resume=True, quiet=True)  # remembers what was best
     kept = sorted(p.name for p in (run / "checkpoints").iterdir())
     assert kept == ["best", "latest", "step_0000002", "step_0000006"]
     assert (run / "checkpoints" / "best").read_text() == "step_0000002"
+
+
+def test_a_warm_up_has_no_best_checkpoint(
+    data: Path, tmp_path: Path, scored: Callable[[Sequence[float]], None]
+) -> None:
+    scored([1.0, 1.0, 3.0, 2.0, 4.0])
+    config = tiny_run(data, model={"warmup": 2}, save_every=1, keep=1)
+    for steps, best in ((2, 2), (5, 4)):
+        train(replace(config, train=replace(config.train, steps=steps)), tmp_path, resume=steps > 2, quiet=True)
+        assert (tmp_path / "checkpoints" / "best").read_text() == f"step_{best:07d}"
 
 
 def test_collapsed_masks_are_a_warning_on_screen_and_in_the_log(

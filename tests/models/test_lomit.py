@@ -52,17 +52,27 @@ def test_parameter_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image_size", "width", "d_width"), [(16, 1, 1), (48, 3, 2), (64, 4, 2), (128, 2, 1), (256, 2, 1)]
+    ("image_size", "width", "d_width", "cell"),
+    [
+        (16, 1, 1, 4),
+        (48, 3, 2, 4),
+        (64, 4, 2, 4),
+        (128, 2, 1, 4),
+        (256, 2, 1, 4),
+        (16, 2, 1, 1),
+        (64, 3, 2, 2),
+        (64, 1, 1, 8),
+    ],
 )
-def test_image_sizes_and_widths(image_size: int, width: int, d_width: int) -> None:
-    translator = tiny(image_size=image_size, width=width, d_width=d_width, mask_norm="group")
+def test_image_sizes_and_widths(image_size: int, width: int, d_width: int, cell: int) -> None:
+    translator = tiny(image_size=image_size, width=width, d_width=d_width, cell=cell, mask_norm="group")
     batch = random_batch(image_size, count=1)
     result = translator.translate(batch.x1, batch.x2)
     assert result.image.shape == (1, 3, image_size, image_size)
     assert result.image.abs().max() <= 1
     assert result.masks is not None
     for mask in (result.masks.input, result.masks.exemplar):
-        assert mask.shape == (1, 1, image_size // 4, image_size // 4)
+        assert mask.shape == (1, 1, image_size // cell, image_size // cell)
         assert mask.min() > 0
         assert mask.max() < 1
     for phase in translator.phases():
@@ -318,6 +328,27 @@ def test_the_critics_step_runs_every_iteration_and_the_generators_every_fifth() 
     assert [(p.name, p.every) for p in phases] == [("D", 1), ("G", 5)]
 
 
+def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_alone() -> None:
+    translator = tiny(warmup=3, critic_steps=2)
+    phases = {phase.name: phase for phase in translator.phases()}
+    turns = [[name for name, phase in phases.items() if phase.runs_in(step)] for step in range(7)]
+    assert turns == [["D", "warmup"]] * 3 + [["D", "G"], ["D"], ["D", "G"], ["D"]]
+    batch = random_batch()
+    with torch.no_grad():
+        x = torch.cat([batch.x1, batch.x2])
+        g = translator.generator
+        c = g.content(x)
+        m = g.masks(c, c)
+        own = g.decode(c, m, *g.styles(x, m))
+        total, terms = translator.warmup_loss(batch)
+    torch.testing.assert_close(total, translator.config.weights.x * 2 * (own - x).abs().mean())
+    assert list(terms) == ["x"]
+    trained = {id(p) for p in phases["warmup"].parameters()}
+    assert g.cosegmentation is not None
+    assert not trained & {id(p) for p in g.cosegmentation.parameters()}
+    assert len(trained) + len(list(g.cosegmentation.parameters())) == len(list(g.parameters()))
+
+
 def test_a_sample_sheet_shows_both_ways() -> None:
     translator = trained_looking(mask_norm="group")
     batch = random_batch()
@@ -389,6 +420,7 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
         ({"image_size": 20}, "model.image_size must be a multiple of 16"),
         ({"width": 0}, "model.width must be at least 1; it is 0"),
         ({"critic_steps": -1}, "model.critic_steps"),
+        ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
     ],
 )
 def test_wrong_values_are_named(options: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "own-masks": {"mask_norm": "group", "masks": "own"},
     "plain-adain": {"masks": "ones"},
     "one-style-head": {"mask_norm": "none", "shared_style_head": True},
+    "cells-of-2": {"mask_norm": "group", "cell": 2},
     "deeper-32px": {"mask_norm": "group", "res_blocks": 2, "mask_convs": 3, "image_size": 32, "width": 3},
 }
 
@@ -55,7 +56,7 @@ def gradients(total: Tensor, translator: Lomit) -> dict[str, Tensor]:
 
 def plain(translator: Lomit) -> PlainLomit:
     config = translator.config
-    fields = {n: getattr(config, n) for n in ("masks", "mask_norm", "gamma", "shared_style_head")}
+    fields = {n: getattr(config, n) for n in ("cell", "masks", "mask_norm", "gamma", "shared_style_head")}
     return PlainLomit(named_tensors(translator), Choices(**fields, **vars(config.weights)))
 
 

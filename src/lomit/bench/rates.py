@@ -66,7 +66,7 @@ def count_macs(task: Callable[[], object]) -> float:
 
 
 def phase_macs(config: RunConfig) -> dict[str, tuple[float, int]]:
-    """A run's phases: name -> (multiply-adds of one update on one device, every how many iterations it runs).
+    """A run's phases that never end: name -> (multiply-adds of an update, every how many iterations it runs).
 
     Counted on tensors that have shapes but no values, so it says the same of every way to run the update.
     """
@@ -77,6 +77,8 @@ def phase_macs(config: RunConfig) -> dict[str, tuple[float, int]]:
         batch = Batch(*images, *(torch.zeros(count, labels) for _ in range(2)))
     found = {}
     for phase in translator.phases():
+        if phase.end is not None:
+            continue
         translator.requires_grad_(False)
         for parameter in phase.parameters():
             parameter.requires_grad_(True)

@@ -50,7 +50,9 @@ class Step:
         self.translator: Translator = method_of(config.model).build(config.model, training=True).to(device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, config.train.ema)
-        self.runners = make_runners(self.fabric, self.translator, config.train)
+        # A phase that ends is no part of the iteration that the run consists of.
+        runners = make_runners(self.fabric, self.translator, config.train)
+        self.runners = [runner for runner in runners if runner.phase.end is None]
         self.said: list[str] = []
         self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
         self.means = Means()
@@ -60,7 +62,7 @@ class Step:
     def update(self, update: Update) -> dict[str, Tensor]:
         """One update as the training loop makes it; its terms."""
         terms = update([self.batch], self.lr)
-        if any(module is self.translator.generator for module in update.phase.modules):
+        if update.moves_generator:
             self.ema.update(self.translator.generator)
         return terms
 

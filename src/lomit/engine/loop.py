@@ -172,11 +172,10 @@ class Loop:
         micro = batch.micro(train.accumulate)
         lr = learning_rate(train, self.step)
         for update in self.updates:
-            phase = update.phase
-            if (self.step + 1) % phase.every:
+            if not update.phase.runs_in(self.step):
                 continue
-            self.means.add(phase.name, update(micro, lr))
-            if any(module is self.translator.generator for module in phase.modules):
+            self.means.add(update.phase.name, update(micro, lr))
+            if update.moves_generator:
                 self.ema.update(self.translator.generator)
         self.step += 1
 
@@ -246,8 +245,11 @@ class Loop:
                 raise self._diverged("a weight")
             scores = self._score()
             score = scores.get("val/score", -float(self.step))
-            better = score <= self.best
-            self.best = min(self.best, score)
+            # Scores of a warm-up don't compare with later ones: until then the newest is the best.
+            settled = all(runner.phase.settled(self.step) for runner in self.runners)
+            better = score <= self.best or not settled
+            if settled:
+                self.best = min(self.best, score)
             extra = {"best": self.best, "world_size": self.fabric.world_size, "torch": torch.__version__}
             path = checkpoint.save(self.folder, self.step, self.translator, self.ema, self.runners, extra)
             if better:

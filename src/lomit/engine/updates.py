@@ -85,7 +85,12 @@ class _Shared:
 
 
 class Update:
-    """One phase's update."""
+    """One phase's update.
+
+    Attributes:
+        phase: what it updates.
+        moves_generator: whether the generator's weights are among that, so that its average has to follow.
+    """
 
     def __init__(
         self,
@@ -97,6 +102,9 @@ class Update:
         say: Say,
     ) -> None:
         self.fabric, self.translator, self.runner, self.phase, self.say = fabric, translator, runner, runner.phase, say
+        # Not by `requires_grad`, which a replay leaves as the last eager update of any phase set it.
+        generator = {id(parameter) for parameter in translator.generator.parameters()}
+        self.moves_generator = any(id(parameter) in generator for parameter in self.phase.parameters())
         self._inductor, self._shared = inductor, shared
         self._done = 0
         self._captured: _Captured | None = None

@@ -61,6 +61,8 @@ class Phase:
         loss: batch -> (the total, a scalar; its named terms, detached scalars).
         modules: whose parameters this phase updates; only they receive gradients.
         every: the phase runs in every `every`-th iteration.
+        first: the first iteration (counted from 0) that it may run in.
+        end: the iteration that it has ended before; None: it never ends.
         lr_scale: factor on the configured learning rate.
         weight_decay: Adam's weight decay.
         clip: largest gradient norm, None for no clipping.
@@ -70,12 +72,22 @@ class Phase:
     loss: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
     modules: Sequence[nn.Module]
     every: int = 1
+    first: int = 0
+    end: int | None = None
     lr_scale: float = 1.0
     weight_decay: float = 0.0
     clip: float | None = None
 
     def parameters(self) -> list[nn.Parameter]:
         return [p for module in self.modules for p in module.parameters()]
+
+    def runs_in(self, step: int) -> bool:
+        """Whether it is this phase's turn in iteration `step`, counted from 0."""
+        return self.first <= step and (self.end is None or step < self.end) and (step + 1) % self.every == 0
+
+    def settled(self, steps: int) -> bool:
+        """Whether, after `steps` iterations, the phase has begun, and ended where it ends."""
+        return self.first < steps and (self.end is None or self.end < steps)
 
 
 class Translator(nn.Module, ABC):

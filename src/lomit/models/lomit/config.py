@@ -34,7 +34,10 @@ class LomitConfig(ModelConfig):
     """Networks and losses of LOMIT (paper 7.1, reference widths at `width` 64)."""
 
     width: int = 64
-    """Channels of the stems; the content code has four times as many."""
+    """Channels of the stems; the content code has `cell` times as many."""
+    cell: Literal[1, 2, 4, 8] = 4
+    """Side of the pixels of the content code and of the masks, in pixels of the image: 4 is the paper's (two strided
+    convolutions).  2 gives 64-pixel images the 32 x 32 grid that the paper's 128-pixel ones have."""
     d_width: int = 64
     """Channels of the discriminator's first convolution."""
     style_dim: int = 8
@@ -55,6 +58,9 @@ class LomitConfig(ModelConfig):
     """One style encoder for foreground and background (ablation)."""
     critic_steps: int = 5
     """Discriminator updates per generator update (paper 7.2)."""
+    warmup: int = 0
+    """Iterations at the start in which the generator learns nothing but to give an image back (Eq. 9); 0 is the
+    paper's.  D learns on the way."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss terms."""
 
@@ -62,5 +68,7 @@ class LomitConfig(ModelConfig):
         for name in ("width", "d_width", "style_dim", "res_blocks", "mask_convs", "critic_steps"):
             if getattr(self, name) < 1:
                 raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
+        if self.warmup < 0:
+            raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
         if self.image_size < 16 or self.image_size % 16:
             raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

@@ -29,21 +29,25 @@ from lomit.nn.blocks import (
 _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
 
 
-class ContentEncoder(nn.Sequential):
-    """E_c: 7 x 7 stem, two strided convolutions, residual blocks, instance norm everywhere.
+def _doubling(width: int, cell: int) -> list[int]:
+    """Channels that each halving of the image starts from, until a pixel of the content code covers `cell` pixels."""
+    return [width * 2**i for i in range(cell.bit_length() - 1)]
 
-    B x 3 x H x W -> B x 4w x H/4 x W/4.
+
+class ContentEncoder(nn.Sequential):
+    """E_c: 7 x 7 stem, strided convolutions, residual blocks, instance norm everywhere.
+
+    B x 3 x H x W -> B x (cell * w) x H/cell x W/cell.
     """
 
-    def __init__(self, width: int, res_blocks: int) -> None:
+    def __init__(self, width: int, res_blocks: int, cell: int = 4) -> None:
         def conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> ConvBlock:
             return ConvBlock(c_in, c_out, kernel, stride, padding, instance_norm, nn.ReLU(inplace=True))
 
         super().__init__(
             conv(3, width, 7, 1, 3),
-            conv(width, 2 * width, 4, 2, 1),
-            conv(2 * width, 4 * width, 4, 2, 1),
-            *(ResidualBlock(4 * width, instance_norm) for _ in range(res_blocks)),
+            *(conv(c, 2 * c, 4, 2, 1) for c in _doubling(width, cell)),
+            *(ResidualBlock(cell * width, instance_norm) for _ in range(res_blocks)),
         )
 
 
@@ -123,14 +127,16 @@ class CoSegmentation(nn.Module):
 
 
 class Decoder(nn.Sequential):
-    """G: residual blocks with layer norm, two upsampling convolutions, tanh.  B x 4w x h x w -> B x 3 x 4h x 4w."""
+    """G: residual blocks with layer norm, upsampling convolutions, tanh.
 
-    def __init__(self, width: int, res_blocks: int) -> None:
+    B x (cell * w) x h x w -> B x 3 x (cell * h) x (cell * w).
+    """
+
+    def __init__(self, width: int, res_blocks: int, cell: int = 4) -> None:
         relu = nn.ReLU(inplace=True)
         super().__init__(
-            *(ResidualBlock(4 * width, layer_norm) for _ in range(res_blocks)),
-            ConvBlock(4 * width, 2 * width, 5, 1, 2, layer_norm, relu, upsample=True),
-            ConvBlock(2 * width, width, 5, 1, 2, layer_norm, relu, upsample=True),
+            *(ResidualBlock(cell * width, layer_norm) for _ in range(res_blocks)),
+            *(ConvBlock(2 * c, c, 5, 1, 2, layer_norm, relu, upsample=True) for c in reversed(_doubling(width, cell))),
             ConvBlock(width, 3, 7, 1, 3, activation=nn.Tanh()),
         )
 
@@ -166,9 +172,10 @@ class LomitGenerator(nn.Module):
 
     def __init__(self, config: LomitConfig) -> None:
         super().__init__()
-        w, channels = config.width, 4 * config.width
+        w, cell = config.width, config.cell
+        channels = cell * w
         self.config = config
-        self.content_encoder = ContentEncoder(w, config.res_blocks)
+        self.content_encoder = ContentEncoder(w, config.res_blocks, cell)
         self.style_encoders = StyleEncoders(w, config.style_dim, config.shared_style_head)
         self.cosegmentation = (
             None
@@ -179,18 +186,18 @@ class LomitGenerator(nn.Module):
         )
         self.mlp_f = StyleMLP(config.style_dim, channels, config.gamma)
         self.mlp_b = StyleMLP(config.style_dim, channels, config.gamma)
-        self.decoder = Decoder(w, config.res_blocks)
+        self.decoder = Decoder(w, config.res_blocks, cell)
         he_init(self)
         for part in (self.cosegmentation, self.mlp_f, self.mlp_b):
             if part is not None:
                 part.reset_parameters()
 
     def content(self, x: Tensor) -> Tensor:
-        """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/4 x W/4."""
+        """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
     def masks(self, c: Tensor, c_partner: Tensor) -> Tensor:
-        """Masks of the images with content c beside partners with content c_partner, B x 1 x H/4 x W/4."""
+        """Masks of the images with content c beside partners with content c_partner, B x 1 x H/cell x W/cell."""
         if self.cosegmentation is None:
             return torch.ones_like(at_least_float32(c[:, :1]))
         return self.cosegmentation(c, c_partner)  # type: ignore[no-any-return]

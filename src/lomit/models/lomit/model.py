@@ -43,15 +43,21 @@ class Lomit(Translator):
             self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
 
     def phases(self) -> Sequence[Phase]:
-        """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2)."""
+        """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
         d = self.discriminator
         assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
-        return (
+        warmup, every = self.config.warmup, self.config.critic_steps
+        phases = [
             Phase("D", self.discriminator_loss, trained),
-            Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
-        )
+            Phase("G", self.generator_loss, [self.generator], every=every, first=warmup),
+        ]
+        if warmup:
+            g = self.generator
+            warm = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+            phases.append(Phase("warmup", self.warmup_loss, warm, end=warmup, lr_scale=2.0))
+        return phases
 
     def translate(
         self,
@@ -119,6 +125,20 @@ class Lomit(Translator):
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         return total, _detached(terms)
+
+    def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """lambda_x L_x (Eq. 9) alone, under masks that learn nothing.
+
+        A decoder that can already draw needs far fewer of the updates that cost four times as much.  Masks would
+        settle on whatever splits an image best into two colours; untrained ones ask the codes to serve any region.
+        """
+        g = self.generator
+        x = torch.cat([batch.x1, batch.x2])
+        c = g.content(x)
+        with torch.no_grad(), g.frozen_statistics():
+            m = g.masks(c, c)
+        loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
+        return self.config.weights.x * loss, _detached({"x": loss})
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
