@@ -119,6 +119,23 @@ def test_the_quality_falls_until_a_pack_fits_and_no_further(write_folder: Write,
     assert not (tmp_path / "none").exists()
 
 
+def test_a_pack_of_webp_comes_back_and_is_closer_at_the_same_size(faces: Path, tmp_path: Path) -> None:
+    config, limit, errors = config_for(faces), 22_000, {}
+    source = open_source(config)
+    for encoding, version in (("jpeg", 1), ("webp", 2)):
+        file = tmp_path / encoding
+        write_pack(source, config, file, quality=95, progress=False, max_bytes=limit, encoding=encoding)  # type: ignore[arg-type]
+        assert file.stat().st_size <= limit
+        with zipfile.ZipFile(file) as archive:
+            assert json.loads(archive.read("pack.json"))["version"] == version
+        back = open_source(config_for(file))
+        assert back.encoding == encoding  # type: ignore[attr-defined]
+        cache = build_cache(back, config_for(file, cache_dir=str(tmp_path / "cache")), progress=False)
+        original = build_cache(source, config_for(faces, cache_dir=str(tmp_path / "cache")), progress=False)
+        errors[encoding] = np.square(cache.images.astype(float) - original.images).mean()
+    assert errors["webp"] < errors["jpeg"]
+
+
 def test_two_packs_merge(faces: Path, tmp_path: Path) -> None:
     data_pack(config_for(faces), tmp_path / "train", splits=("train",))
     data_pack(config_for(faces), tmp_path / "all")
