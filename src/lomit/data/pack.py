@@ -5,8 +5,8 @@
     images/000000.jpg      N of them, size x size; .webp in a pack of WebP
     regions/000000.png     where true masks are known: 8-bit grey, bit k is set where region k is
 
-10,690 photographs of CelebA at 64 pixels take 18 MiB at quality 85 and 22 MiB at 90, at 128 pixels 46 MiB at 85. In 32 MiB,
-at 128 pixels, JPEG has room for quality 65 and WebP for about 80: their errors against the crops, 33.3 and 36.3 dB.
+10,690 photographs of CelebA at 64 pixels take 18 MiB at quality 85 and 22 MiB at 90, at 128 pixels 46 MiB at 85.
+In 32 MiB at 128 pixels, JPEG has room for quality 65 and WebP for about 80: 33.3 and 36.3 dB against the crops.
 """
 
 from __future__ import annotations
