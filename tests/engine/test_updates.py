@@ -61,6 +61,9 @@ def weights_after(
     fabric = Fabric(accelerator=device, devices=1)
     translator = tiny_translator(method, **model).to(fabric.device)
     runners = make_runners(fabric, translator, TrainConfig(lr=1e-3))
+    for runner in runners:
+        # Or Adam would turn a gradient that is nothing but rounding (a bias before a norm) into a whole step.
+        runner.optimizer.param_groups[0]["eps"] = 1e-3
     said: list[str] = []
     updates = Updates(fabric, translator, runners, mode, said.append)
     for step in range(steps):
@@ -75,10 +78,9 @@ def weights_after(
 
 def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, tensor in expected.items():
-        # Adam turns a gradient of nothing but rounding into a whole step, so single weights may differ by some.
         error = (found[name].double() - tensor.double()).abs()
         assert error.mean() < 1e-5, name
-        assert error.max() < 5e-3, name
+        assert error.max() < 2e-4, name  # units at a kink may fall to its other side
 
 
 @pytest.mark.parametrize(("method", "phases"), [("lomit", "D"), ("stargan", "DG")])
@@ -179,16 +181,16 @@ def test_no_update_average_or_mean_waits_for_a_device(method: str) -> None:
 @pytest.mark.cuda
 @pytest.mark.parametrize("method", sorted(real_methods()))
 def test_no_iteration_waits_for_the_gpu(method: str, data: Path, tmp_path: Path) -> None:
-    loop = cuda_loop(tiny_run(data, method, accelerator="cuda", critic_steps=1), tmp_path)
-    for _ in range(2):
+    loop = cuda_loop(tiny_run(data, method, accelerator="cuda"), tmp_path)
+    for _ in range(4):
         loop.iterate()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(3):
+        for _ in range(4):
             loop.iterate()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert loop.step == 5
+    assert loop.step == 8
 
 
 def cuda_loop(config: Any, folder: Path) -> Any:
@@ -224,7 +226,7 @@ def test_fast_updates_on_a_gpu_are_the_eager_ones(mode: str, norm: str) -> None:
 
 @pytest.mark.cuda
 def test_a_run_whose_updates_are_captured_resumes(data: Path, tmp_path: Path) -> None:
-    config = tiny_run(data, accelerator="cuda", compile="graphs", steps=12, save_every=6, critic_steps=1)
+    config = tiny_run(data, accelerator="cuda", compile="graphs", steps=12, save_every=6)
     train(config, tmp_path / "run", quiet=True)
     first = saved_tensors(tmp_path / "run", 12)
     longer = tiny_run(data, accelerator="cuda", compile="graphs", steps=18, save_every=6)
@@ -239,13 +241,13 @@ def test_a_run_whose_updates_are_captured_resumes(data: Path, tmp_path: Path) ->
 def test_a_run_goes_on_where_a_capture_fails(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both before it (something waits) and within it (after which the generator must draw again)."""
+    """Within it: the device's generator must draw again, and no other capture is begun."""
     real = lomit.engine.updates.update
     captures: list[str] = []
 
     def waiting(fabric: Any, translator: Any, runner: Any, micro: Any) -> Any:
         captures.append(runner.phase.name)
-        torch.rand(3, device="cuda")
+        torch.rand(3, device="cuda")  # the generator is part of the capture
         terms = real(fabric, translator, runner, micro)
         terms["loss"].item()
         return terms
@@ -253,7 +255,7 @@ def test_a_run_goes_on_where_a_capture_fails(
     monkeypatch.setattr(lomit.engine.updates, "update", waiting)
     train(tiny_run(data, accelerator="cuda", compile="graphs", steps=12, save_every=12), tmp_path / "run", quiet=True)
     errors = capsys.readouterr().err
-    assert captures == ["D", "G"]
-    assert errors.count("no CUDA graph of phase") == 2
+    assert captures == ["D"]
+    assert errors.count("no CUDA graph of phase D") == 1
     assert torch.rand(3, device="cuda").isfinite().all()
     assert all(torch.isfinite(t).all() for t in saved_tensors(tmp_path / "run", 12).values())

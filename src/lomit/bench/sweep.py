@@ -103,7 +103,11 @@ def measure(config: RunConfig, device: torch.device, rounds: int) -> dict[str, A
     synchronise(device)
     timing = Timing(tuple(timed(one_cycle, device) / cycle for _ in range(rounds)))
     macs = iteration_macs(config)
-    activity = profile(one_cycle, device)
+    try:
+        activity = profile(one_cycle, device)
+    except Exception as error:  # the profiler's own troubles (a driver that forbids it, say) must not cost the row
+        activity = None
+        step.said.append(f"not profiled ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})")
     seconds = timing.median
     hours = PAPER_PAIRS / config.train.batch_size * seconds / 3600
     row: dict[str, Any] = {

@@ -82,6 +82,7 @@ class _Shared:
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
+        self.broken = False  # by a capture that was broken off, whose pool takes no other
 
 
 class Update:
@@ -114,6 +115,8 @@ class Update:
         if self._inductor is not None:
             self._compile(micro_batches[0], self._inductor)
             self._inductor = None
+        if self._shared is not None and self._shared.broken:
+            self._shared = None
         if self._captured is None and self._shared is not None and self._done >= WARM_UP:
             self._capture(micro_batches, lr)
         if self._captured is not None:
@@ -144,7 +147,7 @@ class Update:
             try:
                 self._captured = _Captured(self, micro_batches, lr, self._shared)
             except Exception as error:
-                problem = _first_line(error)
+                problem, self._shared.broken = _first_line(error), True
         if problem is not None:
             self._shared = None
             self.say(f"no CUDA graph of phase {self.phase.name} ({problem}); going on without")
@@ -155,7 +158,7 @@ class Update:
         Gradients are asked for by `autograd.grad`, which leaves `.grad` and the hooks of several processes alone.
         """
         only_require(self.translator, self.phase)
-        with _preserved(self.translator):
+        with _preserved(self.translator, self.fabric.device):
             try:
                 with self.fabric.autocast():
                     total, _ = loss(batch.x1, batch.x2, batch.y1, batch.y2)
@@ -173,7 +176,7 @@ class _Captured:
         self.inputs = [Batch(*(t.clone() for t in vars(batch).values())) for batch in micro_batches]
         self.graph = torch.cuda.CUDAGraph()
         device = owner.fabric.device
-        random_state = torch.cuda.get_rng_state(device)
+        random_state, stream = torch.cuda.get_rng_state(device), torch.cuda.current_stream(device)
         groups = self.runner.optimizer.param_groups
         before = [(group["lr"], group["capturable"]) for group in groups]
         for group in groups:  # or the graph would repeat today's learning rate for ever
@@ -184,6 +187,7 @@ class _Captured:
             with torch.cuda.graph(self.graph, pool=shared.pool, stream=shared.stream):
                 self.terms = update(owner.fabric, owner.translator, self.runner, self.inputs)
         except BaseException:
+            torch.cuda.set_stream(stream)
             for group, (rate, capturable) in zip(groups, before, strict=True):
                 group["lr"], group["capturable"] = rate, capturable
             self.runner.optimizer.zero_grad(set_to_none=True)
@@ -211,10 +215,10 @@ def _compiler(mode: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _preserved(translator: Translator) -> Iterator[None]:
+def _preserved(translator: Translator, device: torch.device) -> Iterator[None]:
     """Buffers and random states are as before afterwards; parameters nobody changes."""
     buffers = [(buffer, buffer.clone()) for buffer in translator.buffers()]
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
     with torch.no_grad():
         for buffer, kept in buffers:
