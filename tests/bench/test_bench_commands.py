@@ -86,7 +86,7 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
     done: list[int] = []
     monkeypatch.setattr(lomit.bench.sweep, "measure", measure)
-    argv = ["bench", "step", *TINY, "--sweep", "--precisions", "32-true", "--json", str(out)]
+    argv = ["bench", "step", *TINY, "--sweep", "--minutes", "30", "--precisions", "32-true", "--json", str(out)]
     assert main([*argv, "--batch-sizes", "3", "--batch-sizes", "2", "--batch-sizes", "1"]) == 0
     printed = capsys.readouterr().out
     assert "3 pairs, none, 32-true: failed (CUDA out of memory)" in printed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from lomit.engine.phases import make_runners, run_phase
 from lomit.engine.train import train
 from lomit.engine.updates import WARM_UP, Plan, Updates, plan
 from lomit.models.base import Batch
-from support.runs import assert_same_tensors, saved_tensors
+from support.runs import assert_same_tensors, log_lines, saved_tensors
 from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_translator
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -139,6 +141,87 @@ def test_a_run_goes_on_to_the_bit_where_compiling_fails(
     ]
     assert len(calls) == 2
     assert_same_tensors(saved_tensors(tmp_path / "fallen", 6), saved_tensors(tmp_path / "eager", 6))
+
+
+class Recorder:
+    """Stands for CUDA where there is none: what is captured is kept as a call, and a replay makes it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: bool = False) -> None:
+        self.captures: list[str] = []
+        self.calls: dict[int, Callable[[], None]] = {}
+        self.fails, self.capturing = fails, False
+        self.real = lomit.engine.updates.update
+        monkeypatch.setattr(lomit.engine.updates, "update", self.update)
+        monkeypatch.setattr(lomit.engine.updates, "plan", lambda mode, device, world: (Plan(None, True), None))
+        streams = SimpleNamespace(device=CPU, wait_stream=lambda other: None)
+        for name, stand_in in {
+            "Stream": lambda device: streams,
+            "current_stream": lambda device: streams,
+            "set_stream": lambda stream: None,
+            "stream": lambda stream: nullcontext(),
+            "graph_pool_handle": lambda: "pool",
+            "get_rng_state": lambda device: torch.get_rng_state(),
+            "get_sync_debug_mode": lambda: 0,
+            "set_sync_debug_mode": lambda mode: None,
+            "CUDAGraph": lambda: SimpleNamespace(replay=self.replay),
+            "graph": self.graph,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(lomit.engine.updates, "_renew_generator", lambda device, state: torch.set_rng_state(state))
+
+    @contextmanager
+    def graph(self, graph: Any, pool: str, stream: Any) -> Iterator[None]:
+        graph.replay = lambda: self.calls[id(graph)]()
+        self.capturing, self.current = True, id(graph)
+        yield
+        self.capturing = False
+
+    def replay(self) -> None:
+        raise AssertionError("replayed before it was captured")
+
+    def update(self, fabric: Any, translator: Any, runner: Any, micro: Any) -> dict[str, Tensor]:
+        assert self.capturing
+        self.captures.append(runner.phase.name)
+        if self.fails:
+            torch.rand(3)
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+        assert all(group["capturable"] and isinstance(group["lr"], Tensor) for group in runner.optimizer.param_groups)
+        assert all(p.grad is None for p in runner.phase.parameters())
+        kept: dict[str, Tensor] = {}
+
+        def call() -> None:
+            found = self.real(fabric, translator, runner, micro)
+            for name, value in found.items():
+                kept.setdefault(name, torch.empty_like(value)).copy_(value)
+
+        self.calls[self.current] = call
+        return kept
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["captured", "broken off"])
+def test_captured_updates_see_each_batch_rate_and_draw(
+    fails: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine's part of it, without a GPU: inputs, learning rates, order, terms, and the way back."""
+    options = {"steps": 10, "save_every": 10, "decay": "linear", "decay_start": 2, "accumulate": 2}
+    train(tiny_run(data, **options), tmp_path / "eager", quiet=True)
+    recorder = Recorder(monkeypatch, fails)
+    capsys.readouterr()
+    train(tiny_run(data, compile="graphs", **options), tmp_path / "graphs", quiet=True)
+    assert recorder.captures == (["D"] if fails else ["D", "G"])
+    found, expected = (saved_tensors(tmp_path / run, 10) for run in ("graphs", "eager"))
+    said = capsys.readouterr().err
+    if fails:
+        line = "no CUDA graph of phase D (operation not permitted when stream is capturing); going on without"
+        assert said == f"lomit: warning: {line}\n"
+        assert_same_tensors(found, expected)
+        return
+    assert said == ""
+    for name, tensor in expected.items():  # the learning rate is a float32 now
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+    lines = [[line for line in log_lines(tmp_path / run) if "lr" in line] for run in ("graphs", "eager")]
+    for here, there in zip(*lines, strict=True):
+        assert here == pytest.approx(there, rel=1e-3, abs=1e-5)
 
 
 class NoWaiting(TorchDispatchMode):
