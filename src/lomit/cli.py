@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
-    "weights": Command("write a model's weights to share", "lomit.commands.models:save_weights", typed=True),
+    "weights": Command("write a model's weights to share", "lomit.commands.models:run_weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
 }

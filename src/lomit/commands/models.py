@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from lomit.commands.options import call_typed
 from lomit.errors import LomitError
 from lomit.models.base import method_of
 from lomit.weights import CARD, find_model, known_models, load_pretrained, read_config, save_pretrained
@@ -19,6 +21,13 @@ def list_models() -> None:
         print(f"{name:<{width}}  {method_of(config).name}, {config.image_size} pixels, {attributes}")
     if not models:
         print("no models here; `lomit train` makes one, and --model takes its folder")
+
+
+def run_weights(argv: Sequence[str]) -> int:
+    """`lomit weights MODEL --out DIR [OPTIONS]`; returns the exit code."""
+    if argv and not argv[0].startswith("-"):
+        argv = ["--model", *argv]
+    return call_typed(save_weights, argv, "lomit weights") or 0
 
 
 def save_weights(
