@@ -44,6 +44,15 @@ COMMANDS: dict[str, Command] = {
     "bench scaling": Command("model what more GPUs would give", "lomit.commands.bench_gpus:run_bench_scaling"),
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
+    "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:run_study_build"),
+    "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:run_study_preview"),
+    "study serve": Command("let people take part in a browser", "lomit.commands.study:run_study_serve"),
+    "study invite": Command("make personal links to a study", "lomit.commands.study:run_study_invite"),
+    "study simulate": Command("add marked answers of a program", "lomit.commands.study:run_study_simulate"),
+    "study analyse": Command(
+        "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:run_study_analyse"
+    ),
+    "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "weights": Command("write a model's weights to share", "lomit.commands.models:run_weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
