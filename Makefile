@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 .DELETE_ON_ERROR:
 # ruff and mypy come before the tests, whose closing line comes last.
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint pytest clean install install-dev
+.PHONY: help demo test test-slow lint pytest gpu-check clean install install-dev
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -41,6 +41,9 @@ pytest: install-dev  ## the tests alone
 
 test-slow: install-dev  ## the slow tests
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+gpu-check: install-dev  ## on a GPU: its tests and the sweep of the step, under five minutes, into OUT=gpu
+	OUT="$(if $(filter demo,$(OUT)),gpu,$(OUT))" PYTHON=$(BIN)/python benchmarks/gpu_session.sh check
 
 install: $(VENV)/.installed-demo  ## only install what the demo needs, into .venv
 

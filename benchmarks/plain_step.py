@@ -66,7 +66,7 @@ class PlainStep(PlainLomit):
         return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
     def full_size(self, m: Tensor) -> Tensor:
-        return F.interpolate(m, scale_factor=4.0, mode="bilinear", align_corners=False)
+        return F.interpolate(m, scale_factor=float(self.choices.cell), mode="bilinear", align_corners=False)
 
     def discriminator_step(self, pair: Pair, labels: Pair) -> Tensor:
         """One update of D; as in a first version, the gradient also runs through the generator, unused."""

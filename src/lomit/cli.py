@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "bench step": Command("time the training step", "lomit.commands.bench:run_bench_step"),
     "bench r1": Command("time R1 against its matrix form", "lomit.commands.bench:run_bench_r1"),
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
+    "bench scaling": Command("model what more GPUs would give", "lomit.commands.bench_gpus:run_bench_scaling"),
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
     "reproduce table1": Command(
@@ -64,6 +65,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
+    "weights": Command("write a model's weights to share", "lomit.commands.models:run_weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
 }

@@ -8,7 +8,7 @@ both, so a mean over the stack is the mean of the two directions and the caller 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -113,18 +113,14 @@ def interpolate_images(real: Tensor, fake: Tensor, alpha: Tensor | None = None) 
     return (alpha * real + (1 - alpha) * fake).detach()
 
 
-def gradient_penalty(source_head: Callable[[Tensor], Tensor], x_hat: Tensor) -> Tensor:
+def gradient_penalty(gradient: Tensor) -> Tensor:
     """The penalty of Eq. 10: E[(|| grad D_src(x_hat) ||_2 - 1)^2].
 
     D_src gives one value a patch; the gradient is that of their sum, as in StarGAN, whose D this is.
 
     Args:
-        source_head: D_src, B x 3 x H x W -> B x 1 x h x w.
-        x_hat: points to penalise, B x 3 x H x W.
+        gradient: of D_src's sum with respect to the points x_hat, with a graph to D's weights, B x 3 x H x W.
     """
-    x_hat = x_hat.detach().requires_grad_(True)
-    scores = source_head(x_hat)
-    (gradient,) = torch.autograd.grad(scores.sum(), x_hat, create_graph=True)
     norm = _at_least_float32(gradient).flatten(1).norm(dim=1)
     return ((norm - 1) ** 2).mean()
 
@@ -185,7 +181,7 @@ class _MaskSmoothness(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, m: Tensor, c: Tensor) -> Tensor:
         slopes_of = _slopes_by_pairs if m.shape[-1] <= _PAIRS_UP_TO else _slopes_by_sorting
-        if m.device.type == "cpu":
+        if m.device.type == "cpu" and not torch.compiler.is_compiling():
             # One image at a time stays in the processor's cache: up to three times as fast as the whole batch.
             slopes = torch.cat([slopes_of(m[i : i + 1], c[i : i + 1]) for i in range(len(m))])
         else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import lomit.bench.sweep
 from lomit.bench.plain import plain_formulation
 from lomit.cli import main
+from lomit.config import RunConfig
 from lomit.models.lomit import Lomit, LomitConfig
 from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
@@ -25,10 +28,10 @@ def test_step_against_plain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     found = json.loads(out.read_text())
     updates = found["updates"]
     assert set(updates) == {"D", "G", "iteration", "plain D", "plain G", "plain iteration"}
-    # The schedule: D in every iteration, G in every second one.
+    # The schedule of `tiny`: both in every iteration.
     for prefix in ("", "plain "):
         work = {name: updates[prefix + name]["gmac"] for name in ("D", "G", "iteration")}
-        assert work["iteration"] == pytest.approx(work["D"] + work["G"] / 2)
+        assert work["iteration"] == pytest.approx(work["D"] + work["G"])
     assert updates["plain D"]["gmac"] > updates["D"]["gmac"]
     assert found["against_plain"]["median"] > 0
     assert found["batch_size"] == 2
@@ -70,10 +73,82 @@ def test_translate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert paths["ONNX float32"]["mean_error"] < 1e-4
 
 
+def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that fails keeps its row, and what was measured is on disk before the next one begins."""
+    out = tmp_path / "sweep.json"
+    real = lomit.bench.sweep.measure
+
+    def measure(config: RunConfig, device: torch.device, rounds: int) -> dict[str, Any]:
+        done.append(len(json.loads(out.read_text())["rows"]))
+        if config.train.batch_size == 3:
+            raise RuntimeError("CUDA out of memory\nand more")
+        return real(config, device, rounds)
+
+    done: list[int] = []
+    monkeypatch.setattr(lomit.bench.sweep, "measure", measure)
+    argv = ["bench", "step", *TINY, "--sweep", "--minutes", "30", "--precisions", "32-true", "--json", str(out)]
+    assert main([*argv, "--batch-sizes", "3", "--batch-sizes", "2", "--batch-sizes", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 pairs, none, 32-true: failed (CUDA out of memory)" in printed
+    assert printed.strip().splitlines()[-1].startswith("best: --train.batch-size ")
+    assert "(extrapolated)" in printed
+    assert done == [0, 1, 2]
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["batch_size"] for row in rows] == [3, 2, 1]
+    assert rows[0]["error"] == "CUDA out of memory"
+    row = rows[1]
+    assert row["images_per_second"] == pytest.approx(4 / row["iteration"]["median_s"])
+    assert row["paper_hours_extrapolated"] == pytest.approx(800_000 * row["iteration"]["median_s"] / 3600)
+    assert row["gmac"] == pytest.approx(2 * rows[2]["gmac"])
+    # The rows tell what a step costs, and with that the model of several GPUs.
+    scaled = [
+        "bench",
+        "scaling",
+        "--preset",
+        "tiny",
+        "--sweep",
+        str(out),
+        "--compile",
+        "none",
+        "--precision",
+        "32-true",
+    ]
+    assert main([*scaled, "--batch-size", "8", "--gpus", "1", "--gpus", "2", "--gpus", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "modelled, not measured: tiny" in printed
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("| ")][1:] == ["1", "2"]
+
+
+def test_a_sweep_ends_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["bench", "step", *TINY, "--sweep", "--precisions", "32-true", "--minutes", "1e-9"]
+    assert main([*argv, "--batch-sizes", "2"]) == 1
+    assert "1 of 1 settings not begun: 1e-09 minutes were over" in capsys.readouterr().out
+
+
+@pytest.mark.cuda
+def test_sweep_on_a_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "sweep.json"
+    argv = ["bench", "step", "--preset", "tiny", "--sweep", "--batch-sizes", "8", "--rounds", "2", "--minutes", "1"]
+    modes = ["--modes", "none", "--modes", "graphs", "--precisions", "bf16-mixed"]
+    assert main([*argv, *modes, "--json", str(out)]) == 0
+    eager, graphs = json.loads(out.read_text())["rows"]
+    assert graphs["said"] == []
+    assert 0 < graphs["launches"] < eager["launches"]
+    assert graphs["kernels"] > 10
+    assert all(0 <= row["idle_share"] <= 1 and row["peak_bytes"] > 0 for row in (eager, graphs))
+
+
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
         (["step", "--rounds", "0"], "--rounds must be at least 1"),
+        (["step", "--sweep", "--batch-sizes", "0"], "--batch-sizes must be at least 1"),
+        (["step", "--sweep", "--minutes", "0"], "--minutes must be positive; it is 0"),
+        (["scaling"], "give --sweep FILE"),
+        (["scaling", "--sweep", "absent.json"], "absent.json is no result of lomit bench step --sweep"),
+        (["scaling", "--fixed-ms", "1", "--pair-ms", "0"], "--pair-ms positive"),
+        (["scaling", "--fixed-ms", "1", "--pair-ms", "1", "--overlap", "2"], "--overlap must lie in 0..1"),
+        (["scaling", "--fixed-ms", "1", "--pair-ms", "1", "--gpus", "0"], "--gpus, --batch-size and --per-node"),
         (["step", "--threads", "0"], "--threads must be at least 1"),
         (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
         (["step", "--device", "nonsense"], "no device 'nonsense' here"),

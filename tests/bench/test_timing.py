@@ -12,6 +12,7 @@ from lomit.bench.r1 import growth, mask_smoothness_matrix
 from lomit.bench.rates import Yardstick, count_macs, rates
 from lomit.bench.timing import Timing, interleaved, peak_memory, spread
 from lomit.losses import gradient_penalty, mask_smoothness
+from lomit.nn.discriminator import PatchDiscriminator
 
 CPU = torch.device("cpu")
 
@@ -47,9 +48,14 @@ def test_counted_work_is_the_layers_own() -> None:
     assert count_macs(lambda: linear(v)) == 5 * 20 * 30
 
 
-def test_the_work_of_a_gradient_penalty_can_be_counted() -> None:
-    conv = nn.Conv2d(3, 4, 3)
-    assert count_macs(lambda: gradient_penalty(conv, torch.randn(2, 3, 8, 8)).backward()) > 0
+def test_the_work_of_a_gradient_penalty_is_four_passes() -> None:
+    """Forward, transposed, and back through the transposed one to its input and its weight."""
+    d = PatchDiscriminator(16, attributes=1, width=4)
+    x = torch.randn(2, 3, 16, 16)
+    forward = count_macs(lambda: d.trunk(x))
+    penalty = count_macs(lambda: gradient_penalty(d.source_gradient(x)).backward())
+    head = 2 * 9 * d.source_head.in_channels * 4  # 2 x 2 patches; its input of ones needs no gradient
+    assert penalty == 4 * forward + 2 * head
 
 
 def test_yardsticks_do_the_work_they_state() -> None:

@@ -94,6 +94,48 @@ def test_a_limited_number_is_drawn_the_same_each_time(faces: Path, tmp_path: Pat
     assert list(a.names) != [f"sub/{k:02d}.png" for k in range(7)]
 
 
+def noisy(write_folder: Write, count: int) -> Path:
+    """Pictures that no compression makes small."""
+    root = write_folder(["image,Smiling", *[f"{k:02d}.png,{k % 2}" for k in range(count)]])
+    draw = np.random.default_rng(0)
+    for k in range(count):
+        Image.fromarray(draw.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(root / "images" / f"{k:02d}.png")
+    return root
+
+
+def test_the_quality_falls_until_a_pack_fits_and_no_further(write_folder: Write, tmp_path: Path) -> None:
+    root = noisy(write_folder, 40)
+    config = config_for(root, image_size=64)
+    sizes = {}
+    for name, limit in (("free", None), ("half", 0.5), ("ample", 2.0)):
+        file = tmp_path / name
+        most = None if limit is None else int(limit * sizes["free"])
+        write_pack(open_source(config), config, file, quality=95, progress=False, max_bytes=most)
+        sizes[name] = file.stat().st_size
+    assert 0.4 * sizes["free"] < sizes["half"] <= 0.5 * sizes["free"]
+    assert sizes["ample"] == sizes["free"]
+    with pytest.raises(LomitError, match=r"40 images of 64 pixels don't fit into .* MiB even at quality 30"):
+        write_pack(open_source(config), config, tmp_path / "none", progress=False, max_bytes=1000)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_pack_of_webp_comes_back_and_is_closer_at_the_same_size(faces: Path, tmp_path: Path) -> None:
+    config, limit, errors = config_for(faces), 22_000, {}
+    source = open_source(config)
+    for encoding, version in (("jpeg", 1), ("webp", 2)):
+        file = tmp_path / encoding
+        write_pack(source, config, file, quality=95, progress=False, max_bytes=limit, encoding=encoding)  # type: ignore[arg-type]
+        assert file.stat().st_size <= limit
+        with zipfile.ZipFile(file) as archive:
+            assert json.loads(archive.read("pack.json"))["version"] == version
+        back = open_source(config_for(file))
+        assert back.encoding == encoding  # type: ignore[attr-defined]
+        cache = build_cache(back, config_for(file, cache_dir=str(tmp_path / "cache")), progress=False)
+        original = build_cache(source, config_for(faces, cache_dir=str(tmp_path / "cache")), progress=False)
+        errors[encoding] = np.square(cache.images.astype(float) - original.images).mean()
+    assert errors["webp"] < errors["jpeg"]
+
+
 def test_two_packs_merge(faces: Path, tmp_path: Path) -> None:
     data_pack(config_for(faces), tmp_path / "train", splits=("train",))
     data_pack(config_for(faces), tmp_path / "all")

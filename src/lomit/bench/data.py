@@ -48,7 +48,7 @@ def measure_data(config: RunConfig, cache: Cache, device: torch.device, rounds: 
         for _ in range(20):
             load_batch(cache, sampler, next(counter), device, config.data.flip)
 
-    tasks = {runner.phase.name: (lambda runner=runner: step.update(runner)) for runner in step.runners}  # type: ignore[misc]
+    tasks = {update.phase.name: (lambda update=update: step.update(update)) for update in step.updates}  # type: ignore[misc]
     timings = interleaved({"load": load, **tasks}, rounds, device)
     loads = Timing(tuple(t / 20 for t in timings["load"].seconds))
     every = {runner.phase.name: runner.phase.every for runner in step.runners}

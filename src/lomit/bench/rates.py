@@ -10,6 +10,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from lomit.config import RunConfig
+from lomit.models.base import Batch, method_of
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -60,6 +63,32 @@ def count_macs(task: Callable[[], object]) -> float:
     with _Counter() as counter:
         task()
     return counter.flops / 2
+
+
+def phase_macs(config: RunConfig) -> dict[str, tuple[float, int]]:
+    """A run's phases that never end: name -> (multiply-adds of an update, every how many iterations it runs).
+
+    Counted on tensors that have shapes but no values, so it says the same of every way to run the update.
+    """
+    with torch.device("meta"):
+        translator = method_of(config.model).build(config.model, training=True)
+        size, count, labels = config.model.image_size, config.train.batch_size, len(config.model.attributes)
+        images = [torch.empty(count, 3, size, size) for _ in range(2)]
+        batch = Batch(*images, *(torch.zeros(count, labels) for _ in range(2)))
+    found = {}
+    for phase in translator.phases():
+        if phase.end is not None:
+            continue
+        translator.requires_grad_(False)
+        for parameter in phase.parameters():
+            parameter.requires_grad_(True)
+        found[phase.name] = count_macs(lambda phase=phase: phase.loss(batch)[0].backward()), phase.every  # type: ignore[misc]
+    return found
+
+
+def iteration_macs(config: RunConfig) -> float:
+    """Multiply-adds of the schedule's mean iteration."""
+    return sum(macs / every for macs, every in phase_macs(config).values())
 
 
 def describe(device: torch.device) -> dict[str, str | int]:

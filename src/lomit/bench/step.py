@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from lomit.bench.plain import plain_formulation
-from lomit.bench.rates import DTYPES, Yardstick, count_macs, describe, rates
+from lomit.bench.rates import DTYPES, Yardstick, count_macs, describe, phase_macs, rates
 from lomit.bench.timing import Timing, interleaved, peak_memory
 from lomit.config import RunConfig
 from lomit.engine.ema import Ema
-from lomit.engine.phases import Runner, make_runners, run_phase
+from lomit.engine.log import Means
+from lomit.engine.phases import make_runners
+from lomit.engine.train import make_fabric
+from lomit.engine.updates import WARM_UP, Update, Updates
 from lomit.errors import LomitError
 from lomit.models.base import Batch, Translator, method_of
 
@@ -48,8 +50,8 @@ class Step:
     """
 
     def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
-        accelerator = "cuda" if device.type == "cuda" else "cpu"
-        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=config.train.precision)
+        accelerator: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
+        self.fabric = make_fabric(replace(config.train, accelerator=accelerator))
         torch.manual_seed(config.train.seed)
         self.translator: Translator = method_of(config.model).build(config.model, training=True).to(device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -57,14 +59,18 @@ class Step:
         # A phase that ends is no part of the iteration that the run consists of.
         runners = make_runners(self.fabric, self.translator, config.train)
         self.runners = [runner for runner in runners if ending or runner.phase.end is None]
+        self.said: list[str] = []
+        self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
+        self.means = Means()
         self.lr = config.train.lr
         self.batch = noise(config, device)
 
-    def update(self, runner: Runner) -> None:
-        """One update as the training loop makes it."""
-        run_phase(self.fabric, self.translator, runner, [self.batch], self.lr)
-        if any(parameter.requires_grad for parameter in self.translator.generator.parameters()):
+    def update(self, update: Update) -> dict[str, Tensor]:
+        """One update as the training loop makes it; its terms."""
+        terms = update([self.batch], self.lr)
+        if update.moves_generator:
             self.ema.update(self.translator.generator)
+        return terms
 
 
 def noise(config: RunConfig, device: torch.device) -> Batch:
@@ -88,8 +94,8 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     """
     step = Step(config, device)
     tasks: dict[str, Callable[[], object]] = {
-        runner.phase.name: (lambda runner=runner: step.update(runner))  # type: ignore[misc]
-        for runner in step.runners
+        update.phase.name: (lambda update=update: step.update(update))  # type: ignore[misc]
+        for update in step.updates
     }
     every = {runner.phase.name: runner.phase.every for runner in step.runners}
     if against_plain:
@@ -97,8 +103,13 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
             raise LomitError("--against plain knows the plain formulation of LOMIT only")
         tasks |= {f"plain {name}": task for name, task in _plain_tasks(step.translator, step.batch).items()}
         every |= {f"plain {name}": count for name, count in every.items()}
+    counted = phase_macs(config)
+    work = {name: counted[name][0] if name in counted else count_macs(task) for name, task in tasks.items()}
+    settled = WARM_UP + 1 if config.train.compile != "none" else 0
+    for _ in range(settled):
+        for name in counted:
+            tasks[name]()
     memory = {name: peak_memory(task, device) for name, task in tasks.items()}
-    work = {name: count_macs(task) for name, task in tasks.items()}
     marks = {
         f"{mark} {label}": (stick.macs[mark], task)
         for label, dtype in DTYPES.items()
@@ -118,6 +129,7 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
         "image_size": config.model.image_size,
         "batch_size": config.train.batch_size,
         "precision": config.train.precision,
+        "compile": config.train.compile,
         "parameters": {part: sum(p.numel() for p in m.parameters()) for part, m in step.translator.named_children()},
         "rounds": rounds,
     }

@@ -18,18 +18,18 @@ from lomit.bench.rates import describe
 from lomit.bench.step import StepSpeed, measure_step
 from lomit.bench.timing import Timing
 from lomit.bench.translate import measure as measure_translate
+from lomit.commands.bench_gpus import preset_config, run_sweep
 from lomit.commands.export import calibration_images
 from lomit.commands.labelled import usable_device
 from lomit.commands.options import parse
-from lomit.config import DataConfig, Precision, RunConfig
+from lomit.config import CompileMode, DataConfig, Precision, RunConfig
 from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.sampling import keep_resident
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError
 from lomit.export.graph import require_onnx
 from lomit.export.write import export_model
 from lomit.metrics.report import markdown_table
-from lomit.models import presets
 from lomit.weights import load_pretrained
 
 R1_SIDES = (16, 32, 64, 128, 256)
@@ -81,20 +81,18 @@ class RunBenchOptions(BenchOptions):
     precision: Precision | None = None
     """By default the preset's."""
 
+    compile: CompileMode | None = None
+    """How the step is sped up, as `--train.compile`; by default the preset's."""
+
     def run_config(self) -> RunConfig:
         """The preset's run with these sizes.
 
         Raises:
             LomitError: for an unknown preset or a size that can't be.
         """
-        known = presets()
-        if self.preset not in known:
-            raise LomitError(
-                f"unknown preset '{self.preset}'{did_you_mean(self.preset, known)}; `lomit train --help` lists them"
-            )
-        config = known[self.preset][1]()
+        config = preset_config(self.preset)
         attributes = config.data.attributes or ("attribute",)
-        given = {"batch_size": self.batch_size, "precision": self.precision}
+        given = {"batch_size": self.batch_size, "precision": self.precision, "compile": self.compile}
         return RunConfig(
             model=replace(config.model, attributes=attributes, image_size=config.data.image_size),
             data=replace(config.data, attributes=attributes),
@@ -108,6 +106,16 @@ class StepOptions(RunBenchOptions):
 
     against: Literal["nothing", "plain"] = "nothing"
     """`plain`: time the plain formulation beside it (needs a checkout)."""
+    sweep: bool = False
+    """Time the mean iteration at every setting below; the JSON file is written after each."""
+    batch_sizes: tuple[int, ...] = ()
+    """Of the sweep; repeat the option for more. By default 8, 32, 64."""
+    modes: tuple[CompileMode, ...] = ()
+    """Of the sweep; by default none, graphs, reduce-overhead (on a CPU: none)."""
+    precisions: tuple[Precision, ...] = ()
+    """Of the sweep; by default bf16-mixed, 32-true (tf32 on a GPU)."""
+    minutes: float = 3.0
+    """After which the sweep begins no other setting."""
 
 
 @dataclass
@@ -157,6 +165,13 @@ def run_bench_step(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(StepOptions, argv, "lomit bench step")
     device = options.prepare()
+    if options.sweep:
+        modes: tuple[CompileMode, ...] = ("none", "graphs", "reduce-overhead") if device.type == "cuda" else ("none",)
+        return run_sweep(
+            options.run_config(), device, options.batch_sizes or (8, 32, 64), options.modes or modes,
+            options.precisions or ("bf16-mixed", "32-true"), options.minutes, options.rounds,
+            None if options.json is None else Path(options.json),
+        )  # fmt: skip
     speed = measure_step(options.run_config(), device, options.rounds, options.against == "plain")
     marks = speed.yardsticks
     best = marks["convolution bfloat16" if "bf16" in speed.facts["precision"] else "convolution float32"]

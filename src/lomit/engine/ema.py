@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from lomit.models.base import Translator
-
-TensorList = tuple[Tensor, ...] | list[Tensor]
 
 
 class Ema:
@@ -21,36 +19,35 @@ class Ema:
     the first hundred updates of a short run don't drag the random start along.  Buffers (batch norm's statistics)
     are copied.
 
+    torch's `AveragedModel` keeps its count in a tensor, which makes every update wait for a GPU.
+
     Args:
         generator: the module to follow.
         decay: in [0, 1); 0 copies the generator.
+
+    Attributes:
+        module: the averaged generator.
+        updates: how often it was updated.
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self._averaged = AveragedModel(generator, multi_avg_fn=self._average)
-        self._averaged.requires_grad_(False)
-
-    @property
-    def module(self) -> nn.Module:
-        """The averaged generator."""
-        return self._averaged.module
+        self.module = copy.deepcopy(generator).requires_grad_(False)
 
     @torch.no_grad()
-    def _average(self, averaged: TensorList, current: TensorList, _: Tensor | int) -> None:
-        decay = min(self.decay, self.updates / (self.updates + 9))
-        torch._foreach_lerp_(averaged, current, 1 - decay)
-
     def update(self, generator: nn.Module) -> None:
         """Takes in the generator after one of its updates."""
         self.updates += 1
-        self._averaged.update_parameters(generator)
+        decay = min(self.decay, self.updates / (self.updates + 9)) if self.updates > 1 else 0.0
+        averaged: list[Tensor] = list(self.module.parameters())
+        torch._foreach_lerp_(averaged, list[Tensor](generator.parameters()), 1 - decay)
+        if buffers := list(self.module.buffers()):
+            torch._foreach_copy_(buffers, list(generator.buffers()))
 
     def resume(self, updates: int) -> None:
         """Goes on after `updates` updates whose average was loaded into `module`."""
         self.updates = updates
-        self._averaged.n_averaged.fill_(updates)
 
     @contextmanager
     def in_place_of(self, translator: Translator) -> Iterator[None]:

@@ -25,7 +25,8 @@ from lomit.data.sampling import PairSampler, keep_resident, load_batch, two_doma
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
-from lomit.engine.phases import Runner, learning_rate, make_runners, run_phase
+from lomit.engine.phases import Runner, learning_rate, make_runners
+from lomit.engine.updates import Updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
 from lomit.models.base import Batch, Method, Translator
@@ -101,6 +102,7 @@ class Loop:
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
+        self.updates = Updates(fabric, self.translator, self.runners, train.compile, self._say)
         keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
@@ -123,11 +125,17 @@ class Loop:
         self.step = int(state["step"])
         self.best = math.inf if state["best"] is None else float(state["best"])
 
-    def run(self, quiet: bool = False) -> Outcome:
-        """Trains to the configured step, or until told to stop; always leaves a checkpoint behind."""
+    def run(self, quiet: bool = False, began: float | None = None) -> Outcome:
+        """Trains to the configured step, or until told to stop; always leaves a checkpoint behind.
+
+        Args:
+            quiet: no progress bar.
+            began: `time.monotonic()` when the command began, from which `train.max_minutes` counts; None: now.
+        """
         train, main = self.config.train, self.fabric.is_global_zero
         log = RunLog(self.folder, self.step) if main else None
         started, first = time.monotonic(), self.step
+        deadline = math.inf if train.max_minutes is None else (began or started) + 60 * train.max_minutes
         hidden = quiet or not main or not sys.stderr.isatty()
         bar = tqdm(total=train.steps, initial=self.step, disable=hidden, unit="it")
         try:
@@ -135,7 +143,7 @@ class Loop:
                 while self.step < train.steps:
                     self.iterate()
                     bar.update()
-                    if train.max_minutes is not None and time.monotonic() - started > 60 * train.max_minutes:
+                    if time.monotonic() > deadline:
                         stop.reason = stop.reason or f"{train.max_minutes:g} minutes are over"
                     ending = self._must_stop(stop) or self.step == train.steps
                     if self.step % train.log_every == 0 or ending:
@@ -163,13 +171,17 @@ class Loop:
         batch = Batch(*load_batch(self.cache, self.sampler, self.step, self.fabric.device, self.config.data.flip))
         micro = batch.micro(train.accumulate)
         lr = learning_rate(train, self.step)
-        for runner in self.runners:
-            if not runner.phase.runs_in(self.step):
+        for update in self.updates:
+            if not update.phase.runs_in(self.step):
                 continue
-            self.means.add(runner.phase.name, run_phase(self.fabric, self.translator, runner, micro, lr))
-            if any(parameter.requires_grad for parameter in self.translator.generator.parameters()):
+            self.means.add(update.phase.name, update(micro, lr))
+            if update.moves_generator:
                 self.ema.update(self.translator.generator)
         self.step += 1
+
+    def _say(self, line: str) -> None:
+        if self.fabric.is_global_zero:
+            tqdm.write(f"lomit: warning: {line}", file=sys.stderr)
 
     def _must_stop(self, stop: Stop) -> bool:
         if self.fabric.world_size == 1:
@@ -194,7 +206,7 @@ class Loop:
         bar.set_postfix({k.removesuffix("/loss"): f"{v:.3g}" for k, v in losses.items()})
         warning = self.translator.warning(means)
         if warning:
-            tqdm.write(f"lomit: warning: step {self.step}: {warning}", file=sys.stderr)
+            self._say(f"step {self.step}: {warning}")
             log.write(self.step, {"warning": warning})
 
     def _diverged(self, what: str) -> LomitError:

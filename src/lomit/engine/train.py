@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     Raises:
         LomitError: for everything a user can mend.
     """
+    began = time.monotonic()
     if not config.data.attributes:
         raise LomitError("data.attributes is empty: name the attributes to learn, e.g. --data.attributes Smiling Male")
     config = replace(
@@ -91,7 +93,7 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
         if fabric.is_global_zero:
             print(f"resumed from step {loop.step}")
     sys.stdout.flush()
-    return loop.run(quiet)
+    return loop.run(quiet, began)
 
 
 def _check_classes(rows: Any, config: RunConfig) -> None:

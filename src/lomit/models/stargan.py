@@ -165,7 +165,7 @@ class Stargan(Translator):
         real, fake = at_least_float32(scores).chunk(2)
         terms = {
             "critic": losses.critic_loss(real, fake),
-            "penalty": losses.gradient_penalty(d.source, losses.interpolate_images(x, translated)),
+            "penalty": losses.gradient_penalty(d.source_gradient(losses.interpolate_images(x, translated))),
             "cls_r": losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)

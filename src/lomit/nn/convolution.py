@@ -47,14 +47,16 @@ def reflection_pad(x: Tensor, padding: int) -> Tensor:
     Raises:
         RuntimeError: where the padding reaches the image's size.
     """
-    if torch.is_grad_enabled() and x.requires_grad:
+    # A compiler writes a backward of its own from torch's operators, and faster than from a Function.
+    if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
         return _ReflectionPad.apply(x, padding)  # type: ignore[no-any-return]
     return _pad(x, (padding,) * 4, "reflect")
 
 
 def _pad(x: Tensor, padding: tuple[int, int, int, int], mode: str) -> Tensor:
     """`F.pad` in x's own precision: autocast would turn bfloat16 into float32 and back."""
-    if not torch.amp.is_autocast_available(x.device.type):  # the meta device, on which memory is estimated
+    # A compiler fuses the conversions away; the meta device, on which memory is estimated, has none.
+    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(x.device.type):
         return F.pad(x, padding, mode)
     with torch.autocast(x.device.type, enabled=False):
         return F.pad(x, padding, mode)
@@ -101,6 +103,14 @@ def _add_to_edges(x: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: T
     return x
 
 
+def _plus_edges(x: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`_add_to_edges` out of place: a compiler fuses it into one pass."""
+    h, w = x.shape[1] - 1, x.shape[2] - 1
+    rows = F.pad(top, (0, 0, 0, 0, 0, h)) + F.pad(bottom, (0, 0, 0, 0, h, 0))
+    columns = F.pad(left, (0, 0, 0, w)) + F.pad(right, (0, 0, w, 0))
+    return x + rows + columns
+
+
 class UpsampledConv2d(nn.Conv2d):
     """Nearest-neighbour upsampling by 2, reflection padding by 2, 5 x 5 convolution - computed before upsampling.
 
@@ -127,6 +137,8 @@ class UpsampledConv2d(nn.Conv2d):
         # Channels last all the way: the innermost copies are runs of whole pixels.
         y = y.permute(0, 2, 3, 1).reshape(b, h, w, 2, 2, -1).transpose(2, 3).reshape(b, 2 * h, 2 * w, -1)
         edges = [edge.permute(0, 2, 3, 1) for edge in self._edges(x)]
+        if torch.compiler.is_compiling():
+            return _plus_edges(y, *edges).permute(0, 3, 1, 2)
         y = _AddToEdges.apply(y, *edges) if torch.is_grad_enabled() else _add_to_edges(y, *edges)
         return y.permute(0, 3, 1, 2)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lomit.nn.blocks import ConvBlock, normal_init
 
@@ -55,6 +57,34 @@ class PatchDiscriminator(nn.Module):
         h = self.trunk(x)
         return self.source_head(h), self.class_head(h).flatten(1)
 
-    def source(self, x: Tensor) -> Tensor:
-        """D_src alone, for the gradient penalty."""
-        return self.source_head(self.trunk(x))  # type: ignore[no-any-return]
+    def source_gradient(self, x: Tensor) -> Tensor:
+        """The gradient of D_src(x), summed over the patches, with respect to x: what Eq. 10's penalty is made of.
+
+        Strided convolutions and LeakyReLU are linear between kinks, so the gradient is a chain of transposed
+        convolutions whose only tie to x is on which side of its kink each unit lies.  Written out, it is itself an
+        ordinary forward pass: the weights' gradient needs one backward pass in place of a backward of a backward,
+        which compilers do not take, and nothing runs back through the first pass, where that gradient is zero.
+
+        Args:
+            x: B x 3 x H x W; no gradient reaches it.
+
+        Returns:
+            B x 3 x H x W, with a graph to the weights.
+        """
+        h, passed = x.detach(), []
+        for block in self.trunk:
+            conv: nn.Conv2d = block[0]  # type: ignore[index]
+            activation: nn.LeakyReLU = block[1]  # type: ignore[index]
+            size = h.shape[-2:]
+            # Detached, not under no_grad: there autocast would keep low-precision weights that have no graph.
+            h = conv(h).detach()
+            passed.append((conv, size, h > 0, activation.negative_slope))
+            h = activation(h)
+        g = h.new_ones(len(h), 1, *h.shape[-2:])
+        g = F.conv_transpose2d(g, self.source_head.weight, padding=1)
+        for conv, size, positive, slope in reversed(passed):
+            g = torch.where(positive, g, slope * g)
+            # A row that the strided convolution left out, where the size was odd.
+            missing = [n - 2 * m for n, m in zip(size, g.shape[-2:], strict=True)]
+            g = F.conv_transpose2d(g, conv.weight, stride=2, padding=1, output_padding=missing)
+        return g

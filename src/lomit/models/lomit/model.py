@@ -134,7 +134,7 @@ class Lomit(Translator):
         real, fake = at_least_float32(scores).chunk(2)
         terms = {
             "critic": 2 * losses.critic_loss(real, fake),
-            "penalty": 2 * losses.gradient_penalty(d.source, losses.interpolate_images(x, translated)),
+            "penalty": 2 * losses.gradient_penalty(d.source_gradient(losses.interpolate_images(x, translated))),
             "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)

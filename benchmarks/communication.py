@@ -1,0 +1,68 @@
+"""What share of a training iteration several processes spend on summing their gradients.
+
+    torchrun --standalone --nproc-per-node 2 benchmarks/communication.py [PRESET] [BATCH_SIZE] [ROUNDS]
+
+Every round runs the schedule's updates with and without the all-reduce, so that what slows the machine down for a while
+slows both.  The processes use the GPUs there are, else the CPU.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import replace
+
+import torch
+
+from lomit.bench.step import noise
+from lomit.bench.timing import spread, synchronise
+from lomit.commands.bench_gpus import gradient_bytes, preset_config
+from lomit.engine.phases import make_runners, run_phase
+from lomit.engine.train import make_fabric
+from lomit.models import method_of
+
+
+def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
+    config = preset_config(preset)
+    attributes = config.data.attributes or ("attribute",)
+    train = replace(config.train, batch_size=batch_size)
+    model = replace(config.model, attributes=attributes, image_size=config.data.image_size)
+    fabric = make_fabric(train)
+    fabric.launch()
+    torch.manual_seed(train.seed)
+    translator = method_of(model).build(model, training=True).to(fabric.device)
+    runners = [runner for runner in make_runners(fabric, translator, train) if runner.phase.end is None]
+    each = replace(config, model=model, train=replace(train, batch_size=batch_size // fabric.world_size))
+    batch = noise(each, fabric.device)
+
+    def seconds(runner: object, alone: bool) -> float:
+        fabric.barrier()
+        synchronise(fabric.device)
+        started = time.perf_counter()
+        with fabric.no_backward_sync(runner.module, enabled=alone):  # type: ignore[attr-defined]
+            run_phase(fabric, translator, runner, [batch], train.lr)  # type: ignore[arg-type]
+        synchronise(fabric.device)
+        return time.perf_counter() - started
+
+    rows = []
+    for index in range(rounds + 1):
+        together, alone = (
+            sum(seconds(runner, without) / runner.phase.every for runner in runners) for without in (False, True)
+        )
+        if index:  # the first warms up
+            rows.append((together, alone))
+    if fabric.is_global_zero:
+        shares = [1 - alone / together for together, alone in rows]
+        sent = sum(size / every for size, every in gradient_bytes(config).values()) / 2**20
+        noise_of = f"spread of the time {100 * spread([together for together, _ in rows]):.0f} %"
+        print(
+            f"{preset}, {fabric.world_size} processes, {batch_size // fabric.world_size} pairs each: "
+            f"{1000 * statistics.median(t for t, _ in rows):.1f} ms an iteration, {sent:.1f} MiB of gradients, "
+            f"communication {100 * statistics.median(shares):.0f} % "
+            f"({100 * min(shares):.0f} to {100 * max(shares):.0f}; {noise_of})"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2], *map(int, sys.argv[2:4]))

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# What a borrowed GPU should run, each part in one call that loses nothing when it is cut off.  docs/gpu.md explains it.
+#
+#   OUT=results benchmarks/gpu_session.sh check     # tests marked cuda, then the sweep: under five minutes
+#   OUT=results RUN=run PACK=faces.pack benchmarks/gpu_session.sh train    # trains, saves and ends; again: goes on
+#   OUT=results RUN=run benchmarks/gpu_session.sh finish    # half-precision weights in files of at most 15 MiB
+#
+# Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
+# options of lomit train) choose the run, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for
+# a machine without a package index.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stage=${1:-check}
+out=${OUT:-gpu}
+run=${RUN:-runs/gpu}
+python=${PYTHON:-python3}
+preset=${PRESET:-celeba-all-w32-b64}
+minutes=${MINUTES:-9}
+mode=${COMPILE:-auto}
+mkdir -p "$out" "$run"
+export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+# Beside the run, so that a second call finds its images decoded and its kernels compiled.
+export LOMIT_CACHE="${LOMIT_CACHE:-$run/cache}" TORCHINDUCTOR_CACHE_DIR="${TORCHINDUCTOR_CACHE_DIR:-$run/kernels}"
+
+if [ -n "${WHEELS:-}" ]; then
+    site=$(mktemp -d)
+    "$python" -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl
+    export PYTHONPATH="$PYTHONPATH:$site"
+fi
+lomit() { "$python" -m lomit "$@"; }
+
+check() {
+    {
+        "$python" -c 'import sys, torch; print(sys.version.split()[0], torch.__version__, torch.version.cuda)'
+        command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
+        command -v gcc || echo "no gcc: torch.compile will not work"
+    } 2>&1 | tee "$out/machine.txt"
+    # A failing test must not keep the measurements from being made; its time is bounded, too.
+    mapfile -t files < <(grep -rlE 'mark\.cuda' tests)
+    timeout "${TESTS:-120}" "$python" -m pytest -m cuda -q -p no:cacheprovider "${files[@]}" 2>&1 |
+        tail -n 40 | tee "$out/tests.txt" || echo "tests failed or took too long; see $out/tests.txt"
+    lomit bench step --sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
+        --rounds 5 --json "$out/sweep.json" ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
+}
+
+train() {
+    local resume=()
+    if [ -e "$run/checkpoints/latest" ]; then resume=(--resume); fi
+    lomit train "$preset" ${PACK:+--data.root "$PACK" --data.kind pack} --out "$run" "${resume[@]}" \
+        --train.max-minutes "$minutes" --train.compile "$mode" ${TRAIN:-} 2>&1 | tee -a "$out/train.txt"
+    cp "$run/log.jsonl" "$run/config.json" "$out/"
+    find "$run/samples" -name '*.png' | sort | tail -n 1 | xargs -r -I{} cp {} "$out/"
+}
+
+finish() {
+    lomit weights "$run" --out "$out/weights" --half --max-mb "${MAX_MB:-15}" --overwrite
+}
+
+case "$stage" in
+check | train | finish) "$stage" ;;
+*) echo "unknown part '$stage': check, train or finish" >&2; exit 2 ;;
+esac
