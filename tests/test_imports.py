@@ -19,6 +19,7 @@ TRANSLATING = {"predictor", "weights", "images", "data"} | RUNNING | MODELS
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "stats": set(),
     "config": {"errors"},
     "images": LEAVES,
     "data": LEAVES | {"images"},
@@ -34,10 +35,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures": TRANSLATING,
     "metrics": TRANSLATING,
     "engine": TRANSLATING | {"figures"},
-    "report": TRANSLATING | {"figures", "metrics"},
+    "report": TRANSLATING | {"figures", "metrics", "stats"},
     "export": TRANSLATING,
     "bench": TRANSLATING | {"engine", "export"},
-    "apps": TRANSLATING | {"photo"},
+    "apps": TRANSLATING | {"photo", "stats"},
     "commands": TRANSLATING | {"photo", "figures", "metrics", "engine", "report", "export", "bench", "apps"},
     "cli": TRANSLATING | {"photo", "figures", "metrics", "engine", "report", "export", "bench", "apps", "commands"},
     "__init__": TRANSLATING,

@@ -54,6 +54,11 @@ def test_wheel_holds_code_weights_and_licences(wheel: Path) -> None:
     assert source <= names
     for file in ("model.safetensors", "config.json", "README.md"):
         assert f"lomit/pretrained/avatars/{file}" in names
+    study = {f"lomit/apps/study/{file}" for file in ("vendor/jspsych.js", "vendor/LICENSE", "vendor/README.md")}
+    app = ROOT / "src" / "lomit" / "apps" / "study"
+    pages = {str(path.relative_to(ROOT / "src")) for kind in ("static", "templates") for path in app.glob(f"{kind}/*")}
+    assert len(pages) >= 10
+    assert study | pages <= names
     info = f"lomit-{lomit.__version__}.dist-info"
     assert {f"{info}/licenses/LICENSE", f"{info}/licenses/docs/credits-avatars.md"} <= names
     strays = {name for name in names if not name.startswith(("lomit/", f"{info}/")) or "__pycache__" in name}

@@ -43,6 +43,15 @@ COMMANDS: dict[str, Command] = {
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
     "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
+    "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:run_study_build"),
+    "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:run_study_preview"),
+    "study serve": Command("let people take part in a browser", "lomit.commands.study:run_study_serve"),
+    "study invite": Command("make personal links to a study", "lomit.commands.study:run_study_invite"),
+    "study simulate": Command("add marked answers of a program", "lomit.commands.study:run_study_simulate"),
+    "study analyse": Command(
+        "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:run_study_analyse"
+    ),
+    "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
     "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -332,7 +333,7 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
     translator = tiny(warmup=3, critic_steps=2)
     phases = {phase.name: phase for phase in translator.phases()}
     turns = [[name for name, phase in phases.items() if phase.runs_in(step)] for step in range(7)]
-    assert turns == [["D", "warmup"]] * 3 + [["D", "G"], ["D"], ["D", "G"], ["D"]]
+    assert turns == [["warmup", "warmup_D"]] * 3 + [["D", "G"], ["D"], ["D", "G"], ["D"]]
     batch = random_batch()
     with torch.no_grad():
         x = torch.cat([batch.x1, batch.x2])
@@ -343,10 +344,39 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
         total, terms = translator.warmup_loss(batch)
     torch.testing.assert_close(total, translator.config.weights.x * 2 * (own - x).abs().mean())
     assert list(terms) == ["x"]
+    assert translator.discriminator is not None
+    logits = translator.discriminator(x)[1]
+    expected = 2 * losses.classification_loss(logits, torch.cat([batch.y1, batch.y2]))
+    torch.testing.assert_close(translator.warmup_classification(batch)[0], expected)
     trained = {id(p) for p in phases["warmup"].parameters()}
     assert g.cosegmentation is not None
     assert not trained & {id(p) for p in g.cosegmentation.parameters()}
     assert len(trained) + len(list(g.cosegmentation.parameters())) == len(list(g.parameters()))
+
+
+def test_foreground_codes_can_be_asked_for_the_attributes() -> None:
+    batch = random_batch()
+    asked, plain = (tiny(warmup=1, mask_norm="group", weights=LossWeights(style_cls=w)) for w in (0.5, 0.0))
+    assert plain.style_classifier is None
+    linear = asked.style_classifier
+    assert linear is not None
+    plain.load_state_dict({n: t for n, t in asked.state_dict().items() if not n.startswith("style_classifier.")})
+    (total, terms), (without, _) = asked.generator_loss(batch), plain.generator_loss(batch)
+    g, x1, x2 = asked.generator, batch.x1, batch.x2
+
+    def entropy(masks: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        result = torch.zeros(())
+        for x, partner, y in ((x1, x2, batch.y1), (x2, x1, batch.y2)):
+            s_f, _ = g.styles(x, masks(g.content(x), g.content(partner)))
+            p = torch.sigmoid(s_f @ linear.weight.T + linear.bias)
+            result = result + (-torch.where(y == 1, p.log(), (1 - p).log()) * (y >= 0)).sum(1).mean()
+        return result
+
+    torch.testing.assert_close(terms["style_cls"], entropy(g.masks))
+    torch.testing.assert_close(total - without, 0.5 * entropy(g.masks), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(asked.warmup_style(batch)[0], 0.5 * entropy(lambda c, _: torch.ones_like(c[:, :1])))
+    names = [phase.name for phase in asked.phases()]
+    assert names == [*(phase.name for phase in plain.phases()), "warmup_style"]
 
 
 def test_a_sample_sheet_shows_both_ways() -> None:

@@ -16,6 +16,7 @@ from lomit.errors import LomitError
 from lomit.models import Batch, get_method, method_of
 from lomit.models.base import read_saved_config, saved_config
 from lomit.models.drit import DritWeights
+from lomit.models.lomit import LossWeights
 from support.tiny import ATTRIBUTES, random_batch, real_methods, snapshot, tiny_config, tiny_translator
 
 METHODS = sorted(real_methods())
@@ -25,7 +26,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mask_norm": "group", "gamma": "linear", "image_size": 32},
         {"mask_norm": "none", "masks": "own"},
         {"shared_style_head": True, "width": 5, "d_width": 3},
-        {"cell": 2, "warmup": 1},
+        {"cell": 2, "warmup": 1, "weights": LossWeights(style_cls=0.5)},
     ],
     "drit": [
         {"weights": DritWeights(mode_seeking=1.0)},

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from lomit.config import DataConfig
+from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.codes import codes_of, draw_domains, figure_8
-from lomit.report.faces import Faces, SourceFaces, many_exemplars, pairs, targets
+from lomit.report.faces import many_exemplars, pairs, targets
 from lomit.report.pictures import Subject, common, comparison
 from report.conftest import Page
 from support.tiny import real_methods, tiny_translator

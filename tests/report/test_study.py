@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lomit.errors import LomitError
-from lomit.report.study import MARK, figure_7, read_study, wilson
+from lomit.report.study import figure_7, read_study
+from lomit.stats import MARK, wilson
 from report.conftest import HOSTILE, Page, write_json
 
 STUDY: dict[str, Any] = {
@@ -37,6 +38,17 @@ def test_simulated_answers_are_marked_at_every_number(tmp_path: Path) -> None:
     assert "12 simulated participants" in shown(tmp_path, simulated=True).text
 
 
+def test_what_takes_participants_as_the_unit_stands_beside(tmp_path: Path) -> None:
+    plain = shown(tmp_path)
+    assert "over participants" not in plain.text.lower()
+    entry = STUDY["realism"][0] | {"people": [0.125, 0.375], "p": 0.00001}
+    page = shown(tmp_path, realism=[entry], excluded=3)
+    for text in ("12 participants; 3 more are not counted.", "over participants", "12.5 to 37.5", "< 0.0001"):
+        assert text in page.text, text
+    cells = [name for name, _ in page.tags if name in ("th", "td")]
+    assert len(cells) > len([name for name, _ in plain.tags if name in ("th", "td")])
+
+
 def test_intervals_are_wilsons() -> None:
     stats = pytest.importorskip("scipy.stats")
     for hits, trials in ((0, 10), (3, 10), (10, 10), (77, 1000)):
@@ -52,6 +64,10 @@ def test_intervals_are_wilsons() -> None:
         ({"simulated": None}, "'simulated' must be true or false: say whether people gave the answers"),
         ({"participants": -1}, "participants: -1 lies outside"),
         ({"participants": 1.5}, "participants: expected a whole number, found 1.5"),
+        ({"excluded": -1}, "excluded: -1 lies outside"),
+        ({"realism": [STUDY["realism"][0] | {"people": [0.1]}]}, "'people' must be the two ends of an interval"),
+        ({"realism": [STUDY["realism"][0] | {"people": [10, 30]}]}, "'people': 10 lies outside 0 to 1"),
+        ({"comparisons": [STUDY["comparisons"][0] | {"p": 2}]}, "'p': 2 lies outside 0 to 1"),
         ({"realism": {}}, "'realism' must be a list"),
         ({"realism": [{"chosen": 1}]}, "realism 1 needs 'model'"),
         ({"realism": [{"model": "x", "chosen": 3, "shown": 2}]}, "chosen 3 times, but shown only 2 times"),

@@ -148,7 +148,7 @@ def without_exemplar(inputs: str, label: Sequence[tuple[str, float]], random: in
     ]
 
 
-def parse_label(text: str) -> tuple[tuple[str, float], ...]:
+def parse_label(text: str, option: str = "--label") -> tuple[tuple[str, float], ...]:
     """`Blond_Hair=1,Smiling=0` as pairs of attribute and value.
 
     Raises:
@@ -158,9 +158,9 @@ def parse_label(text: str) -> tuple[tuple[str, float], ...]:
     for word in text.split(","):
         name, _, value = (part.strip() for part in word.partition("="))
         if not name or value not in ("0", "1"):
-            raise LomitError(f"--label needs NAME=1 or NAME=0, separated by commas; found '{word.strip()}'")
+            raise LomitError(f"{option} needs NAME=1 or NAME=0, separated by commas; found '{word.strip()}'")
         if name in dict(pairs):
-            raise LomitError(f"--label names '{name}' twice")
+            raise LomitError(f"{option} names '{name}' twice")
         pairs.append((name, float(value)))
     return tuple(pairs)
 

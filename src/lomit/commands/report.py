@@ -11,12 +11,12 @@ from pathlib import Path
 from lomit.commands.demo import SEED
 from lomit.commands.labelled import LabelledData, usable_device
 from lomit.commands.options import parse
+from lomit.data.gallery import Faces, RenderedFaces, SourceFaces
 from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.images import write_file
 from lomit.report.build import Request, build
 from lomit.report.edits import read_edits
-from lomit.report.faces import Faces, RenderedFaces, SourceFaces
 from lomit.report.inputs import collect
 from lomit.report.study import read_study
 

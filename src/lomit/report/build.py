@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lomit.data.gallery import Faces
 from lomit.errors import LomitError
 from lomit.images import read_image
 from lomit.metrics.classifier import file_sha256
@@ -14,7 +15,7 @@ from lomit.predictor import Predictor
 from lomit.report import codes, missing
 from lomit.report.curves import curves, read_log
 from lomit.report.edits import Edit, edited_figure
-from lomit.report.faces import Faces, many_exemplars, pairs
+from lomit.report.faces import many_exemplars, pairs
 from lomit.report.inputs import LOG, Item, photographs, sheet_of
 from lomit.report.markup import Content, Html, join, paragraph, picture, table, tag
 from lomit.report.measures import ablations, measures

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lomit.data.gallery import Faces
 from lomit.data.transforms import normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
 from lomit.metrics.separation import FOLDS, Separation, coordinates, separation
 from lomit.report.cells import cell, sample_count
 from lomit.report.charts import legend, scatter
-from lomit.report.faces import Faces, targets
+from lomit.report.faces import targets
 from lomit.report.markup import Content, Html, join, paragraph, table, tag
 from lomit.report.pictures import Subject
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lomit.data.gallery import Faces
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
 from lomit.predictor import Predictor
-from lomit.report.faces import Faces, Pair
+from lomit.report.faces import Pair
 from lomit.report.markup import Content, Html, paragraph, picture, table
 
 CELL = 112

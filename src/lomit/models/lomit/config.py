@@ -27,6 +27,8 @@ class LossWeights:
     """lambda_2: foreground codes of a pair apart (Eq. 14)."""
     r3: float = 0.0001
     """lambda_3: small masks (Eq. 15, as a mean over pixels)."""
+    style_cls: float = 0.0
+    """Not in the paper: the attributes are to be told from the foreground code by one linear layer."""
 
 
 @dataclass
@@ -59,8 +61,8 @@ class LomitConfig(ModelConfig):
     critic_steps: int = 5
     """Discriminator updates per generator update (paper 7.2)."""
     warmup: int = 0
-    """Iterations at the start in which the generator learns nothing but to give an image back (Eq. 9); 0 is the
-    paper's.  D learns on the way."""
+    """Iterations at the start in which the generator learns to give an image back (Eq. 9) and D to tell attributes
+    (Eq. 11), each for itself; 0 is the paper's."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss terms."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lomit import losses
 from lomit.errors import LomitError
@@ -37,10 +37,13 @@ class Lomit(Translator):
         self.config = config
         self.generator = LomitGenerator(config)
         self.discriminator: PatchDiscriminator | None = None
+        self.style_classifier: nn.Linear | None = None
         if training:
             if not config.attributes:
                 raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
             self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
+            if config.weights.style_cls:
+                self.style_classifier = nn.Linear(config.style_dim, len(config.attributes))
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
@@ -49,14 +52,19 @@ class Lomit(Translator):
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
+        g, told = self.generator, [] if self.style_classifier is None else [self.style_classifier]
         phases = [
-            Phase("D", self.discriminator_loss, trained),
-            Phase("G", self.generator_loss, [self.generator], every=every, first=warmup),
+            Phase("D", self.discriminator_loss, trained, first=warmup),
+            Phase("G", self.generator_loss, [g, *told], every=every, first=warmup),
         ]
         if warmup:
-            g = self.generator
-            warm = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
-            phases.append(Phase("warmup", self.warmup_loss, warm, end=warmup, lr_scale=2.0))
+            drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+            phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
+            if self.config.weights.cls:
+                phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
+            if told:
+                seeing = [g.style_encoders.stem, g.style_encoders.foreground, *told]
+                phases.append(Phase("warmup_style", self.warmup_style, seeing, end=warmup, lr_scale=2.0))
         return phases
 
     def translate(
@@ -140,6 +148,40 @@ class Lomit(Translator):
         loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
         return self.config.weights.x * loss, _detached({"x": loss})
 
+    def warmup_classification(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_cls_r (Eq. 11) alone.
+
+        Beside L_adv, D_cls learns small things such as a mouth ten times more slowly, and what it can't tell it can't
+        teach the generator.
+        """
+        assert self.discriminator is not None
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        loss = 2 * losses.classification_loss(at_least_float32(self.discriminator(x)[1]), y)
+        return loss, _detached({"cls_r": loss})
+
+    def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """The attributes told from foreground codes of whole images.
+
+        What E_s^f does not look for yet draws no mask to itself; asked through masks on the hair alone, its codes never
+        came to know a smile (docs/experiments.md, 12).
+        """
+        x = torch.cat([batch.x1, batch.x2])
+        terms: Terms = {}
+        s_f = at_least_float32(self.generator.style_encoders.foreground(self.generator.style_encoders.stem(x)))
+        return self._style_loss(s_f, batch, terms), _detached(terms)
+
+    def _style_loss(self, s_f: Tensor, batch: Batch, terms: Terms) -> Tensor:
+        """weights.style_cls times the cross entropy of the attributes told from the foreground codes.
+
+        Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
+        one that no code tells it of; this term lets the codes, and the masks that decide what they see, go first.
+        """
+        if self.style_classifier is None:
+            return s_f.new_zeros(())
+        y = torch.cat([batch.y1, batch.y2])
+        terms["style_cls"] = 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)
+        return self.config.weights.style_cls * terms["style_cls"]
+
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
         assert self.discriminator is not None
@@ -175,6 +217,7 @@ class Lomit(Translator):
             "R3": 2 * 3 * losses.mask_area(all_masks),
         }
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
+        total = total + self._style_loss(s_f, batch, terms)
         with torch.no_grad():
             statistics = {
                 "mask/mean": m.mean(),

@@ -1,0 +1,95 @@
+"""Figure 7 as a picture: shares with both intervals, and the mark of simulated answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lomit.apps.study.analysis import Analysis, Share
+from lomit.apps.study.design import REAL
+from lomit.errors import LomitError
+from lomit.images import write_file
+from lomit.stats import MARK
+
+FORMATS = ("png", "pdf", "svg")
+BLUE, ORANGE = "#174ea6", "#f29900"
+
+
+def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
+    """Writes `stem.png`, `.pdf` and `.svg`.
+
+    Raises:
+        LomitError: where matplotlib is missing or the files can't be written.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise LomitError(f"drawing needs the extra: pip install 'lomit[apps]' ({error})") from None
+    panels = _panels(analysis)
+    rows = [len(shares) for _, shares in panels]
+    written = []
+    # Text stays text; the same answers give the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lomit", "font.size": 9}):
+        figure = Figure(figsize=(6.4, 1.1 + sum(0.8 + 0.36 * n for n in rows)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[0.8 + 0.36 * n for n in rows])[:, 0]
+        for axis, (title, shares) in zip(axes, panels, strict=True):
+            _draw_panel(axis, title, shares)
+        axes[-1].set_xlabel("chosen, %")
+        figure.suptitle(_caption(analysis), fontsize=9, color="#b00020" if analysis.simulated else "black")
+        if analysis.simulated:
+            for axis in axes:
+                axis.text(
+                    0.5, 0.5, MARK, transform=axis.transAxes, ha="center", va="center", fontsize=20, color="#b00020",
+                    alpha=0.18, rotation=8, zorder=0,
+                )  # fmt: skip
+        for kind in FORMATS:
+            path = stem.with_suffix(f".{kind}")
+            told: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
+            write_file(
+                path,
+                lambda file, kind=kind, told=told: figure.savefig(file, format=kind, dpi=200, metadata=told),  # type: ignore[misc]
+                overwrite,
+            )
+            written.append(path)
+    return written
+
+
+def _panels(analysis: Analysis) -> list[tuple[str, list[Share]]]:
+    """One for each block."""
+    found: dict[str, list[Share]] = {}
+    for share in analysis.shares:
+        found.setdefault(share.question.block, []).append(share)
+    return [(shares[0].question.question, shares) for shares in found.values()]
+
+
+def _caption(analysis: Analysis) -> str:
+    who = f"{len(analysis.included)} {'simulated participants' if analysis.simulated else 'participants'}"
+    mark = f"{MARK.upper()}: " if analysis.simulated else ""
+    return f"{mark}{who}\n95 % intervals: thick, Wilson's of the answers; thin, bootstrap over participants"
+
+
+def _draw_panel(axis: Any, title: str, shares: Sequence[Share]) -> None:
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.axvline(50, color="#888888", linewidth=0.8, linestyle=":")
+    for row, share in enumerate(shares):
+        value = 100 * share.hits / share.asked if share.asked else 50.0
+        if share.asked:
+            axis.plot(
+                [100 * v for v in share.wilson], [row, row], color=BLUE, linewidth=4, solid_capstyle="butt", alpha=0.45
+            )
+            axis.plot(value, row, "o", color=BLUE, markersize=5)
+            axis.annotate(f"{value:.1f}", (value, row), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        if share.people is not None:
+            axis.plot([100 * v for v in share.people], [row, row], color=ORANGE, linewidth=1.4)
+    axis.set_yticks(range(len(shares)), [_name(share) for share in shares])
+    axis.set_ylim(len(shares) - 0.5, -0.6)
+    axis.set_xlim(0, 100)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(left=False)
+
+
+def _name(share: Share) -> str:
+    against = "a real image" if share.question.second == REAL else share.question.second
+    return f"{share.question.first} over {against} (n = {share.asked})"

@@ -1,0 +1,63 @@
+"""Who is let in: by a participant's link, the study's join link or the owner's token, and nobody too often."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from lomit.apps.study.definition import Folder
+from lomit.apps.study.limits import Buckets
+from lomit.apps.study.secret import hashed
+from lomit.apps.study.store import Participant, Store
+
+
+class Gate:
+    """Lets in who has a link, and nobody too often."""
+
+    def __init__(self, folder: Folder, store: Store, rate: float, joins: float) -> None:
+        self.access, self.store = folder.access, store
+        self.participants = Buckets(rate, max(400.0, 4 * rate))
+        self.strangers = Buckets(joins, 300)
+        # 256 random bits need no help against guessing; this keeps the attempts cheap.
+        self.owners = Buckets(0.2, 20)
+
+    def participant(self, secret: str, request: Any) -> Participant:
+        """Whose link it is."""
+        found = self.store.find(secret)
+        if found is None:
+            self._pace(self.strangers, _address(request))
+            raise refusal(404)
+        self._pace(self.participants, str(found.id))
+        return found
+
+    def joining(self, word: str, request: Any, making: bool) -> None:
+        """Whether the join link is the study's."""
+        right = hmac.compare_digest(hashed(word), hashed(self.access.join))
+        if making or not right:
+            self._pace(self.strangers, _address(request))
+        if not right:
+            raise refusal(404)
+
+    def owner(self, request: Any) -> None:
+        """Whether the request carries the owner's token."""
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(hashed(secret.strip()), self.access.owner):
+            self._pace(self.owners, _address(request))
+            raise refusal(401, **{"www-authenticate": "Bearer"})
+
+    @staticmethod
+    def _pace(buckets: Buckets, who: str) -> None:
+        seconds = buckets.wait(who)
+        if seconds:
+            raise refusal(429, **{"retry-after": str(int(seconds) + 1)})
+
+
+def _address(request: Any) -> str:
+    return request.client.host if request.client else ""
+
+
+def refusal(status: int, **headers: str) -> Exception:
+    """What ends a request with this status."""
+    from fastapi import HTTPException
+
+    return HTTPException(status, headers=headers or None)

@@ -1,0 +1,67 @@
+"""The study's pages; what they show is escaped by the template engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lomit.apps.study.definition import Folder
+from lomit.apps.study.store import Participant
+
+SECONDS_A_TRIAL = 6
+"""For the duration that the consent page tells."""
+REFUSALS = {
+    401: ("Not for you", "This needs the owner's token."),
+    403: ("Not yet", "Read the first page and agree to it before you go on."),
+    404: ("No such page", "The link is wrong or incomplete. Copy it once more from where you got it."),
+    409: ("You have taken part", "Go on with the link that you got then."),
+    410: ("Withdrawn", "Your answers have been deleted; nothing more is stored."),
+    429: ("Too fast", "Wait a minute and try it again."),
+}
+
+
+def consent_paragraphs(folder: Folder) -> list[str]:
+    """The study's words for consent, with its length filled in."""
+    trials = max(len(trials) for trials in folder.key.lists)
+    minutes = str(max(1, round(trials * SECONDS_A_TRIAL / 60)))
+    return [t.replace("{minutes}", minutes).replace("{questions}", str(trials)) for t in folder.study.texts.consent]
+
+
+class Pages:
+    """Renders the pages of one study."""
+
+    def __init__(self, folder: Folder) -> None:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        self._environment = Environment(
+            loader=PackageLoader("lomit.apps.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        self.folder, self.study = folder, folder.study
+
+    def _render(self, name: str, path: str, **values: Any) -> str:
+        """A page at this path; its links go up to where the study stands, whatever is before that."""
+        up = "../" * (path.count("/") - 1)
+        return self._environment.get_template(name).render(up=up, title=self.study.texts.title, **values)
+
+    def consent(self, path: str, query: str = "") -> str:
+        """What participants agree to; the form leads to the page's own address."""
+        texts, paragraphs = self.study.texts, consent_paragraphs(self.folder)
+        return self._render(
+            "consent.html", path, paragraphs=paragraphs, contact=texts.contact,
+            external=self.study.external_id, query=query,
+        )  # fmt: skip
+
+    def trials(self, path: str, who: Participant) -> str:
+        """The page that asks."""
+        return self._render("trials.html", path, preview=who.sort == "preview")
+
+    def owner(self, path: str) -> str:
+        """The owner's page; it holds nothing until the token is given."""
+        return self._render("owner.html", path)
+
+    def message(self, path: str, heading: str, text: str) -> str:
+        """A page with one sentence."""
+        return self._render("message.html", path, heading=heading, text=text)
+
+    def refused(self, path: str, status: int) -> str:
+        """Why there is nothing."""
+        return self.message(path, *REFUSALS.get(status, ("This did not work", "Go back and try it again.")))

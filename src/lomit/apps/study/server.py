@@ -1,0 +1,209 @@
+"""The web server of a study: consent, trials, answers; and the owner's page.
+
+Addresses on a page are relative, so that the study may stand below any path of a reverse proxy.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from lomit.apps.study.definition import Folder
+from lomit.apps.study.gate import Gate, refusal
+from lomit.apps.study.limits import Guard
+from lomit.apps.study.pages import Pages
+from lomit.apps.study.results import answers_csv, progress
+from lomit.apps.study.store import Participant, Store
+from lomit.apps.study.trials import picture_at, received, trials_json
+from lomit.errors import LomitError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+STATIC = {
+    "study.js": ("static", "text/javascript"),
+    "join.js": ("static", "text/javascript"),
+    "owner.js": ("static", "text/javascript"),
+    "study.css": ("static", "text/css"),
+    "icon.svg": ("static", "image/svg+xml"),
+    "jspsych.js": ("vendor", "text/javascript"),
+}
+"""File -> its folder in this package and its type."""
+KEPT = {"cache-control": "private, max-age=86400, immutable"}
+"""Pictures stay in the participant's browser: what is shown has been fetched before, also after a reload."""
+
+
+def require() -> None:
+    """Raises `LomitError` where the extra is missing."""
+    try:
+        import fastapi  # noqa: F401
+        import jinja2  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise LomitError(f"serving a study needs the extra: pip install 'lomit[apps]' ({error})") from None
+
+
+def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
+    """The application.
+
+    Args:
+        folder: the study.
+        store: where answers go.
+        rate: requests a second of one participant in the long run; 400 at once, for the pictures.
+        joins: new participants a second from one address, and links that don't exist; 300 at once.
+
+    Raises:
+        LomitError: where the extra is missing.
+    """
+    require()
+    from fastapi import FastAPI
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
+    gate = Gate(folder, store, rate, joins)
+    pages = Pages(folder)
+    _add_common(app, pages)
+    _add_participants(app, folder, store, gate, pages)
+    _add_owner(app, folder, store, gate, pages)
+    return app
+
+
+def _path(request: Any) -> str:
+    """Where the page is below the study's own address."""
+    return request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+
+
+def _given() -> Any:
+    """The request as a dependency.
+
+    FastAPI looks annotations up among a module's globals, where an extra has no place; so it is told by hand.
+    """
+    from fastapi import Depends, Request
+
+    def given(request: Any) -> Any:
+        return request
+
+    given.__annotations__ = {"request": Request}
+    return Depends(given)
+
+
+def _add_common(app: FastAPI, pages: Pages) -> None:
+    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.exceptions import HTTPException
+
+    static_files = {
+        name: files("lomit.apps.study").joinpath(place, name).read_bytes() for name, (place, _) in STATIC.items()
+    }
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Any, error: HTTPException) -> Any:
+        return HTMLResponse(pages.refused(_path(request), error.status_code), error.status_code, headers=error.headers)
+
+    @app.get("/")
+    def root() -> Any:
+        return HTMLResponse(pages.message("/", "A study", "To take part, open the link that you were given."))
+
+    @app.get("/health")
+    def health() -> Any:
+        return PlainTextResponse("ok")
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Any:
+        if name not in STATIC:
+            raise HTTPException(404)
+        return Response(static_files[name], media_type=STATIC[name][1], headers={"cache-control": "no-cache"})
+
+
+def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+    from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+    the_request = _given()
+
+    @app.get("/join/{word}")
+    def invitation(word: str, request: Any = the_request) -> Any:
+        gate.joining(word, request, making=False)
+        return HTMLResponse(pages.consent(_path(request), request.url.query))
+
+    @app.post("/join/{word}")
+    def join(word: str, request: Any = the_request) -> Any:
+        gate.joining(word, request, making=True)
+        name = folder.study.external_id
+        external = request.query_params.get(name, "")[:100] if name else ""
+        made = store.join("person", external or None)
+        if made is None:
+            raise refusal(409)
+        return RedirectResponse(f"../s/{made}/", 303)
+
+    @app.get("/s/{secret}/")
+    def page(secret: str, request: Any = the_request) -> Any:
+        who = gate.participant(secret, request)
+        if who.state == "invited":
+            return HTMLResponse(pages.consent(_path(request)))
+        if who.state == "withdrawn":
+            return HTMLResponse(pages.refused(_path(request), 410))
+        return HTMLResponse(pages.trials(_path(request), who))
+
+    @app.post("/s/{secret}/")
+    def consent(secret: str, request: Any = the_request) -> Any:
+        store.consent(gate.participant(secret, request).id)
+        return RedirectResponse("./", 303)
+
+    @app.get("/s/{secret}/trials")
+    def trials(secret: str, request: Any = the_request) -> Any:
+        who = taking_part(secret, request)
+        return JSONResponse(trials_json(folder, who, store.answered(who.id)))
+
+    @app.get("/s/{secret}/{position}/{place}")
+    def image(secret: str, position: int, place: str, request: Any = the_request) -> Any:
+        picture = picture_at(folder, taking_part(secret, request), position, place)
+        if picture is None:
+            raise refusal(404)
+        return Response(folder.image(picture).read_bytes(), media_type="image/png", headers=KEPT)
+
+    @app.post("/s/{secret}/answers")
+    def answers(secret: str, body: dict, request: Any = the_request) -> Any:
+        who = taking_part(secret, request)
+        found = received(folder, who, body)
+        if found is None:
+            raise refusal(422)
+        if not store.add(who.id, found):
+            raise refusal(410)
+        return JSONResponse({"answered": store.answered(who.id)})
+
+    @app.post("/s/{secret}/withdraw")
+    def withdraw(secret: str, request: Any = the_request) -> Any:
+        store.withdraw(gate.participant(secret, request).id)
+        return RedirectResponse("./", 303)
+
+    def taking_part(secret: str, request: Any) -> Participant:
+        who = gate.participant(secret, request)
+        if who.state == "invited":
+            raise refusal(403)
+        if who.state == "withdrawn":
+            raise refusal(410)
+        return who
+
+
+def _add_owner(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+    from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+    the_request = _given()
+
+    @app.get("/owner")
+    def owner() -> Any:
+        return HTMLResponse(pages.owner("/owner"))
+
+    @app.get("/owner/results")
+    def results(request: Any = the_request) -> Any:
+        gate.owner(request)
+        return JSONResponse(progress(folder, store))
+
+    @app.get("/owner/answers.csv")
+    def table(request: Any = the_request) -> Any:
+        gate.owner(request)
+        return Response(answers_csv(folder, store, "person"), media_type="text/csv")
+
+    @app.post("/owner/preview")
+    def preview(request: Any = the_request) -> Any:
+        gate.owner(request)
+        return JSONResponse({"path": f"s/{store.join('preview')}/"})

@@ -1,0 +1,78 @@
+"""Participants that a program plays, to try a study out.
+
+Their answers carry a mark and are never counted with people's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lomit.apps.study.definition import Folder
+from lomit.apps.study.design import REAL, SPOILT, Trial, alternative
+from lomit.apps.study.store import Answer, Store
+from lomit.apps.study.trials import order_of
+from lomit.errors import LomitError
+
+MEDIAN_MS, SPREAD = 1_800.0, 0.5
+"""Response times are log-normal around this median."""
+
+
+def preference(strengths: Mapping[str, float], first: str, second: str) -> float:
+    """How likely the first is chosen over the second (Bradley and Terry): whole pictures over spoilt ones always.
+
+    Args:
+        strengths: alternative -> log strength; `real` and models that are not named have 0.
+        first, second: the alternatives.
+    """
+    if SPOILT in (first, second):
+        return float(second == SPOILT)
+    return float(1 / (1 + np.exp(strengths.get(second, 0.0) - strengths.get(first, 0.0))))
+
+
+def chooser(strengths: Mapping[str, float], careless: bool, rng: np.random.Generator) -> Callable[[Trial], bool]:
+    """What says of a trial whether the left picture is chosen; a careless participant tosses a coin."""
+
+    def left(trial: Trial) -> bool:
+        p = preference(strengths, alternative(trial.left), alternative(trial.right))
+        return bool(rng.random() < (0.5 if careless else p))
+
+    return left
+
+
+def simulate(
+    folder: Folder, store: Store, participants: int, strengths: Mapping[str, float], careless: float, seed: int
+) -> None:
+    """Adds simulated participants with all their answers.
+
+    Args:
+        folder: the study.
+        store: where the answers go, marked.
+        participants: how many.
+        strengths: see `preference`.
+        careless: share of participants who toss coins.
+        seed: of the answers.
+
+    Raises:
+        LomitError: for a strength of something that is not compared.
+    """
+    for name in strengths:
+        if name not in (*folder.study.models, REAL):
+            known = ", ".join((*folder.study.models, REAL))
+            raise LomitError(f"'{name}' is not compared in this study; known: {known}")
+    rng = np.random.default_rng(seed)
+    for _ in range(participants):
+        made = store.join("simulated")
+        assert made is not None
+        who = store.find(made)
+        assert who is not None
+        assert who.list is not None
+        trials = folder.key.lists[who.list]
+        left = chooser(strengths, bool(rng.random() < careless), rng)
+        answers = []
+        for position, number in enumerate(order_of(folder, who)):
+            side = "left" if left(trials[number]) else "right"
+            time = round(float(rng.lognormal(np.log(MEDIAN_MS), SPREAD)), 1)
+            answers.append(Answer(number, position, side, time, "key", False))  # type: ignore[arg-type]
+        store.add(who.id, answers)

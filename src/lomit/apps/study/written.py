@@ -1,0 +1,125 @@
+"""An analysis as text and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lomit.apps.study.analysis import Analysis, Share, counted
+from lomit.apps.study.design import REAL
+from lomit.stats import MARK
+
+
+def to_markdown(analysis: Analysis) -> str:
+    """Tables for reading."""
+    who = f"{'simulated ' if analysis.simulated else ''}participant{'s' if len(analysis.included) != 1 else ''}"
+    lines = [f"**{MARK}**", ""] if analysis.simulated else []
+    lines += [
+        f"{len(analysis.included)} {who} counted, {analysis.unfinished} of them unfinished; "
+        f"{len(analysis.excluded)} excluded "
+        f"(fewer than {100 * analysis.least_checks:.0f} % of the attention checks right).",
+        "",
+    ]
+    header = [
+        "question",
+        "chosen",
+        "share, %",
+        "Wilson 95 %",
+        "over participants 95 %",
+        "answers",
+        "p",
+        "p (participants)",
+    ]
+    lines += _table(header, [_row(share, analysis.simulated) for share in analysis.shares])
+    lines += [
+        "p: exact binomial test that both are chosen alike, answers taken for independent; p (participants): "
+        "t test of the participants' shares. Both are corrected for all rows (Holm).",
+        "",
+    ]
+    for block, ranking in analysis.rankings.items():
+        rows = [[_what(name), f"{value:+.3f}"] for name, value in ranking.strengths.items()]
+        lines += [f"Bradley-Terry, {block}{' (' + MARK + ')' if analysis.simulated else ''}:", ""]
+        lines += _table(["", "log strength"], rows)
+        if ranking.regularised:
+            lines += ["One of them always won or always lost: the strengths are penalised estimates.", ""]
+    rows = [
+        [block, *(f"{value / 1000:.2f}" for value in times[:3]), str(times[3])]
+        for block, times in analysis.times.items()
+        if times[3]
+    ]
+    lines += _table(["response time, s", "25 %", "median", "75 %", "answers"], rows)
+    if analysis.excluded:
+        rows = [[str(p.id), "{} of {}".format(*p.checks)] for p in analysis.excluded]
+        lines += _table(["excluded participant", "checks right"], rows)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def to_json(analysis: Analysis) -> dict[str, Any]:
+    """Everything: the counts that `lomit report --study` reads, and beside them the rest."""
+    return {
+        **counted(analysis),
+        "unfinished": analysis.unfinished,
+        "least_checks": analysis.least_checks,
+        "excluded_participants": [
+            {"participant": p.id, "right": p.checks[0], "checks": p.checks[1]} for p in analysis.excluded
+        ],
+        "shares": [_entry(share) for share in analysis.shares],
+        "bradley_terry": {
+            block: {"log_strengths": dict(ranking.strengths), "regularised": ranking.regularised}
+            for block, ranking in analysis.rankings.items()
+        },
+        "milliseconds": {
+            block: {"low": low, "median": middle, "high": high, "answers": count}
+            for block, (low, middle, high, count) in analysis.times.items()
+            if count
+        },
+    }  # fmt: skip
+
+
+def _entry(share: Share) -> dict[str, Any]:
+    q = share.question
+    numbers = {
+        "p": share.p, "p_holm": share.p_holm, "p_people": share.p_people, "p_people_holm": share.p_people_holm,
+    }  # fmt: skip
+    return {
+        "block": q.block, "question": q.question, "first": q.first, "second": q.second,
+        "chosen": share.hits, "asked": share.asked,
+        "wilson": list(share.wilson), "people": None if share.people is None else list(share.people),
+        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+    }  # fmt: skip
+
+
+def _row(share: Share, simulated: bool) -> list[str]:
+    q = share.question
+    value = f"{100 * share.hits / share.asked:.1f}" if share.asked else "–"
+    chosen = f"{_cell(q.first)} over {_what(q.second)}" + (f" ({MARK})" if simulated else "")
+    return [
+        _cell(q.question), chosen, value, _range(share.wilson), _range(share.people), str(share.asked),
+        _p(share.p_holm), _p(share.p_people_holm),
+    ]  # fmt: skip
+
+
+def _what(name: str) -> str:
+    return "a real image" if name == REAL else _cell(name)
+
+
+def _range(two: tuple[float, float] | None) -> str:
+    return "–" if two is None else f"{100 * two[0]:.1f} to {100 * two[1]:.1f}"
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table; none without rows."""
+    if not rows:
+        return []
+    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)] + [""]

@@ -1,0 +1,230 @@
+"""`lomit study build`: makes the pictures and lists of a user study."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lomit.commands.demo import SEED
+from lomit.commands.labelled import LabelledData
+from lomit.commands.options import parse
+from lomit.commands.pairs import SUFFIXES, parse_label
+from lomit.config import from_dict
+from lomit.errors import LomitError
+
+INPUT, EXEMPLAR = "Brown_Hair=1,Smiling=0", "Blond_Hair=1,Smiling=1"
+"""The classes of the paper's study (section 5.4)."""
+RENDERED = 1_500
+"""Rendered faces among which pairs and real images are drawn; of a data set, all of the test split."""
+
+
+@dataclass
+class StudyBuildOptions:
+    """Build a user study: usage `lomit study build --models [LABEL=]MODEL ... --out DIR [OPTIONS]`.
+
+    By default the paper's: each model's translations beside real images ("Which one looks more realistic?"), and the
+    first model's beside each other one's (which has better applied the style, which has better kept the background).
+    Faces are drawn by the seed from the test split of --data.root, or rendered.  Prints the owner's token, once.
+    """
+
+    models: tuple[str, ...] = ()
+    """Models as `lomit translate --model` takes them, each as LABEL=MODEL or by its own name."""
+    out: str | None = None
+    """Folder to make."""
+    data: LabelledData = field(default_factory=LabelledData)
+    """Faces to translate; without a root they are rendered."""
+    table: str | None = None
+    """In place of models: CSV of translations made elsewhere; columns input, exemplar and one for each model."""
+    real: str | None = None
+    """With --table: folder of real images of the target class."""
+    size: int | None = None
+    """With --table: side of the pictures shown; by default the shorter side of the first translation."""
+    input_label: str = INPUT
+    """Class of the inputs."""
+    exemplar_label: str = EXEMPLAR
+    """Class of the exemplars and of the real images."""
+    pairs: int = 100
+    """Pairs of input and exemplar to draw from."""
+    trials: int = 10
+    """Questions of a participant about each model, or each two models, in a block."""
+    comparisons: Literal["first", "all"] = "first"
+    """Which models meet: the first each other one, or all each other."""
+    checks: int = 2
+    """Attention checks in a block."""
+    practice: int = 2
+    """Questions for practice before a block."""
+    lists: int = 4
+    """Lists that participants are spread over; every second one mirrors the one before."""
+    design: str | None = None
+    """JSON file with blocks of your own; see docs/study.md."""
+    seed: int = SEED
+    """Draws faces, lists and orders."""
+    title: str | None = None
+    """Title that participants see."""
+    contact: str | None = None
+    """Whom participants can ask, on the consent page."""
+    consent: str | None = None
+    """Text file for the consent page, paragraphs separated by empty lines."""
+    least_checks: float = 0.8
+    """Share of the attention checks that an included participant answers rightly."""
+    external_id: str = ""
+    """Parameter in the join link that a panel fills in, such as PROLIFIC_PID; it is stored then."""
+    completion_url: str = ""
+    """Link on the last page, for panels."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+
+
+def run_study_build(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return study_build(parse(StudyBuildOptions, argv, "lomit study build", repeat=False))
+
+
+def study_build(options: StudyBuildOptions) -> int:
+    """Builds the folder and prints the owner's token.
+
+    Raises:
+        LomitError: for options, models, faces and folders that can't be used.
+    """
+    out = _check(options)
+    # Loads torch: not before the options are known to be right.
+    from lomit.apps.study.build import build_study
+    from lomit.apps.study.definition import Study
+
+    texts, entries = _texts(options), _entries(options)
+    material = _table(options) if options.table is not None else _faces(options)
+    blocks = _blocks(options, entries, material.models)
+    study = Study(
+        material.models, blocks, options.lists, options.seed, material.size, texts, options.least_checks,
+        options.external_id, material.facts, material.people,
+    )  # fmt: skip
+    owner = build_study(out, material, study, progress=print)
+    kinds = ", ".join(f"{block.name} ({block.question})" for block in study.blocks)
+    print(f"written to {out}: {', '.join(study.models)}; {kinds}; {study.lists} lists")
+    if study.people:
+        print("The pictures may show people: look up whether the terms of their data set allow showing them.")
+    print(f"\nowner's token, told only now: {owner}\n")
+    print(f"look at it:  lomit study preview {out} --out preview.html\nserve it:    lomit study serve {out}")
+    return 0
+
+
+def _check(options: StudyBuildOptions) -> Path:
+    """What can be known to be wrong before anything is loaded; returns the folder to make."""
+    if options.out is None:
+        raise LomitError("give --out, the folder to make")
+    if os.path.lexists(options.out):
+        raise LomitError(f"{options.out} exists already; choose another --out (a study with answers is never replaced)")
+    if options.table is None and not options.models:
+        raise LomitError("give --models, or --table with translations made elsewhere; see lomit study build --help")
+    if options.table is not None and options.models:
+        raise LomitError("--table takes the place of --models; give one or the other")
+    for name in ("real", "size"):
+        if options.table is None and getattr(options, name) is not None:
+            raise LomitError(f"--{name} goes with --table")
+    for name, least in (("pairs", 1), ("trials", 1), ("checks", 0), ("practice", 0), ("seed", 0), ("size", 16)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise LomitError(f"--{name} must be at least {least}; it is {value}")
+    if options.lists < 2 or options.lists % 2:
+        raise LomitError(f"--lists must be even, at least 2 (they mirror each other); it is {options.lists}")
+    if options.completion_url and not options.completion_url.startswith("https://"):
+        raise LomitError(f"--completion-url must begin with https://; it is '{options.completion_url}'")
+    return Path(options.out)
+
+
+def _texts(options: StudyBuildOptions) -> Any:
+    from lomit.apps.study.definition import Texts
+
+    texts = Texts(completion_url=options.completion_url)
+    if options.title is not None:
+        texts = replace(texts, title=options.title)
+    if options.contact is not None:
+        texts = replace(texts, contact=options.contact)
+    if options.consent is not None:
+        try:
+            text = Path(options.consent).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LomitError(f"{options.consent} can't be read as text: {error}") from error
+        paragraphs = tuple(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
+        if not paragraphs:
+            raise LomitError(f"{options.consent} is empty")
+        texts = replace(texts, consent=paragraphs)
+    return texts
+
+
+def _table(options: StudyBuildOptions) -> Any:
+    from lomit.apps.study.material import Table
+
+    real = None if options.real is None else Path(options.real)
+    return Table(Path(str(options.table)), real, options.size, SUFFIXES)
+
+
+def _faces(options: StudyBuildOptions) -> Any:
+    from lomit.apps.study.definition import check_models
+    from lomit.apps.study.material import TranslatedFaces
+    from lomit.data.gallery import RenderedFaces, SourceFaces
+    from lomit.data.open import open_source
+    from lomit.predictor import Predictor
+    from lomit.weights import find_model
+
+    of_input = dict(parse_label(options.input_label, "--input-label"))
+    of_exemplar = dict(parse_label(options.exemplar_label, "--exemplar-label"))
+    words = [_named(word) for word in options.models]
+    check_models([label for label, _ in words])
+    predictors = {}
+    for label, path in words:
+        predictors[label] = Predictor.from_pretrained(path, options.device)
+    size = max(predictor.image_size for predictor in predictors.values())
+    if options.data.root is None:
+        faces: Any = RenderedFaces(options.seed, size, RENDERED)
+    else:
+        data = options.data.config(size)
+        source, name = open_source(data), Path(options.data.root).resolve().name
+        faces = SourceFaces(source, data, options.seed, name, pool=len(source))
+    material = TranslatedFaces(predictors, faces, of_input, of_exemplar, options.pairs, options.seed)
+    material.facts["models"] = {label: find_model(path).name for label, path in words if not Path(path).is_file()}
+    return material
+
+
+def _named(word: str) -> tuple[str, str]:
+    """Label and model of `LABEL=MODEL` or `MODEL`."""
+    label, equals, rest = word.partition("=")
+    if equals and not Path(word).exists():
+        return label, rest
+    return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
+
+
+def _entries(options: StudyBuildOptions) -> list[Any] | None:
+    """What the file with blocks holds; None where none was given."""
+    if options.design is None:
+        return None
+    try:
+        entries = json.loads(Path(options.design).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LomitError(f"{options.design} can't be read as JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise LomitError(f"{options.design} must hold a list of blocks; see docs/study.md")
+    return entries
+
+
+def _blocks(options: StudyBuildOptions, entries: list[Any] | None, models: tuple[str, ...]) -> tuple[Any, ...]:
+    from lomit.apps.study.design import Block, meetings, paper_blocks
+
+    if entries is None:
+        paper = paper_blocks(models, options.comparisons, options.trials)
+        return tuple(replace(block, checks=options.checks, practice=options.practice) for block in paper)
+    blocks = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"{options.design}: block {number}"
+        missing = [k for k in ("name", "question", "kind") if not isinstance(entry, dict) or k not in entry]
+        if missing:
+            raise LomitError(f"{where} needs {', '.join(missing)}")
+        block = from_dict(Block, entry, where)
+        if block.kind == "models" and not block.comparisons:
+            block = replace(block, comparisons=meetings(models, options.comparisons))
+        blocks.append(block)
+    return tuple(blocks)

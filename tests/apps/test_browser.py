@@ -1,0 +1,284 @@
+"""The study in a real browser: by mouse, by keyboard and by finger, reloaded, and without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lomit.apps.study.definition import read_folder
+from lomit.apps.study.design import Trial, alternative
+from lomit.apps.study.results import people
+from lomit.apps.study.simulate import preference
+from lomit.apps.study.store import Store
+from lomit.apps.study.trials import order_of
+from support.studies import Server, served, small_blocks, small_study, wait_until
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("fastapi")
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+)  # fmt: skip
+TWO_FRAMES = "new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(d, 50))))"
+SLOW = 240_000
+"""Milliseconds to wait for anything on a page; the machine may be busy."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, str]]:
+    folder, owner = small_study(
+        tmp_path_factory.mktemp("browser") / "study", lists=2, blocks=small_blocks(trials=1, practice=0)
+    )
+    with served(folder.path) as server:
+        yield server, folder.path, owner
+
+
+class Visitor:
+    """A page, and everything that went wrong on it."""
+
+    def __init__(self, browser: Any, server: Server, width: int = 1000, touch: bool = False) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 700}, has_touch=touch)
+        self.context.set_default_timeout(SLOW)
+        self.page = self.context.new_page()
+        self.server = server
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda m: self.problems.append(m.text) if m.type == "error" else None)
+        self.page.on("request", self._asked)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith(self.server.base + "/"):
+            self.problems.append(f"asked {request.url}")
+
+    def join(self) -> None:
+        self.page.goto(self.server.base + self.server.join)
+        self.page.click("text=I agree and take part")
+        self.page.wait_for_selector("#study button.go")
+
+    def wait_for(self, position: int | None) -> str:
+        """Clicks through texts until the question of this number (from 0) is shown, or `Done`; returns the question."""
+        while True:
+            self.page.wait_for_selector("#study .choices, #study button.go, h1:has-text('Done')")
+            if self.page.locator("h1:has-text('Done')").count():
+                assert position is None
+                return ""
+            if self.page.locator("#study button.go").count():
+                self.page.click("#study button.go")
+                continue
+            assert position is not None
+            self.page.wait_for_selector(f"text=Question {position + 1} of")
+            # Two frames later answers are taken.
+            self.page.evaluate(TWO_FRAMES)
+            return self.page.inner_text(".question")
+
+    def fits(self) -> bool:
+        """Nothing hangs over the side of the page."""
+        return self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def person_of(path: Path, page: Any):
+    """What is stored of who has this page open."""
+    folder = read_folder(path)
+    store = Store(folder)
+    who = store.find(page.url.rstrip("/").rpartition("/")[2])
+    assert who is not None
+    answers = store.answers(who.sort).get(who.id, [])
+    store.close()
+    return folder, who, answers
+
+
+def test_by_mouse_keyboard_and_finger(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    for touch in (False, True):
+        visitor = Visitor(browser, server, 360 if touch else 1000, touch)
+        page = visitor.page
+        visitor.join()
+        folder, who, _ = person_of(path, page)
+        sequence = order_of(folder, who)
+        trials = folder.key.lists[who.list or 0]
+        wanted = []
+        for position, number in enumerate(sequence):
+            assert visitor.wait_for(position) == folder.study.block(trials[number].block).question
+            assert visitor.fits()
+            shown = page.locator("#study img").evaluate_all("all => all.map((i) => i.complete && i.naturalWidth > 0)")
+            assert shown == [True] * (2 + len(trials[number].context))
+            side = ("right", "left", "left")[position % 3]
+            wanted.append(side)
+            button = page.locator(f".choices button[data-side={side}]")
+            if touch:
+                button.tap()
+            elif position % 4 == 0:
+                page.keyboard.press("ArrowLeft" if side == "left" else "ArrowRight")
+            elif position % 4 == 1:
+                page.keyboard.press("f" if side == "left" else "j")
+            elif position % 4 == 2:
+                button.focus()
+                page.keyboard.press("Enter")
+            else:
+                button.click()
+        visitor.wait_for(None)
+        _, who, answers = person_of(path, page)
+        assert who.state == "finished"
+        assert [a.side for a in answers] == wanted
+        means = ["pointer" if touch or k % 4 == 3 else "key" for k in range(len(sequence))]
+        assert [a.means for a in answers] == means
+        assert all(30 < a.rt < SLOW and not a.away for a in answers)
+        assert visitor.problems == []
+        visitor.context.close()
+
+
+def test_reloading_goes_on_where_it_was(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.join()
+    folder, who, _ = person_of(path, visitor.page)
+    count = len(order_of(folder, who))
+    for position in range(count):
+        visitor.wait_for(position)
+        visitor.page.keyboard.press("ArrowLeft")
+        if position in (0, 7):
+            wait_until(lambda position=position: len(person_of(path, visitor.page)[2]) == position + 1)
+            visitor.page.reload()
+            visitor.page.wait_for_selector("h1:has-text('Welcome back')")
+    visitor.wait_for(None)
+    assert len(person_of(path, visitor.page)[2]) == count
+    # Another visit changes nothing, and the join link knows nobody any more.
+    visitor.page.reload()
+    visitor.wait_for(None)
+    visitor.page.goto(server.base + server.join)
+    assert not visitor.page.locator("#back").is_visible()
+    assert visitor.problems == []
+    visitor.context.close()
+
+
+def test_the_join_link_shows_the_way_back(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, _, _ = site
+    visitor = Visitor(browser, server)
+    visitor.join()
+    mine = visitor.page.url
+    visitor.page.goto(server.base + server.join)
+    visitor.page.click("#back a")
+    visitor.page.wait_for_selector("#study button.go")
+    assert visitor.page.url == mine
+    visitor.context.close()
+
+
+def test_answers_given_without_a_network_arrive(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.join()
+    folder, who, _ = person_of(path, visitor.page)
+    count = len(order_of(folder, who))
+    for position in range(count):
+        visitor.wait_for(position)
+        if position == 2:
+            visitor.context.set_offline(True)
+        visitor.page.keyboard.press("ArrowRight")
+        if position == 6:
+            visitor.page.wait_for_selector("text=No connection. Go on")
+            assert len(person_of(path, visitor.page)[2]) == 2
+            # The page is closed before the network is back: the browser keeps what was answered.
+            visitor.page.route("**/answers", lambda route: route.abort())
+            visitor.context.set_offline(False)
+            visitor.page.reload()
+            visitor.page.wait_for_selector("h1:has-text('Welcome back')")
+            assert len(person_of(path, visitor.page)[2]) == 2
+            visitor.page.unroute("**/answers")
+    visitor.wait_for(None)
+    answers = person_of(path, visitor.page)[2]
+    assert [a.position for a in answers] == list(range(count))
+    assert {a.side for a in answers} == {"right"}
+    visitor.context.close()
+
+
+def test_withdrawing_by_the_button(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.join()
+    visitor.wait_for(0)
+    visitor.page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(person_of(path, visitor.page)[2]) == 1)
+    visitor.page.once("dialog", lambda dialog: dialog.dismiss())
+    visitor.page.click("text=Withdraw and delete my answers")
+    assert len(person_of(path, visitor.page)[2]) == 1
+    visitor.page.once("dialog", lambda dialog: dialog.accept())
+    visitor.page.click("text=Withdraw and delete my answers")
+    visitor.page.wait_for_selector("h1:has-text('Withdrawn')")
+    assert person_of(path, visitor.page)[2] == []
+    visitor.context.close()
+
+
+def test_the_owners_page(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, _, owner = site
+    visitor = Visitor(browser, server)
+    page = visitor.page
+    page.goto(server.base + "/owner")
+    page.fill("#token", "wrong")
+    page.click("text=Show")
+    page.wait_for_selector("text=This is not the owner's token.")
+    page.fill("#token", owner)
+    page.click("text=Show")
+    page.wait_for_selector("caption:has-text('Answers so far')")
+    with page.expect_download() as download:
+        page.click("text=Save answers as CSV")
+    assert Path(download.value.path()).read_text().startswith("participant,simulated,")
+    page.click("text=Look at the study as a participant")
+    page.wait_for_selector("text=Preview for the study's owner")
+    assert owner not in page.url
+    visitor.context.close()
+
+
+def recovered(browser: Any, path: Path, participants: int, trials: int) -> None:
+    """Simulated participants click through a whole study; their preferences are found again."""
+    import numpy as np
+
+    from lomit.apps.study.analysis import analyse
+
+    strengths = {"real": 1.5, "ours": 1.0}
+    folder, _ = small_study(path, models=("ours", "DRIT"), blocks=small_blocks(("ours", "DRIT"), trials, 1, 1), lists=2)
+    rng = np.random.default_rng(0)
+    with served(folder.path) as server:
+        for _ in range(participants):
+            visitor = Visitor(browser, server)
+            visitor.join()
+            _, who, _ = person_of(folder.path, visitor.page)
+            for position, number in enumerate(order_of(folder, who)):
+                visitor.wait_for(position)
+                trial: Trial = folder.key.lists[who.list or 0][number]
+                p = preference(strengths, alternative(trial.left), alternative(trial.right))
+                visitor.page.keyboard.press("ArrowLeft" if rng.random() < p else "ArrowRight")
+            visitor.wait_for(None)
+            assert visitor.problems == []
+            visitor.context.close()
+    store = Store(folder)
+    assert [p.finished for p in people(folder, store, "person")] == [True] * participants
+    result = analyse(folder, store, "person")
+    store.close()
+    assert len(result.included) == participants
+    for share in result.shares:
+        true = preference(strengths, share.question.first, share.question.second)
+        assert share.asked == participants * trials
+        low, high = share.wilson
+        print(f"{share.question.first} over {share.question.second}: true {true:.3f}, found {low:.3f} to {high:.3f}")
+        assert low <= true <= high
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_known_preferences_are_recovered_through_the_browser(browser: Any, tmp_path: Path) -> None:
+    pytest.importorskip("choix")
+    recovered(browser, tmp_path / "study", participants=8, trials=10)

@@ -1,0 +1,167 @@
+"""Participants and answers on disk."""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lomit.apps.study import store as store_module
+from lomit.apps.study.definition import ANSWERS, read_folder
+from lomit.apps.study.store import Answer, Store
+from lomit.errors import LomitError
+from support.studies import small_blocks, small_study
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    folder, _ = small_study(tmp_path / "study")
+    made = Store(folder)
+    yield made
+    made.close()
+
+
+def joined(store: Store):
+    secret = store.join()
+    assert secret is not None
+    who = store.find(secret)
+    assert who is not None
+    return secret, who
+
+
+def answer(trial: int, side: str = "left", rt: float = 500.0) -> Answer:
+    return Answer(trial, trial, side, rt, "key", False)  # type: ignore[arg-type]
+
+
+def test_what_is_acknowledged_is_synced(store: Store) -> None:
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_an_answer_is_stored_once_however_often_it_comes(store: Store) -> None:
+    _, who = joined(store)
+    for side in ("left", "right", "left"):
+        assert store.add(who.id, [answer(0, side), answer(1)])
+    (answers,) = store.answers("person").values()
+    assert [(a.trial, a.side) for a in answers] == [(0, "left"), (1, "left")]
+    assert store.answered(who.id) == [0, 1]
+
+
+def test_the_last_answer_finishes(store: Store) -> None:
+    secret, who = joined(store)
+    count = store.trials[who.list or 0]
+    store.add(who.id, [answer(k) for k in range(count - 1)])
+    assert store.find(secret).state == "active"  # type: ignore[union-attr]
+    store.add(who.id, [answer(count - 1)])
+    assert store.find(secret).state == "finished"  # type: ignore[union-attr]
+
+
+def test_links_are_kept_as_hashes_and_unguessable(store: Store) -> None:
+    secrets = [joined(store)[0] for _ in range(50)] + [store.invite() for _ in range(50)]
+    assert len(set(secrets)) == 100
+    assert min(map(len, secrets)) >= 43
+    content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
+    assert not any(secret.encode() in content for secret in secrets)
+    assert store.find(secrets[0][:-1]) is None
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+def test_an_invitation_becomes_a_participant_by_consent(store: Store) -> None:
+    secret = store.invite()
+    who = store.find(secret)
+    assert who is not None
+    assert (who.state, who.list) == ("invited", None)
+    assert not store.add(who.id, [answer(0)])
+    store.consent(who.id)
+    first = store.find(secret)
+    store.consent(who.id)
+    assert store.find(secret) == first
+    assert first is not None
+    assert (first.state, first.list) == ("active", 0)
+
+
+def test_withdrawing_deletes_in_the_file_too(store: Store) -> None:
+    secret = store.join(external="PANEL-NAME-4711")
+    assert secret is not None
+    who = store.find(secret)
+    assert who is not None
+    store.add(who.id, [answer(0, rt=77777.25)])
+    store.withdraw(who.id)
+    assert store.answers("person") == {}
+    assert store.find(secret).state == "withdrawn"  # type: ignore[union-attr]
+    assert not store.add(who.id, [answer(1)])
+    content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
+    assert b"PANEL-NAME-4711" not in content
+    # The name is free again, the list is, too.
+    assert store.join(external="PANEL-NAME-4711") is not None
+
+
+def test_a_panels_participant_joins_once(store: Store) -> None:
+    assert store.join(external="anna") is not None
+    assert store.join(external="anna") is None
+    assert store.join(external="berta") is not None
+    assert len(store.participants("person")) == 2
+
+
+def test_lists_are_balanced_and_leave_out_who_has_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [joined(store)[1] for _ in range(8)]
+    assert [m.list for m in members] == [0, 1, 2, 3, 0, 1, 2, 3]
+    store.withdraw(members[2].id)
+    assert joined(store)[1].list == 2
+    assert store.join("preview") is not None  # the owner's look takes no place
+    assert joined(store)[1].list == 0
+    # Hours later: who finished counts, who left does not.
+    store.add(members[1].id, [answer(k) for k in range(store.trials[1])])
+    now = store_module.time.time()
+    monkeypatch.setattr(store_module.time, "time", lambda: now + store_module.STALE + 60)
+    assert [joined(store)[1].list for _ in range(4)] == [0, 2, 3, 0]
+
+
+def test_lists_are_balanced_when_all_join_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        lists = list(pool.map(lambda _: joined(store)[1].list, range(100)))
+    assert Counter(lists) == {0: 25, 1: 25, 2: 25, 3: 25}
+
+
+def test_lists_are_balanced_between_connections(store: Store) -> None:
+    """As between processes: each has a connection of its own, and SQLite's lock alone keeps them apart."""
+
+    def join_many(_: int) -> list[int | None]:
+        own = Store(read_folder(store.path.parent))
+        found = [joined(own)[1].list for _ in range(15)]
+        own.close()
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [number for part in pool.map(join_many, range(4)) for number in part]
+    assert Counter(found) == {0: 15, 1: 15, 2: 15, 3: 15}
+
+
+def test_many_at_once_lose_nothing(store: Store) -> None:
+    members = [joined(store)[1] for _ in range(20)]
+
+    def work(who) -> None:
+        for k in range(10):
+            store.add(who.id, [answer(k, "right")])
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(work, members))
+    assert {who: len(a) for who, a in store.answers("person").items()} == {m.id: 10 for m in members}
+
+
+def test_answers_belong_to_their_study(tmp_path: Path, store: Store) -> None:
+    other, _ = small_study(tmp_path / "other", blocks=small_blocks(trials=3))
+    store.close()
+    (store.path).rename(other.path / ANSWERS)
+    with pytest.raises(LomitError, match="holds answers to another study"):
+        Store(other)
+
+
+def test_a_damaged_data_base_is_one_line(tmp_path: Path) -> None:
+    folder, _ = small_study(tmp_path / "study")
+    (folder.path / ANSWERS).write_bytes(b"no data base at all" * 100)
+    with pytest.raises(LomitError, match="can't be used: file is not a database"):
+        Store(folder)
