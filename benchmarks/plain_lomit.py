@@ -37,6 +37,7 @@ class Choices:
     r1: float = 0.1
     r2: float = 0.01
     r3: float = 0.0001
+    style_cls: float = 0.0
 
 
 @dataclass
@@ -242,6 +243,9 @@ class PlainLomit:
             total = total + w.sc * l1(again.s_b, code.s_b)  # Eq. 6
             total = total + w.sc * l1(again.c, code.c)  # Eq. 7
             total = total + w.x * l1(cycled, x) + w.x * l1(own, x)  # Eqs. 8 and 9
+            if w.style_cls:  # beyond the paper
+                told = self.linear("style_classifier", code.s_f)
+                total = total + w.style_cls * cross_entropy(told, labels[here])
             for m in (code.m, again.m, m_self):
                 total = total + w.r1 * mask_smoothness_matrix(m, code.c) + w.r3 * m.mean()  # Eqs. 13 and 15
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,9 @@ sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("fastapi")
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
 TWO_FRAMES = "new Promise((d) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(d, 50))))"
 SLOW = 240_000
 """Milliseconds to wait for anything on a page; the machine may be busy."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")

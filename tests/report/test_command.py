@@ -213,19 +213,16 @@ def test_without_out(inputs: dict[str, Path], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [360, 1280])
-def test_in_a_browser(full: Path, width: int) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        requests, complaints = list[str](), list[str]()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(full.as_uri())
-        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        pictures = page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-        browser.close()
+def test_in_a_browser(full: Path, width: int, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    requests, complaints = list[str](), list[str]()
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(full.as_uri())
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    pictures = page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    page.close()
     assert overflow <= 0
     assert pictures
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ class Loop:
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
+        # No bound method: a cycle would keep the loop, and the checkpoint that it has mapped, after its end.
+        self._say = partial(_warn, fabric.is_global_zero)
         self.updates = Updates(fabric, self.translator, self.runners, train.compile, self._say)
         keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
@@ -179,10 +182,6 @@ class Loop:
                 self.ema.update(self.translator.generator)
         self.step += 1
 
-    def _say(self, line: str) -> None:
-        if self.fabric.is_global_zero:
-            tqdm.write(f"lomit: warning: {line}", file=sys.stderr)
-
     def _must_stop(self, stop: Stop) -> bool:
         if self.fabric.world_size == 1:
             return bool(stop.reason)
@@ -258,6 +257,11 @@ class Loop:
             if log is not None and scores:
                 log.write(self.step, scores)
         self.fabric.barrier()
+
+
+def _warn(main: bool, line: str) -> None:
+    if main:
+        tqdm.write(f"lomit: warning: {line}", file=sys.stderr)
 
 
 def _mix(seed: int, step: int, rank: int) -> int:

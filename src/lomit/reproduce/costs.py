@@ -131,11 +131,11 @@ class Costs:
         step = Step(config, self.device, ending=True)
         wall = cpu = 0.0
         shares: dict[str, float] = {}
-        for runner in step.runners:
-            cost = self._time(lambda runner=runner: step.update(runner))  # type: ignore[misc]
-            share = shares[runner.phase.name] = updates(runner.phase, config.train.steps) / config.train.steps
+        for update in step.updates:
+            cost = self._time(lambda update=update: step.update(update))  # type: ignore[misc]
+            share = shares[update.phase.name] = updates(update.phase, config.train.steps) / config.train.steps
             wall, cpu = wall + share * cost.wall, cpu + share * cost.cpu
-        turn = math.lcm(*(runner.phase.every for runner in step.runners))
+        turn = math.lcm(*(update.phase.every for update in step.updates))
         return Cost(wall, cpu, shares, turn, 2 * config.train.batch_size)
 
     def _measure_translation(self, config: RunConfig) -> Cost:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,17 +33,6 @@ def editor() -> Iterator[tuple[Page, str]]:
             yield served
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
