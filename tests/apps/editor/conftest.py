@@ -21,6 +21,7 @@ from lomit.data.avatars import render_face
 
 pytest.importorskip("gradio", reason="needs the editor extra")
 LIMITS = Limits(upload_bytes=2 * 2**20, upload_pixels=2_000_000, kept=3, sessions=14, queue=40)
+JOIN = "/gradio_api/queue/join"
 
 
 @pytest.fixture(scope="package")
@@ -66,15 +67,7 @@ class Visitor:
         Raises:
             RuntimeError: with the message that a person would see.
         """
-        body = {
-            "data": list(values),
-            "event_data": told,
-            "fn_index": self.functions[component._id if component is not None else self.page.blocks._id, event],
-            "trigger_id": None,
-            "session_hash": self.hash,
-        }
-        joined = json.loads(self.post("/gradio_api/queue/join", json.dumps(body).encode()))
-        wanted = joined["event_id"]
+        wanted = json.loads(self.post(JOIN, self.request(component, event, told, *values)))["event_id"]
         with urllib.request.urlopen(
             f"{self.url}/gradio_api/queue/data?session_hash={self.hash}", timeout=120
         ) as stream:
@@ -87,6 +80,17 @@ class Visitor:
                             raise RuntimeError(output.get("error"))
                         return list(output["data"])
         raise RuntimeError("no answer")
+
+    def request(self, component: Any, event: str, told: dict[str, Any] | None = None, *values: Any) -> bytes:
+        """The body that asks for an event."""
+        body = {
+            "data": list(values),
+            "event_data": told,
+            "fn_index": self.functions[component._id if component is not None else self.page.blocks._id, event],
+            "trigger_id": None,
+            "session_hash": self.hash,
+        }
+        return json.dumps(body).encode()
 
     def post(self, path: str, body: bytes) -> bytes:
         request = urllib.request.Request(self.url + path, body, {"content-type": "application/json"})

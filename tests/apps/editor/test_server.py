@@ -9,25 +9,29 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from apps.editor.conftest import LIMITS, Visitor
+from apps.editor.conftest import JOIN, LIMITS, Visitor
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.server import running
+from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.recipe.file import encode_mask
 
 Editor = tuple[Page, str]
+JSON = {"content-type": "application/json"}
 
 
-def status(url: str, body: bytes | None = None, **headers: str) -> int:
+def status(url: str, body: bytes | Iterator[bytes] | None = None, **headers: str) -> int:
     request = urllib.request.Request(url, body, headers)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -53,7 +57,7 @@ def test_no_file_and_no_address_is_fetched(editor: Editor, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["upload", "run/predict", "call/predict", "component_server", "process_recording"])
 def test_no_other_way_in(editor: Editor, path: str) -> None:
-    assert status(f"{editor[1]}/gradio_api/{path}", b"{}", **{"content-type": "application/json"}) == 404
+    assert status(f"{editor[1]}/gradio_api/{path}", b"{}", **JSON) == 404
 
 
 def test_large_bodies_and_other_hosts_are_refused(editor: Editor) -> None:
@@ -63,6 +67,15 @@ def test_large_bodies_and_other_hosts_are_refused(editor: Editor) -> None:
     assert status(f"{url}/gradio_api/queue/join", b"", **length) == 413
     assert status(url, host="attacker.example") == 400
     assert status(url) == 200
+
+
+def test_bodies_without_a_length_are_counted(visitor: Visitor) -> None:
+    asked = visitor.request(visitor.page.bench, "act", {})
+    padding = LIMITS.body_bytes - len(asked)
+    pieces = [asked, *[b" " * 2**16] * (padding // 2**16), b" " * (padding % 2**16)]
+    # An iterator is sent chunked.
+    assert status(visitor.url + JOIN, iter(pieces), **JSON) == 200
+    assert status(visitor.url + JOIN, iter([*pieces, b" "]), **JSON) == 400
 
 
 def test_the_page_may_talk_to_this_server_alone(editor: Editor) -> None:
@@ -150,6 +163,32 @@ def test_a_full_editor_says_so(editor: Editor) -> None:
     finally:
         for number in range(LIMITS.sessions):
             sessions.end(f"guest{number}")
+
+
+def test_a_full_queue_turns_requests_away(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, began, over = visitor.page.sessions, Event(), Event()
+    begin = sessions.begin
+
+    def held(page: str) -> Session:
+        if page != visitor.hash:
+            return begin(page)
+        began.set()
+        over.wait(60)
+        raise LomitError("not needed any more")
+
+    monkeypatch.setattr(sessions, "begin", held)
+    later = Visitor(visitor.page, visitor.url)
+    load = visitor.request(None, "load")
+    try:
+        assert status(visitor.url + JOIN, load, **JSON) == 200
+        assert began.wait(60)
+        answers = [status(visitor.url + JOIN, load, **JSON) for _ in range(LIMITS.queue + 1)]
+        assert answers == [200] * LIMITS.queue + [503]
+        over.set()
+        assert later.load(), "after those that waited"
+    finally:
+        over.set()
+        later.close()
 
 
 @pytest.mark.slow
