@@ -142,8 +142,8 @@ def roundtrip(args: argparse.Namespace) -> object:
                     "crop in the network, px": size,
                     "faces": len(files),
                     "identity, largest error": int(max(identity)),
-                    "the crop itself put back, mean error": round(float(np.mean(resized)), 2),
-                    "a change carried back and aligned again, mean error": round(float(np.mean(again)), 2),
+                    "the crop itself put back, mean error": _interval(_over_faces(resized)),
+                    "a change carried back and aligned again, mean error": _interval(_over_faces(again)),
                 }
             )
     return rows
@@ -180,8 +180,8 @@ def carry(args: argparse.Namespace) -> object:
         {
             "changed": what,
             "carried back": name,
-            "mean error where it changed": _interval(_over_faces(values, 0)),
-            "elsewhere": _interval(_over_faces(values, 1)),
+            "mean error where it changed": _interval(_over_faces([v[0] for v in values])),
+            "elsewhere": _interval(_over_faces([v[1] for v in values])),
             "faces": len(values),
         }
         for (what, name), values in sorted(errors.items())
@@ -285,8 +285,8 @@ def _share(hits: torch.Tensor) -> dict[str, object]:
     }
 
 
-def _over_faces(values: list[tuple[float, float]], column: int) -> bootstrap.Estimate:
-    return bootstrap.mean(torch.tensor([v[column] for v in values]), torch.arange(len(values)))
+def _over_faces(values: Sequence[float]) -> bootstrap.Estimate:
+    return bootstrap.mean(torch.tensor(values), torch.arange(len(values)))
 
 
 def _interval(e: bootstrap.Estimate) -> list[float | None]:
