@@ -118,6 +118,8 @@ def roundtrip(args: argparse.Namespace) -> object:
         files = [compose(draw_face(args.seed, i), 512) for i in range(args.count)]
     rows = []
     for side, angle in POSES:
+        if side > args.largest:
+            continue
         for size in (64, 128):
             identity, resized, again = [], [], []
             for file in files:
@@ -313,6 +315,7 @@ def main() -> None:
     parser.add_argument("--emotionet", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--largest", type=int, default=2000, help="crops of roundtrip that are larger are left out")
     args = parser.parse_args()
     if args.measure in ("template", "detect", "poses") and not args.celeba:
         parser.error(f"{args.measure} needs --celeba")
