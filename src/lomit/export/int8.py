@@ -81,7 +81,7 @@ def quantise(
         # Last, and first to go back to float32: much error for the time that is saved.
         kept = sorted(wide, key=lambda name: squares[name] / costs[name])
         everything = None
-        while len(kept) >= max(1, len(wide) // 2):
+        while len(kept) >= max(1, len(wide) // 3):
             made, error = attempt(kept)
             everything = error if everything is None else everything
             if error <= bound:
@@ -93,13 +93,16 @@ def quantise(
                             (made, error), kept = again, [*kept, name]
                 left = [name for name in wide if name not in kept]
                 return Quantised(made, error, tuple(kept), (*left, *narrow))
-            # As many as the excess seems to come from, at least one.
+            # As many as the excess seems to come from, at least one; but few, for errors that do add up seem more.
             excess = error**2 - bound**2
-            while kept and excess > 0:
+            for _ in range(max(1, len(wide) // 8)):
                 excess -= squares[kept.pop()]
+                if excess <= 0:
+                    break
     assert everything is not None
+    fewer = attempt(kept)[1] if kept else 0.0
     raise LomitError(
-        f"int8 is too coarse for this model: the mean error is {255 * everything:.2f}/255, and {255 * error:.2f}/255 "
+        f"int8 is too coarse for this model: the mean error is {255 * everything:.2f}/255, and {255 * fewer:.2f}/255 "
         f"with the {len(wide) - len(kept)} most sensitive convolutions in float32; at most {255 * bound:.2g}/255 is "
         "accepted. Export without --int8"
     )
