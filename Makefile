@@ -43,7 +43,7 @@ test-slow: install-dev  ## the slow tests
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 gpu-check: install-dev  ## on a GPU: its tests and the sweep of the step, under five minutes, into OUT=gpu
-	OUT="$(if $(filter demo,$(OUT)),gpu,$(OUT))" PYTHON=$(BIN)/python benchmarks/gpu_session.sh check
+	OUT="$(if $(filter demo,$(OUT)),gpu,$(OUT))" PYTHON=$(BIN)/python benchmarks/gpu.sh check
 
 install: $(VENV)/.installed-demo  ## only install what the demo needs, into .venv
 

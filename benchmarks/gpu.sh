@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What a borrowed GPU should run, each part in one call that loses nothing when it is cut off.  docs/gpu.md explains it.
 #
-#   OUT=results benchmarks/gpu_session.sh check     # tests marked cuda, then the sweep: under five minutes
-#   OUT=results RUN=run PACK=faces.pack benchmarks/gpu_session.sh train    # trains, saves and ends; again: goes on
-#   OUT=results RUN=run benchmarks/gpu_session.sh finish    # half-precision weights in files of at most 15 MiB
+#   OUT=results benchmarks/gpu.sh check     # tests marked cuda, then the sweep: under five minutes
+#   OUT=results RUN=run PACK=faces.pack benchmarks/gpu.sh train    # trains, saves and ends; again: goes on
+#   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights in files of at most 15 MiB
 #
 # Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
 # options of lomit train) choose the run, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for
