@@ -18,13 +18,11 @@ def test_tiny_learns_to_reconstruct(tmp_path: Path) -> None:
     pytest.importorskip("dicebear", reason="the extra `avatars` is not installed")
     run = tmp_path / "run"
     assert main(["train", "tiny", "--out", str(run), "--data.cache-dir", str(tmp_path / "cache")]) == 0
-    lines = log_lines(run)
-    warm, all_losses = ([line for line in lines if name in line] for name in ("warmup/x", "G/x"))
-    assert all_losses[-1]["step"] == 200
-    assert all_losses[-1]["G/x"] < 0.6 * warm[0]["warmup/x"]
-    assert all_losses[-1]["G/cyc"] < 0.9 * all_losses[0]["G/cyc"]
-    critic = [line["D/critic"] for line in all_losses]
-    assert critic[-1] < 0.2 * max(critic), "D comes to tell faces from translations"
+    lines = [line for line in log_lines(run) if "G/x" in line]
+    assert lines[-1]["step"] == 200
+    for name in ("G/x", "G/cyc"):
+        assert lines[-1][name] < 0.75 * lines[0][name], name
+    assert lines[-1]["D/critic"] < 0, "D tells faces from translations"
     with Image.open(run / "samples" / "step_0000200.png") as sheet:
         assert sheet.width > 7 * 64, "seven columns at twice 32 pixels"
     best = checkpoint.pointed(run, "best")

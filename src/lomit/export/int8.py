@@ -81,7 +81,7 @@ def quantise(
         # Last, and first to go back to float32: much error for the time that is saved.
         kept = sorted(wide, key=lambda name: squares[name] / costs[name])
         everything = None
-        while len(kept) >= max(1, len(wide) // 3):
+        while len(kept) >= max(1, len(wide) // 2):
             made, error = attempt(kept)
             everything = error if everything is None else everything
             if error <= bound:

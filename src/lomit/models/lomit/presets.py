@@ -102,7 +102,7 @@ def tiny() -> RunConfig:
     """Rendered faces at 32 pixels and a network of a few thousand parameters: minutes on two cores."""
     run = at_64(avatars())
     return RunConfig(
-        model=replace(run.model, width=8, d_width=8, image_size=32, warmup=50),  # type: ignore[call-arg]
+        model=replace(run.model, width=8, d_width=8, image_size=32, warmup=0),  # type: ignore[call-arg]
         data=replace(run.data, image_size=32, render_count=400),
         train=replace(run.train, steps=200, decay_start=200, save_every=100, sample_every=100),
     )
