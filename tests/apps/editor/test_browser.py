@@ -271,6 +271,30 @@ def test_nothing_is_kept_once_the_page_is_closed(editor: tuple[Page, str], brows
     assert len(known - set(page.blocks.state_holder.session_data)) == 1
 
 
+def test_ten_people_at_once(editor: tuple[Page, str], browser: Any) -> None:
+    """Each chooses other faces at the same moment as the others, and sees the result of these alone."""
+    choices = [(i, e) for i in range(1, 6) for e in (0, 2)]
+    people = [Person(browser, editor[1]) for _ in choices]
+    try:
+        for side, pane in enumerate(("input", "exemplar")):
+            before = [one.result() for one in people]
+            for one, choice in zip(people, choices, strict=True):
+                one.tab.get_by_role("button", name=f"Sample as {pane}").nth(choice[side]).click()
+            for one, old in zip(people, before, strict=True):
+                one.changed(old)
+        together = [one.result() for one in people]
+        assert len(set(together)) == len(choices)
+        # One of them, changed over to another's choice while nobody else asks: what that one saw.
+        last, neighbour = people[-1], together[-2]
+        last.tab.get_by_role("button", name="Sample as exemplar").nth(choices[-2][1]).click()
+        last.changed(together[-1])
+        assert last.result() == neighbour
+    finally:
+        for one in people:
+            one.context.close()
+    assert [fault for one in people for fault in one.faults] == []
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     for _ in range(600):
         if condition():
