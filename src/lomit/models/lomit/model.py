@@ -171,22 +171,21 @@ class Lomit(Translator):
         What E_s^f does not look for yet draws no mask to itself; asked through masks on the hair alone, its codes never
         came to know a smile (docs/experiments.md, 12).
         """
-        x = torch.cat([batch.x1, batch.x2])
-        terms: Terms = {}
-        s_f = at_least_float32(self.generator.style_encoders.foreground(self.generator.style_encoders.stem(x)))
-        return self._style_loss(s_f, batch, terms), _detached(terms)
+        encoders = self.generator.style_encoders
+        s_f = encoders.foreground(encoders.stem(torch.cat([batch.x1, batch.x2])))
+        terms = self._told_by(at_least_float32(s_f), batch)
+        return self.config.weights.style_cls * terms["style_cls"], _detached(terms)
 
-    def _style_loss(self, s_f: Tensor, batch: Batch, terms: Terms) -> Tensor:
-        """weights.style_cls times the cross entropy of the attributes told from the foreground codes.
+    def _told_by(self, s_f: Tensor, batch: Batch) -> Terms:
+        """Cross entropy of the attributes told from the foreground codes; nothing where `weights.style_cls` is 0.
 
         Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
         one that no code tells it of; this term lets the codes, and the masks that decide what they see, go first.
         """
         if self.style_classifier is None:
-            return s_f.new_zeros(())
+            return {}
         y = torch.cat([batch.y1, batch.y2])
-        terms["style_cls"] = 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)
-        return self.config.weights.style_cls * terms["style_cls"]
+        return {"style_cls": 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
@@ -223,7 +222,8 @@ class Lomit(Translator):
             "R3": 2 * 3 * losses.mask_area(all_masks),
         }
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
-        total = total + self._style_loss(s_f, batch, terms)
+        for name, loss in self._told_by(s_f, batch).items():
+            terms[name], total = loss, total + w.style_cls * loss
         with torch.no_grad():
             statistics = {
                 "mask/mean": m.mean(),
