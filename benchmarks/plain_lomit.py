@@ -38,6 +38,7 @@ class Choices:
     r2: float = 0.01
     r3: float = 0.0001
     style_cls: float = 0.0
+    source_cls: float = 0.0
 
 
 @dataclass
@@ -224,6 +225,8 @@ class PlainLomit:
             penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
             adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
             total = total - adv + self.choices.cls * cross_entropy(self.D_cls(x), y)
+            if self.choices.source_cls:  # beyond the paper
+                total = total + self.choices.source_cls * cross_entropy(self.D_cls(fake), y)
         return total
 
     def generator_total(self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> Tensor:

@@ -79,6 +79,15 @@ def test_some_ablations(tmp_path: Path) -> None:
     assert "plain AdaIN (m = 1)" in (out / "report.html").read_text()
 
 
+@pytest.mark.parametrize("chosen", [["munit"], ["drit", "stargan"]])
+def test_the_methods_named_and_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: list[str]) -> None:
+    words = [word for method in chosen for word in ("--methods", method)]
+    assert main(["reproduce", "rivals", "--out", str(tmp_path / "r"), *words, *SMALL, "--plan"]) == 0
+    told = capsys.readouterr().out
+    trained = {line.split()[1] for line in told.splitlines() if line.startswith("| train/")}
+    assert trained == {f"train/{method}" for method in chosen}
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

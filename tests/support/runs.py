@@ -39,8 +39,10 @@ def leftovers(run: Path) -> list[Path]:
 def assert_same_tensors(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     """Equal to the bit."""
     assert actual.keys() == expected.keys()
-    different = [name for name in expected if not torch.equal(actual[name], expected[name])]
-    assert not different, different[:5]
+    far = {n: (actual[n].double() - expected[n].double()).abs().max().item() for n in expected}
+    different = {name: far[name] for name in expected if not torch.equal(actual[name], expected[name])}
+    threads = torch.get_num_threads()
+    assert not different, f"{len(different)} of {len(expected)} differ ({threads} threads), by at most: {different}"
 
 
 def write_config(path: Path, config: RunConfig) -> Path:

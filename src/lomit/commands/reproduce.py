@@ -22,7 +22,7 @@ from lomit.errors import LomitError
 from lomit.images import write_file, write_png
 from lomit.metrics.report import markdown_table
 from lomit.reproduce.costs import Costs
-from lomit.reproduce.recipes import METHODS, Plan, Recipe, ablations, rivals, table1
+from lomit.reproduce.recipes import Plan, Recipe, ablations, rivals, table1
 from lomit.reproduce.stages import Ledger
 from lomit.reproduce.summary import figure, summary
 
@@ -73,8 +73,8 @@ class Table1Options(CommonOptions):
     """CelebA, or a part of it."""
     size: Literal["128", "64"] = "128"
     """Side of the images in pixels; 64 takes narrow networks with a short schedule."""
-    methods: tuple[str, ...] = METHODS
-    """Method; repeat the option for more."""
+    methods: tuple[str, ...] = ()
+    """lomit, stargan, munit or drit; repeat the option for more.  By default all."""
 
 
 @dataclass
@@ -83,8 +83,8 @@ class RivalsOptions(CommonOptions):
 
     attribute: str = "Blond_Hair"
     """What MUNIT's and DRIT's two domains differ in: Blond_Hair, Smiling or Facial_Hair."""
-    methods: tuple[str, ...] = METHODS
-    """Method; repeat the option for more."""
+    methods: tuple[str, ...] = ()
+    """lomit, stargan, munit or drit; repeat the option for more.  By default all."""
     faces: str | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
 

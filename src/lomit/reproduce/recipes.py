@@ -255,10 +255,11 @@ def _shortened(config: RunConfig, steps: int) -> list[str]:
 
 
 def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
+    """Those that were named, in the order in which they are known; all of them where none was."""
     for name in names:
         if name not in known:
             raise LomitError(f"no {what} '{name}'{did_you_mean(name, known)}; known: {', '.join(known)}")
-    return [name for name in known if name in names]
+    return [name for name in known if name in names or not names]
 
 
 def table1(plan: Plan, methods: Sequence[str]) -> Recipe:
@@ -386,7 +387,7 @@ def ablations(plan: Plan, variants: Sequence[str]) -> Recipe:
         "full-again": "full, another seed",
         **{ablation.name: ablation.description for ablation in ABLATIONS},
     }
-    build, chosen = _Builder(plan), _chosen(variants or tuple(known), tuple(known), "variant")
+    build, chosen = _Builder(plan), _chosen(variants, tuple(known), "variant")
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
     report: list[str] = []

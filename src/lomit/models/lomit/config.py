@@ -29,6 +29,9 @@ class LossWeights:
     """lambda_3: small masks (Eq. 15, as a mean over pixels)."""
     style_cls: float = 0.0
     """Not in the paper: the attributes are to be told from the foreground code by one linear layer."""
+    source_cls: float = 0.0
+    """Not in the paper: D_cls is to tell a translated image's old labels (Eq. 11 on x_{1->2} with y_1), against Eq. 12,
+    so that it unlearns what persuades it and nobody else."""
 
 
 @dataclass

@@ -52,7 +52,8 @@ class Lomit(Translator):
         d = self.discriminator
         assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
-        trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
+        told_labels = self.config.weights.cls or self.config.weights.source_cls
+        trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
         g, told = self.generator, [] if self.style_classifier is None else [self.style_classifier]
         phases = [
@@ -121,7 +122,12 @@ class Lomit(Translator):
         return PreparedLomit(self.generator, x, exemplars)
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """L_D of Eq. 16, both directions summed.  The translations carry no graph."""
+        """L_D of Eq. 16, both directions summed.  The translations carry no graph.
+
+        With `weights.source_cls` D_cls becomes an adversary too: a translation is to be told from an image that has the
+        attribute.  On Eq. 11 alone D_cls never sees what it is shown in Eq. 12, and the generator finds a colour of the
+        mouth that it takes for a smile (docs/experiments.md, 12 and 13).
+        """
         assert self.discriminator is not None
         d, g, weights = self.discriminator, self.generator, self.config.weights
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
@@ -138,6 +144,9 @@ class Lomit(Translator):
             "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
+        if weights.source_cls:
+            terms["source_cls"] = 2 * losses.classification_loss(at_least_float32(logits[len(x) :]), y)
+            total = total + weights.source_cls * terms["source_cls"]
         return total, _detached(terms)
 
     def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
