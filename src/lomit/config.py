@@ -100,7 +100,8 @@ class TrainConfig:
     seed: int = 0
     """Seed of initialisation, data order and every random draw."""
     threads: int | None = None
-    """CPU threads of this process; None leaves PyTorch's choice."""
+    """CPU threads of this process; None leaves PyTorch's choice.  Another number rounds sums in another way: a run
+    that is to go on to the bit keeps it."""
     log_every: int = 50
     """Iterations between log lines."""
     sample_every: int = 1_000

@@ -75,7 +75,8 @@ def test_a_second_signal_does_not_wait(
 
 def test_sigterm_from_outside_and_going_on(data: Path, tmp_path: Path) -> None:
     """A whole process, killed at whatever step it is, ends where the uninterrupted run ends."""
-    config = tiny_run(data, steps=100_000, save_every=100_000, log_every=2)
+    # Two threads in both processes, however many processors each of them finds: sums in other parts round otherwise.
+    config = tiny_run(data, steps=100_000, save_every=100_000, log_every=2, threads=2)
     file, run = write_config(tmp_path / "run.json", config), tmp_path / "run"
     log = run / "log.jsonl"
     process = subprocess.Popen(
