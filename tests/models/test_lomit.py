@@ -464,15 +464,16 @@ def test_without_attributes_there_is_nothing_to_train() -> None:
     assert Lomit(LomitConfig(width=1), training=False).discriminator is None
 
 
-def test_without_a_classification_loss_the_class_head_is_not_trained() -> None:
+@pytest.mark.parametrize("source_cls", [0.0, 0.5])
+def test_without_a_classification_loss_the_class_head_is_not_trained(source_cls: float) -> None:
     """Every parameter of a phase has a gradient, or several processes would wait for it for ever."""
-    translator = tiny(weights=LossWeights(cls=0.0), mask_norm="group")
+    translator = tiny(weights=LossWeights(cls=0.0, source_cls=source_cls), mask_norm="group")
     assert translator.discriminator is not None
     for phase in translator.phases():
         only_require(translator, phase)
         phase.loss(random_batch())[0].backward()
         assert all(p.grad is not None for p in phase.parameters()), phase.name
-    assert translator.discriminator.class_head.weight.grad is None
+    assert (translator.discriminator.class_head.weight.grad is not None) == bool(source_cls)
 
 
 @pytest.mark.parametrize("run", ["hair-smile", "all"])
