@@ -1,0 +1,125 @@
+"""Makes the pictures of the README and of docs/editor.md anew with the packaged weights.
+
+    python benchmarks/pictures.py --out docs/images
+
+`demo.png` (as `make demo` writes it), `editor-masks.png` (the samples 2 and 3 of the editor under edited masks) and, in
+headless Chromium, `editor.png` (the page with those samples, mouths erased from both masks).  Rendered faces only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from lomit import Predictor
+from lomit.apps.editor.samples import draw_samples
+from lomit.apps.editor.server import running
+from lomit.cli import main as lomit
+from lomit.editing import Edit
+from lomit.figures.grids import grid, overlay
+from lomit.images import write_png
+
+INPUT, EXEMPLAR = 1, 2
+"""The samples that are shown, counted from 0."""
+SIDE = 256
+MOUTH = (70, 155, 186, 256)
+"""Left, top, right, bottom of what is erased as the mouth, at `SIDE`."""
+DONE = ".viewer img.after:not([hidden])"
+
+
+def demo(out: Path) -> None:
+    """The grid that the demo writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        assert lomit(["demo", "--out", folder, "--device", "cpu"]) == 0
+        shutil.copy(Path(folder) / "grid.png", out / "demo.png")
+
+
+def masks(out: Path) -> None:
+    """Hair and mouth, hair alone, mouth alone."""
+    samples = draw_samples()
+    face, exemplar = samples[INPUT].picture, samples[EXEMPLAR].picture
+    editing = Predictor.from_pretrained("avatars", device="cpu").edit(face, [exemplar])
+    predicted = editing.predicted(SIDE)
+    edits = {
+        "masks as predicted: hair and mouth both change": predicted,
+        "mouths erased from both masks: the hair alone changes": [_without(m, inside=True) for m in predicted],
+        "hair erased from both masks: the mouth alone changes": [_without(m, inside=False) for m in predicted],
+    }
+    columns: dict[str, list[Image.Image]] = {"input": [], "its mask": [], "exemplar": [], "its mask ": [], "result": []}
+    for own, guide in edits.values():
+        result = editing.render(Edit(own, (guide,))).placed(face, composite=True)
+        shown = (face.rgb, overlay(face.rgb, own), exemplar.rgb, overlay(exemplar.rgb, guide), result)
+        for column, image in zip(columns.values(), shown, strict=True):
+            column.append(image)
+    write_png(out / "editor-masks.png", grid(columns, cell=144, rows=list(edits)), overwrite=True)
+
+
+def editor(out: Path) -> None:
+    """The page, two variants kept."""
+    from playwright.sync_api import sync_playwright
+
+    with running("avatars", port=0, device="cpu") as (_, url), sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        tab: Any = browser.new_page(viewport={"width": 1280, "height": 962})
+        tab.goto(url)
+        tab.wait_for_selector(DONE)
+
+        def changed(act: Any) -> None:
+            before = tab.get_attribute(DONE, "src")
+            act()
+            tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
+
+        for pane, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
+            changed(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
+        tab.get_by_role("button", name="Keep this variant").click()
+        left, top, right, _ = (value / SIDE for value in MOUTH)
+        for pane in (0, 1):
+            changed(lambda pane=pane: _erase(tab, pane, (left, right), (top + 0.08, 0.98)))
+        tab.get_by_role("button", name="Keep this variant").click()
+        tab.get_by_text("Before and after", exact=True).click()
+        tab.mouse.move(5, 5)
+        tab.wait_for_timeout(500)
+        tab.screenshot(path=out / "editor.png")
+        browser.close()
+
+
+def _without(mask: Image.Image, inside: bool) -> Image.Image:
+    """A mask with everything inside of `MOUTH`, or outside of it, erased."""
+    box = Image.new("L", mask.size, 255 if inside else 0)
+    ImageDraw.Draw(box).rectangle(MOUTH, fill=0 if inside else 255)
+    return Image.composite(mask, Image.new("L", mask.size), box)
+
+
+def _erase(tab: Any, pane: int, across: tuple[float, float], down: tuple[float, float]) -> None:
+    """Strokes to and fro over a rectangle of an image, given in shares of its side."""
+    box = tab.locator(".stage").nth(pane).bounding_box()
+    lines = 7
+    for k in range(lines):
+        y = down[0] + (down[1] - down[0]) * k / (lines - 1)
+        ends = across if k % 2 == 0 else across[::-1]
+        for x in ends:
+            tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+            tab.mouse.down()
+    tab.mouse.up()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("docs/images"), help="folder for the pictures")
+    out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    demo(out)
+    masks(out)
+    if shutil.which("chromium"):
+        editor(out)
+    else:
+        print("chromium is not installed: editor.png was not made")
+
+
+if __name__ == "__main__":
+    main()
