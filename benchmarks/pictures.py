@@ -29,6 +29,8 @@ INPUT, EXEMPLAR = 1, 2
 SIDE = 256
 MOUTH = (70, 155, 186, 256)
 """Left, top, right, bottom of what is erased as the mouth, at `SIDE`."""
+SETTLED = 3_000
+"""Milliseconds after which a result has come."""
 DONE = ".viewer img.after:not([hidden])"
 
 
@@ -69,17 +71,16 @@ def editor(out: Path) -> None:
         tab.goto(url)
         tab.wait_for_selector(DONE)
 
-        def changed(act: Any) -> None:
-            before = tab.get_attribute(DONE, "src")
+        def settled(act: Any) -> None:
             act()
-            tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
+            tab.wait_for_timeout(SETTLED)  # a result of the same bits would leave nothing to wait for
 
         for pane, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
-            changed(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
+            settled(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
         tab.get_by_role("button", name="Keep this variant").click()
         left, top, right, _ = (value / SIDE for value in MOUTH)
         for pane in (0, 1):
-            changed(lambda pane=pane: _erase(tab, pane, (left, right), (top + 0.08, 0.98)))
+            settled(lambda pane=pane: _erase(tab, pane, (left, right), (top + 0.08, 0.98)))
         tab.get_by_role("button", name="Keep this variant").click()
         tab.get_by_text("Before and after", exact=True).click()
         tab.mouse.move(5, 5)
@@ -104,7 +105,8 @@ def _erase(tab: Any, pane: int, across: tuple[float, float], down: tuple[float, 
         ends = across if k % 2 == 0 else across[::-1]
         for x in ends:
             tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-            tab.mouse.down()
+            if k == 0 and x == ends[0]:
+                tab.mouse.down()
     tab.mouse.up()
 
 
