@@ -1,34 +1,44 @@
-"""Makes the pictures of the README and of docs/editor.md anew with the packaged weights.
+"""Makes the pictures of the README, docs/editor.md and docs/photo.md anew with the packaged weights.
 
     python benchmarks/pictures.py --out docs/images
 
-`demo.png` (as `make demo` writes it), `editor-masks.png` (the samples 2 and 3 of the editor under edited masks) and, in
-headless Chromium, `editor.png` (the page with those samples, mouths erased from both masks).  Rendered faces only.
+`demo.png` (as `make demo` writes it), `editor-masks.png` (the samples 2 and 3 of the editor under edited masks),
+`photo.png` (faces turned within larger pictures) and, in headless Chromium, `editor.png` (the page with those samples,
+mouths erased from both masks).  Rendered faces only.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from lomit import Predictor
 from lomit.apps.editor.samples import draw_samples
 from lomit.apps.editor.server import running
 from lomit.cli import main as lomit
+from lomit.data.avatars import render_face
 from lomit.editing import Edit
 from lomit.figures.grids import grid, overlay
 from lomit.images import write_png
+from lomit.photo import Face, translate_photo
+from lomit.photo.faces import TEMPLATE
 
 INPUT, EXEMPLAR = 1, 2
 """The samples that are shown, counted from 0."""
 SIDE = 256
 MOUTH = (70, 155, 186, 256)
 """Left, top, right, bottom of what is erased as the mouth, at `SIDE`."""
+PHOTO_SEED, PHOTO_SIDE, PHOTO_FACE = 2019, 480, 300
+"""Set of the rendered faces; sides of the picture and of the face in it."""
+TURNED = ((9, 5, 15), (11, 8, -12))
+"""Face, exemplar, angle in degrees."""
 SETTLED = 3_000
 """Milliseconds after which a result has come."""
 DONE = ".viewer img.after:not([hidden])"
@@ -59,6 +69,27 @@ def masks(out: Path) -> None:
         for column, image in zip(columns.values(), shown, strict=True):
             column.append(image)
     write_png(out / "editor-masks.png", grid(columns, cell=144, rows=list(edits)), overwrite=True)
+
+
+def photo(out: Path) -> None:
+    """Input, exemplar, where the change was applied, result."""
+    predictor = Predictor.from_pretrained("avatars", device="cpu")
+    columns: dict[str, list[Image.Image]] = {"photograph": [], "exemplar": [], "where": [], "result": []}
+    for seed, (index, guide, angle) in enumerate(TURNED):
+        face = render_face(PHOTO_SEED, index, PHOTO_FACE, regions=False).image
+        exemplar = render_face(PHOTO_SEED, guide, PHOTO_FACE, regions=False).image
+        noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        whole = Image.fromarray(noise).resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.BICUBIC)
+        pasted = face.convert("RGBA").rotate(-angle, Image.Resampling.BICUBIC, expand=True)
+        whole.paste(pasted, [(PHOTO_SIDE - side) // 2 for side in pasted.size], pasted)
+        c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        points = (TEMPLATE - 0.5) @ np.array([[c, s], [-s, c]]) * PHOTO_FACE + PHOTO_SIDE / 2
+        lies = Face((0, 0, PHOTO_SIDE, PHOTO_SIDE), points)
+        straight = Face.from_crop((0, 0, PHOTO_FACE, PHOTO_FACE))
+        result = translate_photo(predictor, whole, exemplar, faces=[lies], exemplar_faces=[straight])
+        for column, image in zip(columns.values(), (whole, exemplar, result.mask, result.image), strict=True):
+            column.append(image)
+    write_png(out / "photo.png", grid(columns, cell=180), overwrite=True)
 
 
 def editor(out: Path) -> None:
@@ -117,6 +148,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     demo(out)
     masks(out)
+    photo(out)
     if shutil.which("chromium"):
         editor(out)
     else:
