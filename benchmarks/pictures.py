@@ -39,8 +39,6 @@ PHOTO_SEED, PHOTO_SIDE, PHOTO_FACE = 2019, 480, 300
 """Set of the rendered faces; sides of the picture and of the face in it."""
 TURNED = ((9, 5, 15), (11, 8, -12))
 """Face, exemplar, angle in degrees."""
-SETTLED = 3_000
-"""Milliseconds after which a result has come."""
 DONE = ".viewer img.after:not([hidden])"
 
 
@@ -102,16 +100,17 @@ def editor(out: Path) -> None:
         tab.goto(url)
         tab.wait_for_selector(DONE)
 
-        def settled(act: Any) -> None:
+        def changed(act: Any) -> None:
+            before = tab.get_attribute(DONE, "src")
             act()
-            tab.wait_for_timeout(SETTLED)  # a result of the same bits would leave nothing to wait for
+            tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
 
         for pane, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
-            settled(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
+            changed(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
         tab.get_by_role("button", name="Keep this variant").click()
         left, top, right, _ = (value / SIDE for value in MOUTH)
         for pane in (0, 1):
-            settled(lambda pane=pane: _erase(tab, pane, (left, right), (top + 0.08, 0.98)))
+            changed(lambda pane=pane: _erase(tab, pane, (left, right), (top + 0.08, 0.98)))
         tab.get_by_role("button", name="Keep this variant").click()
         tab.get_by_text("Before and after", exact=True).click()
         tab.mouse.move(5, 5)
@@ -128,16 +127,15 @@ def _without(mask: Image.Image, inside: bool) -> Image.Image:
 
 
 def _erase(tab: Any, pane: int, across: tuple[float, float], down: tuple[float, float]) -> None:
-    """Strokes to and fro over a rectangle of an image, given in shares of its side."""
+    """One stroke to and fro over a rectangle of an image, given in shares of its side."""
     box = tab.locator(".stage").nth(pane).bounding_box()
-    lines = 7
-    for k in range(lines):
-        y = down[0] + (down[1] - down[0]) * k / (lines - 1)
-        ends = across if k % 2 == 0 else across[::-1]
-        for x in ends:
-            tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-            if k == 0 and x == ends[0]:
-                tab.mouse.down()
+    rows = np.linspace(*down, 7)
+    corners = [(x, y) for k, y in enumerate(rows) for x in (across if k % 2 == 0 else across[::-1])]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    tab.mouse.move(*places[0])
+    tab.mouse.down()
+    for place in places[1:]:
+        tab.mouse.move(*place, steps=4)
     tab.mouse.up()
 
 
