@@ -86,7 +86,9 @@ def test_a_run_leaves_weights_logs_and_a_sheet(data: Path, tmp_path: Path, capsy
     assert leftovers(run) == []
     assert read_run_config(run / "config.json") == read_run_config(config)
     logged = log_lines(run)
-    assert {"D/loss", "D/critic", "D/penalty", "D/cls_r", "lr"} <= set(logged[0])
+    assert {"D/loss", "D/critic", "D/penalty", "D/cls_r", "D/real", "D/fake", "lr"} <= set(logged[0])
+    # Summed over both directions.
+    assert logged[0]["D/critic"] == pytest.approx(2 * (logged[0]["D/fake"] - logged[0]["D/real"]), abs=1e-6)
     assert {"G/loss", "G/cyc", "G/R1", "mask/mean", "mask/std"} <= set(logged[1])
     assert "G/loss" not in logged[0], "the generator is updated in every second iteration"
     scores = [line for line in logged if "val/score" in line]

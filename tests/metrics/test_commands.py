@@ -104,6 +104,23 @@ def test_evaluation_is_printed_and_written(
         assert sorted(printed) == pytest.approx(sorted(shown), abs=0.051)
 
 
+def test_choices_are_made_on_people_of_the_other_split(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, set[str]] = {}
+    for split in ("test", "val"):
+        out = tmp_path / split
+        assert main(evaluate(model, painted, classifier, "--split", split, "--out", str(out), "--keep-images")) == 0
+        values = json.loads((out / "results.json").read_text())
+        assert values["data"]["split"] == split
+        assert f"30 ordered pairs of the {split} split" in (out / "results.md").read_text()
+        names[split] = {word for file in (out / IMAGES).rglob("*.png") for word in file.stem.split("_")[1:3]}
+    assert names["val"] == {f"{k:03d}" for k in range(72, 84)}
+    assert names["test"] <= {f"{k:03d}" for k in range(84, 120)}
+    assert main(evaluate(model, painted, classifier, "--split", "train")) == 2
+    assert "--split" in capsys.readouterr().err
+
+
 def numbers(line: str, row: dict[str, str]) -> list[float] | None:
     """The values in a table's line, if it is the line of that row."""
     name, *cells = [cell.strip() for cell in line.split("|")[1:-1]] or [""]

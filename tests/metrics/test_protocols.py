@@ -18,7 +18,7 @@ from lomit.metrics import fid, kid
 from lomit.metrics.bootstrap import Estimate
 from lomit.metrics.landmarks import draw_regions
 from lomit.metrics.pairs import draw_pairs
-from lomit.metrics.protocol import Choices, Outcome, Setting
+from lomit.metrics.protocol import Choices, EvaluatedSplit, Outcome, Setting
 from lomit.metrics.protocols.background import evaluate_background
 from lomit.metrics.protocols.masks import evaluate_masks
 from lomit.metrics.protocols.starganv2 import evaluate_starganv2
@@ -94,6 +94,29 @@ def test_accuracy_of_who_returns_the_exemplar_and_who_the_input(setting_for: Mak
             assert found.samples == 60
             assert value(outcome, "CA-attr, %", name, "floor") == 0
             assert value(outcome, "CA-attr, %", name, "ceiling") == 100
+
+
+@pytest.mark.parametrize(("split", "images"), [("val", range(72, 84)), ("test", range(84, 120))])
+def test_every_protocol_shows_the_model_that_split_alone(
+    setting_for: MakeSetting, split: EvaluatedSplit, images: range
+) -> None:
+    choices = {
+        evaluate_table1: Choices(classes=("Smiling",)),
+        evaluate_starganv2: Choices(domains=("Smiling",), exemplars=2),
+        evaluate_background: Choices(),
+    }
+    known = {image.numpy().tobytes() for image in shown(setting_for(Told(), 12), images)}
+    for run, chosen in choices.items():
+        translator = Told()
+        outcome = run(replace(setting_for(translator, 12), split=split, choices=chosen, extractor=Colours()))
+        assert f"the {split} split" in outcome.notes[0]
+        assert translator.calls
+        for x, exemplar, *_ in translator.calls:
+            assert {image.numpy().tobytes() for image in (*x, *exemplar)} <= known
+
+
+def shown(setting: Setting, rows: range) -> Tensor:
+    return torch.from_numpy(np.array(setting.cache.images[list(rows)])).float() / 127.5 - 1
 
 
 def test_inception_score_by_hand(setting_for: MakeSetting) -> None:

@@ -404,6 +404,9 @@ def test_the_score_is_the_reconstruction_and_leaves_the_discriminator_out() -> N
     expected = sum(2 * (columns[name] - x).abs().mean() for name in ("cycle", "self"))
     torch.testing.assert_close(score["score"], translator.config.weights.x * expected)
     assert translator.discriminator is not None
+    scores, logits = translator.discriminator(torch.cat([batch.x1, batch.x2]))
+    torch.testing.assert_close(score["real"], scores.mean())
+    torch.testing.assert_close(score["cls_r"], 2 * losses.classification_loss(logits, torch.cat([batch.y1, batch.y2])))
     for parameter in translator.discriminator.parameters():
         nn.init.normal_(parameter)
     assert torch.equal(translator.score(batch)["score"], score["score"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lomit.errors import LomitError
-from lomit.report.curves import POINTS, curves, read_log, thinned
+from lomit.report.curves import POINTS, curves, memorised, read_log, thinned
 from report.conftest import Page, write_log
 
 LINES = [
@@ -50,6 +50,25 @@ def test_one_chart_a_term_and_one_colour_a_run(tmp_path: Path) -> None:
     assert [f'class="line c{k}{more}"' in first for k, more in ((0, ""), (0, " dashed"), (1, ""))] == [True] * 3
     assert "masks are flat" in page.text
     assert "unseen pairs" in page.text
+
+
+def test_a_discriminator_that_knows_its_images_by_heart_shows(tmp_path: Path) -> None:
+    lines = [
+        {"step": 10, "val/real": 0.0},
+        {"step": 20, "D/real": 3.0, "D/fake": -1.0},
+        {"step": 20, "val/real": 3.0},
+        {"step": 40, "D/real": 4.0, "D/fake": -4.0},
+        {"step": 45, "val/real": 0.0},
+        {"step": 60, "D/real": 1.0, "D/fake": 2.0},
+        {"step": 60, "val/real": 1.0},
+    ]
+    run = write_log(tmp_path / "run", lines)
+    # Nothing before D is trained, nothing where it does not tell real from translated.
+    assert memorised(read_log(run / "log.jsonl")) == [(20, 0.0), (45, 0.5)]
+    markup = curves({"run": run})
+    assert markup is not None
+    alts = [str(attributes["aria-label"]) for name, attributes in Page(markup).tags if name == "svg"]
+    assert alts[0] == "how far D knows its images by heart by iteration: run ends at 0.5"
 
 
 def test_an_empty_log_has_no_curves(tmp_path: Path) -> None:

@@ -134,6 +134,14 @@ def test_only_what_can_be_compared_stands_in_one_table(tmp_path: Path) -> None:
     assert "0.400 to 0.600" in together
 
 
+def test_results_on_another_split_are_not_compared(tmp_path: Path) -> None:
+    def of(**data: str) -> Results:
+        return read(tmp_path, results_json([], data={"name": "faces", **data}))
+
+    assert not of(split="val").comparable(of(split="test"))
+    assert of().comparable(of(split="test")), "before there was a choice it was the test split"
+
+
 def test_ablations_have_a_row_each(tmp_path: Path, results_of: Callable[..., dict[str, Any]]) -> None:
     changes: dict[str, dict[str, Any]] = {
         "bare": {"masks": "ones"},

@@ -70,13 +70,13 @@ def evaluate(options: EvaluateOptions) -> int:
     data = options.data.config(config.image_size, config.attributes)
     source = open_source(data)
     cache = build_cache(source, data)
-    facts["data"] = {"name": Path(data.root or "").name, "images": len(cache)}
+    facts["data"] = {"name": Path(data.root or "").name, "images": len(cache), "split": options.split}
     if entry.photographs and not source.region_names:
         given |= {name: _PHOTOGRAPHS[name]() for name in sorted(entry.photographs)}
     choices = Choices(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Choices)})
     setting = Setting(
         translator, given.pop("classify", no_classifier), source, data, cache, device,  # type: ignore[arg-type]
-        options.pairs, options.seed, options.batch_size, choices=choices, **given,  # type: ignore[arg-type]
+        options.pairs, options.seed, options.batch_size, choices=choices, split=options.split, **given,  # type: ignore[arg-type]
     )  # fmt: skip
     decided = _decided(options, facts, device, source, cache)
     keeping = nullcontext(Store())

@@ -9,6 +9,7 @@ from typing import Literal
 
 from lomit.commands.labelled import LabelledData
 from lomit.errors import LomitError, did_you_mean
+from lomit.metrics.protocol import EvaluatedSplit
 from lomit.metrics.protocols import PROTOCOLS, Entry
 from lomit.metrics.store import PARTS
 
@@ -29,14 +30,17 @@ class EvaluateOptions:
     model: str = "avatars"
     """Name of a model (see `lomit models`), its folder, a checkpoint, a training run's folder or a Hub id."""
     data: LabelledData = field(default_factory=LabelledData)
-    """Where the labelled faces are; the test split is used."""
+    """Where the labelled faces are; --split says which part of them is used."""
+    split: EvaluatedSplit = "test"
+    """test: for claims; val: for choices on the way, as which checkpoint to keep, so that none is made on the test
+    split."""
     protocol: str = "avatars"
     """What is measured, on what."""
     classifier: str | None = None
     """Folder of an attribute classifier (`lomit classifier train`) that knows the model's attributes, or
     `attributes-avatars`, the one for rendered faces in the package."""
     pairs: int = 1_000
-    """Pairs of faces, drawn from the test split; with table1, of each class."""
+    """Pairs of faces, drawn from the split; with table1, of each class."""
     classes: tuple[str, ...] = ()
     """table1: class to score, `A` or `A+B`; repeat the option for more.  By default the paper's, as the model
     knows them."""
@@ -48,7 +52,7 @@ class EvaluateOptions:
     exemplars: int = 10
     """starganv2: exemplars for each source."""
     sources: int | None = None
-    """starganv2: most sources of a pair of domains; by default all of the test split."""
+    """starganv2: most sources of a pair of domains; by default all of the split."""
     extractor: Literal["classifier", "inception-tv"] = "classifier"
     """starganv2: whose features are compared, the classifier's or torchvision's Inception-v3's."""
     weights: str | None = None

@@ -17,7 +17,7 @@ class Domain:
 
     Attributes:
         name: an attribute, or `not` and an attribute.
-        train, test: rows of the cache in either split, int64, ascending.
+        train, test: rows of the cache in the train split and in the one that is measured, int64, ascending.
         people: number of people in `test`.
         columns: bool, A: the attributes by which the domains are told apart.
     """
@@ -73,7 +73,7 @@ def domains_of(setting: Setting) -> tuple[Domain, ...]:
     else:
         alone = (y == 1).sum(1) == 1
         members = {name: alone & (y[:, k] == 1) for k, name in enumerate(chosen)}
-    train, test = usable_rows(setting, "train"), usable_rows(setting, "test")
+    train, test = usable_rows(setting, "train"), usable_rows(setting)
     found = []
     for name, inside in members.items():
         here = test[inside[test]]
@@ -85,12 +85,12 @@ def draw_crossing(setting: Setting, source: Domain, target: Domain, number: int)
     """Sources and exemplars of a pair of domains, by the seed and the pair's number.
 
     Raises:
-        LomitError: where a domain has too few images of the test split, or the target of the train split.
+        LomitError: where a domain has too few images of the measured split, or the target of the train split.
     """
     count, name = setting.choices.exemplars, f"{source.name} to {target.name}"
     for domain, part, rows, least in (
-        (source, "test", source.test, 2),
-        (target, "test", target.test, count),
+        (source, setting.split, source.test, 2),
+        (target, setting.split, target.test, count),
         (target, "train", target.train, 2),
     ):
         if len(rows) < least:

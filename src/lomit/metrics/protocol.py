@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ FindLandmarks = Callable[[Image.Image], np.ndarray | None]
 """A square RGB picture -> dlib's 68 landmarks as shares of its sides (68 x 2: x, y), None where there is no face."""
 Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Images and their translations, uint8, B x 3 x H x W each -> embeddings of the faces, B x D each, nan without one."""
+EvaluatedSplit = Literal["test", "val"]
+"""The part of the data that is measured; claims rest on `test`, choices (of a checkpoint, a weight) on `val`."""
 ImageDistance = Callable[[Tensor, Tensor], Tensor]
 """B x 3 x H x W each in [-1, 1] -> B."""
 
@@ -70,7 +73,7 @@ class Setting:
         data: how its images are cut and how large they are.
         cache: its images, with labels for the translator's attributes.
         device: where to compute.
-        pairs: how many pairs to draw from the test split.
+        pairs: how many pairs to draw from the split.
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
         progress: show a bar on standard error where that is a terminal.
@@ -82,6 +85,7 @@ class Setting:
         embed: embeds faces, where that is to be had.
         store: keeps what is translated and scored.
         choices: of single protocols.
+        split: whose images are measured.
     """
 
     translator: Translator
@@ -102,6 +106,7 @@ class Setting:
     embed: Embed | None = None
     store: Store = field(default_factory=Store)
     choices: Choices = field(default_factory=Choices)
+    split: EvaluatedSplit = "test"
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def evaluate_rendered(setting: Setting) -> Outcome:
     """Runs the protocol.
 
     Raises:
-        LomitError: where the test split has too few pairs or lacks the true regions, or where the method cannot
+        LomitError: where the split has too few pairs or lacks the true regions, or where the method cannot
             translate.
     """
     cache = setting.cache

@@ -23,8 +23,12 @@ TOO_FEW = 10
 """Fewer people than these are too few for a claim; what rests on them is flagged."""
 
 
-def usable_rows(setting: Setting, split: str = "test") -> np.ndarray:
-    """The images of a split that a method can be given: for two domains only those with none or all of its attributes.
+def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
+    """The images that a method can be given: for two domains only those with none or all of its attributes.
+
+    Args:
+        setting: the data and the method.
+        split: of the data; by default the setting's.
 
     Returns:
         Rows of the cache, int64, ascending.
@@ -32,6 +36,7 @@ def usable_rows(setting: Setting, split: str = "test") -> np.ndarray:
     Raises:
         LomitError: where there is none.
     """
+    split = split or setting.split
     rows = setting.cache.subset(split)
     if not len(rows):
         raise LomitError(f"the data has no image of the {split} split to evaluate on")
@@ -65,7 +70,7 @@ def pairs_note(setting: Setting) -> str:
     """What `pairs_of` drew among all attributes, and what the intervals are, for a protocol's notes."""
     names = setting.choices.differ or setting.cache.attributes
     return (
-        f"{setting.pairs} ordered pairs of the test split that differ in at least one of {', '.join(names)}"
+        f"{setting.pairs} ordered pairs of the {setting.split} split that differ in at least one of {', '.join(names)}"
         f"{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs."
     )
 

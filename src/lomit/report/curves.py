@@ -20,6 +20,9 @@ NAMES = {
     "critic": "critic (Eq. 10)",
     "penalty": "gradient penalty (Eq. 10)",
     "cls_r": "classification, real (Eq. 11)",
+    "memorised": "how far D knows its images by heart",
+    "real": "D_src of real images",
+    "fake": "D_src of translated images",
     "adv": "adversarial (Eq. 10)",
     "cls_f": "classification, translated (Eq. 12)",
     "s_f": "foreground style (Eq. 5)",
@@ -98,6 +101,9 @@ def curves(runs: Mapping[str, Path]) -> Html | None:
         runs: label -> folder.
     """
     logs = {label: read_log(folder / LOG) for label, folder in runs.items()}
+    for log in logs.values():
+        if points := memorised(log):
+            log.terms["memorised"] = points
     if not any(log.terms for log in logs.values()):
         return None
     charts = [_chart(term, logs) for term in _terms(logs)]
@@ -112,6 +118,24 @@ def curves(runs: Mapping[str, Path]) -> Html | None:
         ),
         _warnings(logs),
     ])  # fmt: skip
+
+
+def memorised(log: Log) -> Points:
+    """How far D_src takes unseen real images for translated ones: (D(train) - D(val)) / (D(train) - D(translated)).
+
+    0: it judges unseen images as it judges those it was trained on; 1: as translated ones, so what it knows is its
+    images (Karras et al., "Training generative adversarial networks with limited data", NeurIPS 2020, Eq. 1, r_v).
+    Each score of unseen images is set beside the last ones logged before it; empty for a run that logs none.
+    """
+    seen, fake = dict(log.terms.get("D/real", [])), dict(log.terms.get("D/fake", []))
+    both = sorted(seen.keys() & fake.keys())
+    points: Points = []
+    for step, unseen in log.terms.get(f"{HELD_OUT}real", []):
+        before = [s for s in both if s <= step]
+        if before and seen[before[-1]] > fake[before[-1]]:
+            real = seen[before[-1]]
+            points.append((step, (real - unseen) / (real - fake[before[-1]])))
+    return points
 
 
 def _terms(logs: Mapping[str, Log]) -> list[str]:

@@ -43,7 +43,8 @@ class Results:
     def terms(self) -> tuple[str, ...]:
         """What two evaluations must share for their numbers to be comparable: protocol, data, draw and judge."""
         paths = ("protocol",), ("seed",), ("data", "name"), ("pairs_sha256",), ("classifier", "sha256")
-        return tuple(str(self.fact(*path)) for path in paths)
+        split = self.fact("data", "split") or "test"  # results of before there was a choice don't tell
+        return (split, *(str(self.fact(*path)) for path in paths))
 
     @property
     def draws(self) -> dict[str, str]:

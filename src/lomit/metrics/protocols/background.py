@@ -36,7 +36,7 @@ def evaluate_background(setting: Setting) -> Outcome:
     """Runs the protocol.
 
     Raises:
-        LomitError: where the test split has too few pairs, or the regions of an attribute are not known.
+        LomitError: where the split has too few pairs, or the regions of an attribute are not known.
     """
     places, rows = places_for(setting), usable_rows(setting)
     pairs = pairs_of(setting, rows)

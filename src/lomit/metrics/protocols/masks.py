@@ -32,7 +32,7 @@ def evaluate_masks(setting: Setting) -> Outcome:
     """Runs the protocol.
 
     Raises:
-        LomitError: for a method without masks, where the test split has too few pairs, or where the regions of an
+        LomitError: for a method without masks, where the split has too few pairs, or where the regions of an
             attribute are not known.
     """
     places, rows = places_for(setting), usable_rows(setting)

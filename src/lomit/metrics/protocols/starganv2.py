@@ -175,7 +175,7 @@ def summarise(
         drawn, fixed = _at_most(len(features), seed), _at_most(len(reference), seed + 1)
         return _times(1_000, kid.estimate(features[drawn], people[drawn], reference[fixed], seed))
 
-    flag = f"a domain of fewer than {TOO_FEW} people in the test split: too few for a claim"
+    flag = f"a domain of fewer than {TOO_FEW} people in the {setting.split} split: too few for a claim"
     flag = flag if min(source.people, target.people) < TOO_FEW else ""
     rows = []
     for measure_name, unit, digits in ((fid.FID, "", 3), (kid.KID, "x 1000", 3)):
@@ -259,8 +259,8 @@ def notes(setting: Setting, extractor: Extractor) -> tuple[str, ...]:
     count = setting.choices.exemplars
     size = setting.data.image_size
     return (
-        f"Every ordered pair of domains; sources and {count} exemplars for each from the test split, references from "
-        f"the train split. Scored at {size} x {size}: raw decoder output rounded to 8 bits.",
+        f"Every ordered pair of domains; sources and {count} exemplars for each from the {setting.split} split, "
+        f"references from the train split. Scored at {size} x {size}: raw decoder output rounded to 8 bits.",
         f"-{extractor.name}: of that network's features. Such numbers compare with those of the same network, by its "
         "hash, and with no others; they are not the FID of papers.",
         "FID and KID: against the target domain's training images. Floor: the sources as they are; ceiling: the "

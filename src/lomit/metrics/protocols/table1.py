@@ -41,7 +41,7 @@ def evaluate_table1(setting: Setting) -> Outcome:
     """Runs the protocol: for each class as many pairs as the setting says, which differ in the class.
 
     Raises:
-        LomitError: where the model knows none of the classes, or the test split has too few pairs of one.
+        LomitError: where the model knows none of the classes, or the split has too few pairs of one.
     """
     attributes = setting.cache.attributes
     chosen = classes_of(setting)
@@ -137,7 +137,7 @@ def summarise(
     target = torch.from_numpy(scored.of_labels(cache.labels, cache.attributes)[pairs.exemplars])
     names = [fact.name for fact in scored.facts]
     fewest = min(count for counts in people.values() for count in counts)
-    flag = f"fewer than {TOO_FEW} people with or without it in the test split: too few for a claim"
+    flag = f"fewer than {TOO_FEW} people with or without it in the {setting.split} split: too few for a claim"
     flag = flag if fewest < TOO_FEW else ""
 
     def ca(z: Tensor) -> Estimate:
@@ -198,8 +198,8 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
     )
     more = (f"Not scored, for the model was not trained on their attributes: {', '.join(left_out)}.",)
     return (
-        f"{setting.pairs} ordered pairs of the test split a class, in both directions, that differ in the class"
-        f"{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs. "
+        f"{setting.pairs} ordered pairs of the {setting.split} split a class, in both directions, that differ in the "
+        f"class{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs. "
         f"Translations are scored at {size} x {size}, raw decoder output rounded to 8 bits.",
         "Floor: the untranslated input; ceiling: the exemplar itself.",
         f"{accuracy.CA}: our classifier finds the exemplar's class in the translation, all facts of it at once. "

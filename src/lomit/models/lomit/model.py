@@ -144,6 +144,7 @@ class Lomit(Translator):
             "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
+        terms |= {"real": real.mean(), "fake": fake.mean()}
         if weights.source_cls:
             terms["source_cls"] = 2 * losses.classification_loss(at_least_float32(logits[len(x) :]), y)
             total = total + weights.source_cls * terms["source_cls"]
@@ -264,10 +265,18 @@ class Lomit(Translator):
         """Terms of Eq. 16 on unseen pairs; the score is lambda_x (L_cyc + L_x).
 
         D_cls and D_src change while they are trained, so terms that lean on them can't rank checkpoints: the
-        better D_cls becomes, the worse the same translation looks to it.
+        better D_cls becomes, the worse the same translation looks to it.  What D makes of unseen real images (`real`,
+        `cls_r`) is there to be seen beside what it makes of those it is trained on: where it knows these by heart, the
+        two part.
         """
+        assert self.discriminator is not None
         _, terms = self.generator_loss(batch)
-        kept = {name: terms[name] for name in ("cls_f", "cyc", "x", "s_f", "s_b", "c", "mask/mean", "mask/spread")}
+        scores, logits = self.discriminator(torch.cat([batch.x1, batch.x2]))
+        y = torch.cat([batch.y1, batch.y2])
+        terms["real"] = at_least_float32(scores).mean()
+        terms["cls_r"] = 2 * losses.classification_loss(at_least_float32(logits), y)
+        names = ("cls_f", "cyc", "x", "s_f", "s_b", "c", "real", "cls_r", "mask/mean", "mask/spread")
+        kept = {name: terms[name] for name in names}
         return kept | {"score": self.config.weights.x * (terms["cyc"] + terms["x"])}
 
     def warning(self, means: Mapping[str, float]) -> str | None:
