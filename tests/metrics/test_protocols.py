@@ -157,6 +157,31 @@ def test_papers_columns_stand_beside_ours_and_few_people_are_flagged(setting_for
     assert any(r.flag for r in outcome.rows)
 
 
+def test_accuracy_of_inputs_with_and_without_an_attribute(setting_for: MakeSetting) -> None:
+    class HalfBlind(Told):
+        """Returns the exemplar where the input smiles, else the input."""
+
+        def translate(self, x: Tensor, exemplar: Tensor | None = None, **more: Tensor | None) -> Translation:  # type: ignore[override]
+            assert exemplar is not None
+            smiles = look(x)[:, 2] > 0
+            return Translation(torch.where(smiles[:, None, None, None], exemplar, x))
+
+    setting = scored(setting_for, HalfBlind(), "Red_Hat")
+    outcome = evaluate_table1(replace(setting, choices=replace(setting.choices, by="Smiling")))
+    section = "CA-attr by Smiling, %"
+    found = {word: cell(outcome, section, f"Red_Hat, inputs {word}") for word in ("with", "without")}
+    assert (found["with"].value, found["without"].value) == (100, 0)
+    assert found["with"].samples + found["without"].samples == 60
+    assert value(outcome, section, "Red_Hat, inputs without", "ceiling") == 100
+    for word, estimate in found.items():
+        (row,) = (r for r in outcome.rows if r.section == section and r.name == f"Red_Hat, inputs {word}")
+        assert bool(row.flag) == (estimate.people < 10 or "test split" in row.flag)
+    whole = cell(outcome, "CA-attr, %", "Red_Hat")
+    assert whole.value == pytest.approx(100 * found["with"].samples / 60)
+    with pytest.raises(LomitError, match="--by: the data has no attribute 'Smilling' .did you mean 'Smiling'"):
+        evaluate_table1(replace(setting, choices=replace(setting.choices, by="Smilling")))
+
+
 def test_what_a_method_is_told(setting_for: MakeSetting) -> None:
     told = Told()
     setting = scored(setting_for, told, "Smiling", pairs=10)

@@ -127,6 +127,7 @@ def _decided(
     names = (
         "pairs",
         "classes",
+        "by",
         "opposite",
         "domains",
         "exemplars",

@@ -44,6 +44,8 @@ class EvaluateOptions:
     classes: tuple[str, ...] = ()
     """table1: class to score, `A` or `A+B`; repeat the option for more.  By default the paper's, as the model
     knows them."""
+    by: str | None = None
+    """table1: attribute of the data, as Male: accuracies are also told apart by whether the inputs have it."""
     opposite: bool = False
     """table1: in a class of several attributes, only pairs of an image with all of them and one with none."""
     domains: tuple[str, ...] = ()

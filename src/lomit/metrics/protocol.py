@@ -41,6 +41,7 @@ class Choices:
 
     Attributes:
         classes: `table1`: classes to score, `A` or `A+B`; empty, those of the paper that the model knows.
+        by: `table1`: attribute of the data with and without which the inputs' accuracies are told apart.
         opposite: `table1`: in a class of several attributes, only pairs of an image with all and one with none.
         domains: `starganv2`: attributes whose images are a domain each; one alone, those with and those without it.
             Empty: the model's exclusive attributes, or its first.
@@ -53,6 +54,7 @@ class Choices:
     """
 
     classes: tuple[str, ...] = ()
+    by: str | None = None
     opposite: bool = False
     domains: tuple[str, ...] = ()
     exemplars: int = 10

@@ -61,8 +61,8 @@ def pairs_of(setting: Setting, rows: np.ndarray, labels: np.ndarray | None = Non
             f"--differ names none of the model's attributes ({', '.join(cache.attributes)}): it could not translate "
             "such pairs"
         )
-    differ = _of_data(setting, chosen.differ, "differ") if chosen.differ and labels is None else None
-    alike = _of_data(setting, chosen.alike, "alike") if chosen.alike else None
+    differ = of_data(setting, chosen.differ, "differ") if chosen.differ and labels is None else None
+    alike = of_data(setting, chosen.alike, "alike") if chosen.alike else None
     return draw_pairs(cache.labels if labels is None else labels, rows, setting.pairs, setting.seed, differ, alike)
 
 
@@ -81,8 +81,12 @@ def alike_note(setting: Setting) -> str:
     return f" and are alike in {', '.join(chosen)}" if chosen else ""
 
 
-def _of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray:
-    """Labels of any attributes of the data, int8, rows of the cache x K."""
+def of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray:
+    """Labels of any attributes of the data, int8, rows of the cache x K.
+
+    Raises:
+        LomitError: for an attribute that the data does not annotate, which `option` named.
+    """
     known = setting.source.attributes
     for name in names:
         if name not in known:

@@ -42,7 +42,7 @@ PROTOCOLS: dict[str, Entry] = {
     "table1": Entry(
         evaluate_table1,
         "inception score and classification accuracy of the paper's classes",
-        choices=frozenset({"classes", "opposite", "alike"}),
+        choices=frozenset({"classes", "opposite", "alike", "by"}),
     ),
     "starganv2": Entry(
         evaluate_starganv2,

@@ -26,6 +26,7 @@ from lomit.metrics.translating import (
     in_batches,
     keep,
     labels,
+    of_data,
     pair_facts,
     pairs_of,
     translate,
@@ -45,7 +46,10 @@ def evaluate_table1(setting: Setting) -> Outcome:
     """
     attributes = setting.cache.attributes
     chosen = classes_of(setting)
-    drawn = {c.name: _draw(setting, c) for c in chosen}  # what is missing is said before the first translation
+    # What is missing is said before the first translation.
+    drawn = {c.name: _draw(setting, c) for c in chosen}
+    if setting.choices.by is not None:
+        of_data(setting, (setting.choices.by,), "by")
     rows: list[Row] = []
     facts: dict[str, object] = {}
     for scored in chosen:
@@ -140,11 +144,11 @@ def summarise(
     flag = f"fewer than {TOO_FEW} people with or without it in the {setting.split} split: too few for a claim"
     flag = flag if fewest < TOO_FEW else ""
 
-    def ca(z: Tensor) -> Estimate:
+    def ca(z: Tensor, among: Tensor | None = None) -> Estimate:
         right = accuracy.correct(z, target)
         tally = accuracy.class_tallies(right, target, torch.from_numpy(pairs.differs), names, [names])
         hits, counted = tally[" + ".join(names)]
-        return bootstrap.ratio(100 * hits, counted, shown, seed)
+        return bootstrap.ratio(100 * hits, counted if among is None else counted * among, shown, seed)
 
     tables = {column: inception_score.joint_table(z.double().sigmoid()) for column, z in logits.items()}
 
@@ -156,6 +160,26 @@ def summarise(
         quoted = {f"{method} (paper)": float(getattr(values, printed)) for method, values in paper.items() if printed}
         return Row(section, scored.name, unit, digits, found, quoted, flag)
 
+    def by(name: str) -> list[Row]:
+        """The accuracy of inputs with and of those without an attribute of the data."""
+        y = of_data(setting, (name,), "by")[pairs.inputs, 0]
+        found = []
+        for value, word in ((1, "with"), (0, "without")):
+            among = torch.from_numpy(y == value)
+            few = f"fewer than {TOO_FEW} people in such inputs: too few for a claim"
+            title = f"{scored.name}, inputs {word}"
+            found.append(
+                Row(
+                    f"{accuracy.CA}-{extractor} by {name}, %",
+                    title,
+                    "%",
+                    1,
+                    cells(lambda z, among=among: ca(z, among), logits),  # type: ignore[misc]
+                    flag=flag or (few if len(shown[among].unique()) < TOO_FEW else ""),
+                )
+            )
+        return found
+
     raw = cells(lambda t: inception_score.estimate(t, shown, seed=seed), tables)
     exponentiated = cells(lambda t: inception_score.estimate(t, shown, exponential=True, seed=seed), tables)
     spread = cells(lambda t: spread_over_images(t, shown, seed), tables)
@@ -164,6 +188,7 @@ def summarise(
         row(f"{inception_score.RAW}-{extractor}, nats", "nats", 4, raw, "score"),
         row(f"{inception_score.RAW}-{extractor}, standard deviation over images, nats", "nats", 2, spread, "std"),
         row(f"{inception_score.EXPONENTIATED}-{extractor}", "", 4, exponentiated),
+        *(by(setting.choices.by) if setting.choices.by is not None else ()),
     ]
 
 
@@ -196,6 +221,7 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
         if opposite(setting)
         else "Pairs of a class of two facts differ in one of them or both."
     )
+    by_note = (f"By {setting.choices.by}: whether the input, not the exemplar, is labelled so.",)
     more = (f"Not scored, for the model was not trained on their attributes: {', '.join(left_out)}.",)
     return (
         f"{setting.pairs} ordered pairs of the {setting.split} split a class, in both directions, that differ in the "
@@ -208,6 +234,7 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
         f"{inception_score.RAW}: mean over images of KL(p(y|x) || p(y)) in nats, y being the pattern of the class's "
         "facts; it can't exceed ln 2 a fact. The paper's scores can only be this form, for the exponential is at "
         "least 1.",
+        *(by_note if setting.choices.by is not None else ()),
         "The paper's columns are context: other test images, another classifier. Claims rest on the floor, the ceiling "
         "and methods measured here.",
         *(more if left_out else ()),
