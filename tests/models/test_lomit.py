@@ -489,3 +489,38 @@ def test_the_large_batch_presets_see_as_many_images(run: str) -> None:
     assert large.lr == pytest.approx(small.lr * 8**0.5)
     # After as many images the average has forgotten as much.
     assert large.ema**100 == pytest.approx(small.ema**800)
+
+
+def test_d_sees_every_image_changed_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, changed = (tiny(warmup=1, mask_norm="group", augment=kinds) for kinds in ((), ("shift", "cutout")))
+    changed.load_state_dict(plain.state_dict())
+    batch = random_batch()
+    images = torch.cat([batch.x1, batch.x2])
+    assert changed.discriminator is not None
+    seen: list[torch.Tensor] = []
+    changed.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    monkeypatch.setattr("lomit.models.lomit.model.augment", lambda x, kinds: x.flip(-2) if kinds else x)
+
+    # A change that is its own inverse: what D is shown, turned back, is what it is shown without the change.
+    changed.discriminator_loss(batch)
+    real, fake = seen.pop().flip(-2).chunk(2)
+    assert torch.equal(real, images)
+    changed.generator_loss(batch)
+    torch.testing.assert_close(seen.pop().flip(-2), fake)
+    changed.warmup_classification(batch)
+    assert torch.equal(seen.pop().flip(-2), images)
+    assert not seen
+
+    # The reconstructions, codes and masks of the generator's loss don't come from there.
+    (_, terms), (_, others) = changed.generator_loss(batch), plain.generator_loss(batch)
+    for name in ("s_f", "s_b", "c", "cyc", "x", "R1", "R2", "R3", "mask/mean"):
+        torch.testing.assert_close(terms[name], others[name])
+    assert not torch.equal(terms["adv"], others["adv"])
+
+
+def test_an_augmented_run_reaches_the_generator_through_what_d_sees() -> None:
+    translator = tiny(mask_norm="group", augment=("shift", "cutout"), weights=LossWeights(0, 0, 0, 0, 0, 0, 0))
+    torch.manual_seed(3)
+    total, _ = translator.generator_loss(random_batch())
+    gradients = torch.autograd.grad(total, list(translator.generator.decoder.parameters()), allow_unused=True)
+    assert any(g is not None and g.abs().sum() > 0 for g in gradients)

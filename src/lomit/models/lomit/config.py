@@ -7,6 +7,7 @@ from typing import Literal
 
 from lomit.config import ModelConfig
 from lomit.errors import LomitError
+from lomit.nn.augment import Augmentation
 
 
 @dataclass
@@ -66,6 +67,9 @@ class LomitConfig(ModelConfig):
     warmup: int = 0
     """Iterations at the start in which the generator learns to give an image back (Eq. 9) and D to tell attributes
     (Eq. 11), each for itself; 0 is the paper's."""
+    augment: tuple[Augmentation, ...] = ()
+    """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
+    `shift`, `cutout`."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss terms."""
 

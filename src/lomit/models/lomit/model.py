@@ -13,6 +13,7 @@ from lomit.models.base import Batch, Masks, Phase, Translation, Translator
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
+from lomit.nn.augment import augment
 from lomit.nn.blocks import at_least_float32, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
@@ -136,6 +137,7 @@ class Lomit(Translator):
             m = g.masks(c, swap_halves(c))
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
+        x, translated = self._as_d_sees(x), self._as_d_sees(translated)
         scores, logits = d(torch.cat([x, translated]))
         real, fake = at_least_float32(scores).chunk(2)
         terms = {
@@ -149,6 +151,10 @@ class Lomit(Translator):
             terms["source_cls"] = 2 * losses.classification_loss(at_least_float32(logits[len(x) :]), y)
             total = total + weights.source_cls * terms["source_cls"]
         return total, _detached(terms)
+
+    def _as_d_sees(self, x: Tensor) -> Tensor:
+        """Images as D is shown them, in its step and in the generator's."""
+        return augment(x, self.config.augment) if self.config.augment else x
 
     def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """lambda_x L_x (Eq. 9) alone, under masks that learn nothing.
@@ -172,7 +178,8 @@ class Lomit(Translator):
         """
         assert self.discriminator is not None
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
-        loss = 2 * losses.classification_loss(at_least_float32(self.discriminator(x)[1]), y)
+        logits = self.discriminator(self._as_d_sees(x))[1]
+        loss = 2 * losses.classification_loss(at_least_float32(logits), y)
         return loss, _detached({"cls_r": loss})
 
     def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
@@ -217,7 +224,7 @@ class Lomit(Translator):
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
-        scores, logits = self.discriminator(translated)
+        scores, logits = self.discriminator(self._as_d_sees(translated))
         all_masks = torch.cat([m, m_t, m_self], dim=1)
         terms = {
             "adv": 2 * losses.generator_adversarial_loss(at_least_float32(scores)),
@@ -271,7 +278,7 @@ class Lomit(Translator):
         """
         assert self.discriminator is not None
         _, terms = self.generator_loss(batch)
-        scores, logits = self.discriminator(torch.cat([batch.x1, batch.x2]))
+        scores, logits = self.discriminator(self._as_d_sees(torch.cat([batch.x1, batch.x2])))
         y = torch.cat([batch.y1, batch.y2])
         terms["real"] = at_least_float32(scores).mean()
         terms["cls_r"] = 2 * losses.classification_loss(at_least_float32(logits), y)
