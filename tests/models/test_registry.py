@@ -138,6 +138,24 @@ def test_samples_and_scores_are_finite_and_carry_no_graph(name: str) -> None:
 PRESETS = [(method, preset) for method in METHODS for preset in get_method(method).presets]
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_what_d_makes_of_real_images_is_told_alike_in_training_and_of_unseen_ones(name: str) -> None:
+    """On the same images both must say the same: how far they part is what shows a D that knows its images by heart."""
+    translator = tiny_translator(name).double().eval()
+    x = as_float64(random_batch(count=2))
+    # DRIT encodes the first half of a batch.
+    twice = Batch(*(torch.cat([t, t]) for t in vars(x).values()))
+    (d,) = (phase for phase in translator.phases() if phase.name == "D")
+    torch.manual_seed(0)
+    total, terms = d.loss(twice)
+    torch.testing.assert_close(translator.score(x)["real"], terms["real"])
+    assert not torch.equal(terms["real"], terms["fake"])
+    assert not terms["real"].requires_grad
+    # They are looked at and not learned from.
+    gradients = torch.autograd.grad(total, d.parameters(), allow_unused=True)
+    assert any(g is not None and g.abs().sum() > 0 for g in gradients)
+
+
 @pytest.mark.parametrize(("method", "preset"), PRESETS)
 def test_every_preset_builds(method: str, preset: str) -> None:
     description, make = get_method(method).presets[preset]

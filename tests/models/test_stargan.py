@@ -64,7 +64,7 @@ def test_the_discriminator_loss_is_eqs_5_and_8() -> None:
         adv = d(x)[0].mean() - d(fake)[0].mean() - 3.0 * penalty
         expected = expected + 0.5 * (-adv + 0.7 * cross_entropy(d(x)[1], y))
     torch.testing.assert_close(total, expected, rtol=1e-10, atol=1e-12)
-    assert set(terms) == {"critic", "penalty", "cls_r"}
+    assert set(terms) == {"critic", "penalty", "cls_r", "real", "fake"}
 
 
 def test_the_generator_loss_is_eq_6() -> None:

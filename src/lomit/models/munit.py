@@ -22,7 +22,7 @@ from lomit.nn.blocks import (
     normal_init,
     plain_instance_norm,
 )
-from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
+from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales, mean_score
 from lomit.nn.style import StyleEncoder
 
 WEIGHT_DECAY = 1e-4
@@ -175,11 +175,16 @@ class Munit(TwoDomainTranslator):
         assert self.discriminators is not None
         g, x = self.generator, (batch.x1, batch.x2)
         terms: Terms = {}
+        real, fake = [], []
         for domain, d in zip(DOMAINS, self.discriminators, strict=True):
             with torch.no_grad():
-                fake = g.decode(g.content(x[1 - domain], 1 - domain), self._random(x[domain]), domain)
-            terms[f"adv_{domain + 1}"] = rival_losses.least_squares_critic(d(x[domain]), d(fake))
-        return torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
+                translated = g.decode(g.content(x[1 - domain], 1 - domain), self._random(x[domain]), domain)
+            real.append(d(x[domain]))
+            fake.append(d(translated))
+            terms[f"adv_{domain + 1}"] = rival_losses.least_squares_critic(real[-1], fake[-1])
+        total = torch.stack(list(terms.values())).sum()
+        terms |= {"real": mean_score(*real), "fake": mean_score(*fake)}
+        return total, {name: term.detach() for name, term in terms.items()}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The full objective of Section 3.2 and the style-augmented cycle, both directions summed."""
@@ -209,9 +214,12 @@ class Munit(TwoDomainTranslator):
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
-        """Reconstruction terms of unseen images; the score weighs those of the images, as for LOMIT."""
+        """Terms of unseen images, and what D makes of these; the score weighs their reconstructions, as for LOMIT."""
+        assert self.discriminators is not None
         _, terms = self.generator_loss(batch)
         del terms["adv"]
+        seen = zip(self.discriminators, (batch.x1, batch.x2), strict=True)
+        terms["real"] = mean_score(*(d(x) for d, x in seen))
         score = self.config.weights.x * terms["x"] + self.config.weights.cyc * terms.get("cyc", torch.zeros(()))
         return terms | {"score": score}
 

@@ -169,6 +169,7 @@ class Stargan(Translator):
             "cls_r": losses.classification_loss(at_least_float32(logits[: len(x)]), y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
+        terms |= {"real": real.mean(), "fake": fake.mean()}
         return total, {name: term.detach() for name, term in terms.items()}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
@@ -197,9 +198,15 @@ class Stargan(Translator):
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of Eq. 6 that rank checkpoints: the score is lambda_rec L_rec."""
+        """Terms of Eq. 6 on unseen images and what D makes of these; the score is lambda_rec L_rec."""
+        assert self.discriminator is not None
         _, terms = self.generator_loss(batch)
-        return {name: terms[name] for name in ("cls_f", "rec")} | {"score": self.config.weights.rec * terms["rec"]}
+        x, y, _ = _stacked(batch)
+        scores, logits = self.discriminator(x)
+        terms["real"] = at_least_float32(scores).mean()
+        terms["cls_r"] = losses.classification_loss(at_least_float32(logits), y)
+        kept = {name: terms[name] for name in ("cls_f", "rec", "real", "cls_r")}
+        return kept | {"score": self.config.weights.rec * terms["rec"]}
 
 
 def _stacked(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,3 +52,12 @@ class MultiScaleDiscriminator(nn.Module):
                 x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
             scores.append(at_least_float32(network(x)))
         return scores
+
+
+def mean_score(*scores: Sequence[Tensor]) -> Tensor:
+    """What discriminators make of images, as one number without a graph: the mean over them and their scales.
+
+    Args:
+        scores: of each discriminator, as `MultiScaleDiscriminator` gives them.
+    """
+    return torch.stack([patches.detach().mean() for maps in scores for patches in maps]).mean()

@@ -14,7 +14,7 @@ from lomit.models.drit.config import DritConfig
 from lomit.models.drit.discriminator import ContentDiscriminator
 from lomit.models.drit.generator import DritGenerator, init_convolutions
 from lomit.nn.blocks import at_least_float32
-from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
+from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales, mean_score
 
 WEIGHT_DECAY = 1e-4
 CONTENT_LR_SCALE = 0.4
@@ -85,11 +85,13 @@ class Drit(TwoDomainTranslator):
             by_exemplar = self._translations(c, [self._draw(*self._distribution(x, k)) for k in DOMAINS])
             by_random = [self._translations(c, [z, z]) for z in self._random_codes(x[0])]
         terms: Terms = {}
+        real, fake = ([encoded[k](images[k]) for k in DOMAINS] for images in (x, by_exemplar))
         for k in DOMAINS:
-            terms[f"adv_{k + 1}"] = rival_losses.sigmoid_critic(encoded[k](x[k]), encoded[k](by_exemplar[k]))
+            terms[f"adv_{k + 1}"] = rival_losses.sigmoid_critic(real[k], fake[k])
             each = [rival_losses.sigmoid_critic(random[k](other_half[k]), random[k](fakes[k])) for fakes in by_random]
             terms[f"random_{k + 1}"] = torch.stack(each).sum()
-        return torch.stack(list(terms.values())).sum(), _detached(terms)
+        total = torch.stack(list(terms.values())).sum()
+        return total, _detached(terms) | {"real": mean_score(*real), "fake": mean_score(*fake)}
 
     def content_discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_adv^content: contents of domain 1 are called 1, those of domain 0 are called 0."""
@@ -147,10 +149,12 @@ class Drit(TwoDomainTranslator):
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
-        """Terms of unseen images; the score weighs their reconstructions, as for LOMIT."""
+        """Terms of unseen images, and what D makes of these; the score weighs their reconstructions, as for LOMIT."""
+        encoded, _, _ = self._discriminators()
         whole = Batch(*(torch.cat([t, t]) for t in vars(batch).values()))  # both halves: all images are encoded
         _, terms = self.encoder_loss(whole)
         kept = {name: terms[name] for name in ("cyc", "x", "kl", "c")}
+        kept["real"] = mean_score(encoded[0](batch.x1), encoded[1](batch.x2))
         return kept | {"score": self.config.weights.x * (terms["cyc"] + terms["x"])}
 
     def _discriminators(self) -> tuple[nn.ModuleList, nn.ModuleList, ContentDiscriminator]:
