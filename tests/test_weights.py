@@ -20,6 +20,8 @@ from lomit.errors import LomitError
 from lomit.weights import find_model, known_models, load_pretrained, save_pretrained
 from support.tiny import tiny_translator
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -275,3 +277,25 @@ def test_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(LomitError, match=r"pip install 'lomit\[hub\]'"):
         find_model("someone/model")
+
+
+TRACKED = {**{f.name: f for f in sorted((ROOT / "weights").glob("*"))}, "avatars": weights.packaged() / "avatars"}
+
+
+@pytest.mark.parametrize("name", TRACKED)
+def test_every_model_of_the_repository_is_found_by_name_and_says_what_it_is(name: str) -> None:
+    folder = TRACKED[name]
+    assert find_model(name) == folder
+    translator = load_pretrained(name)
+    config = translator.config
+    x = torch.rand(1, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    label = torch.ones(1, len(config.attributes))
+    assert torch.isfinite(translator.translate(x, x.flip(3), label=label, source=1 - label).image).all()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for words in ("Intended use", "budget", "lomit evaluate", "failures", *config.attributes):
+        assert words in card, words
+    if "CelebA" in card:
+        assert "non-commercial research" in card
+        assert "consent" in card
+    for file in folder.iterdir():
+        assert file.stat().st_size <= 15 * 2**20, "a file of the repository is to stay small"

@@ -68,7 +68,16 @@ def test_few_coordinates_keep_every_distance() -> None:
     before = torch.cdist(codes.double(), codes.double())
     ratio = torch.cdist(small, small)[before > 0] / before[before > 0]
     assert ratio.max() - ratio.min() < 1e-9
-    assert not coordinates(torch.ones(3, 2)).any()
+
+
+@pytest.mark.parametrize("entries", [2, 500])
+def test_codes_that_differ_by_rounding_are_the_same(entries: int) -> None:
+    codes = 3 + torch.randn(1, entries, generator=torch.Generator().manual_seed(0)).repeat(20, 1)
+    rounded = codes * (1 + 1e-7 * torch.randn(20, entries, generator=torch.Generator().manual_seed(1)))
+    for same in (codes, rounded, torch.zeros(20, entries)):
+        assert coordinates(same).shape == (20, min(20, entries))
+        assert not coordinates(same).any()
+    assert coordinates(codes + 1e-3 * torch.eye(20, entries)).any()
 
 
 def test_too_little_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.predictor import Predictor
-from lomit.report.codes import codes_of, draw_domains, figure_8
+from lomit.report.codes import codes_of, draw_domains, embed, figure_8
 from lomit.report.faces import many_exemplars, pairs, targets
 from lomit.report.pictures import Subject, common, comparison
 from report.conftest import Page
@@ -159,6 +160,24 @@ def test_codes_are_the_generators(model: Path, folder: Path) -> None:
     pixels = np.stack([np.asarray(faces.image(face)) for face in drawn.faces]).transpose(0, 3, 1, 2)
     c = subject.predictor.translator.generator.content(torch.from_numpy(pixels).float() / 127.5 - 1)  # type: ignore[operator]
     assert torch.allclose(found["c"], c.flatten(1), atol=1e-5)
+
+
+def test_figure_8_of_a_code_that_is_the_same_for_every_face(folder: Path) -> None:
+    """Masks of ones leave the background black: scikit-learn's t-SNE crashed on the one s_b that there was."""
+    pytest.importorskip("sklearn")
+    data = DataConfig(root=str(folder), image_size=16)
+    faces = SourceFaces(open_source(data), data, 0, "noise")
+    translator = tiny_translator("lomit", attributes=("Smiling", "Hat"), masks="ones").eval()
+    assert embed(torch.ones(20, 3), seed=0) == [(0.0, 0.0)] * 20
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        markup = figure_8(Subject("plain", Predictor(translator)), faces, 20, seed=0)
+    assert markup is not None
+    page = Page(markup)
+    assert "background style s_b, the same for every face" in page.text
+    assert "content c, the same" not in page.text
+    assert [name for name, _ in page.tags].count("circle") == 60
+    assert "nan" not in page.text
 
 
 def test_figure_8_tells_its_numbers(model: Path, folder: Path) -> None:

@@ -100,7 +100,7 @@ def codes_of(subject: Subject, faces: Faces, drawn: Domains) -> dict[str, Tensor
 
 
 def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
-    """t-SNE (van der Maaten and Hinton, 2008) of N x D codes in the plane.
+    """t-SNE (van der Maaten and Hinton, 2008) of N x D codes in the plane; codes that are all the same are one point.
 
     Raises:
         LomitError: where scikit-learn is missing.
@@ -110,6 +110,8 @@ def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
     except ImportError:
         raise LomitError("t-SNE needs scikit-learn: pip install 'lomit[metrics]'") from None
     x = coordinates(codes)
+    if not x.any():
+        return [(0.0, 0.0)] * len(x)  # scikit-learn would divide by their spread, and crash
     _, _, axes = torch.linalg.svd(x, full_matrices=False)
     x = x @ axes[:KEPT].T
     method = TSNE(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=seed)
@@ -130,10 +132,12 @@ def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> Html | No
     numbers = {name: separation(code, domains, people, seed) for name, code in found.items()}
     charts = []
     for name, code in found.items():
-        heading, told = SPACES.get(name, name), numbers[name]
+        heading, told, points = SPACES.get(name, name), numbers[name], embed(code, seed)
+        if len(set(points)) == 1:
+            heading += ", the same for every face"
         alt = f"t-SNE of {heading}, {len(drawn.faces)} faces: silhouette {told.silhouette.value:.2f}, "
         alt += f"linear probe {told.probe.value:.0f} %"
-        charts.append(tag("figure", tag("figcaption", heading), scatter(alt, embed(code, seed), drawn.domain)))
+        charts.append(tag("figure", tag("figcaption", heading), scatter(alt, points, drawn.domain)))
     return join([
         tag("h3", subject.label),
         legend(drawn.names),
