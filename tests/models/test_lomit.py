@@ -524,3 +524,17 @@ def test_an_augmented_run_reaches_the_generator_through_what_d_sees() -> None:
     total, _ = translator.generator_loss(random_batch())
     gradients = torch.autograd.grad(total, list(translator.generator.decoder.parameters()), allow_unused=True)
     assert any(g is not None and g.abs().sum() > 0 for g in gradients)
+
+
+def test_narrow_presets_weigh_many_attributes_like_few() -> None:
+    """Eqs. 11 and 12 are sums over attributes: ten of them at the weight of five outweigh the reconstruction."""
+    weights = {}
+    for name in ("avatars-64", "celeba-makeup-lipstick-64", "celeba-all-64", "emotionet-aus-64", "folder-64"):
+        run = get_method("lomit").presets[name][1]()
+        assert isinstance(run.model, LomitConfig)
+        weights[name] = run.model.weights.cls, len(run.data.attributes)
+    assert weights["avatars-64"] == (2, 5)
+    assert weights["folder-64"] == (2, 0)
+    assert weights["celeba-makeup-lipstick-64"] == (2, 2)
+    for name in ("celeba-all-64", "emotionet-aus-64"):
+        assert weights[name][0] * weights[name][1] == pytest.approx(10)
