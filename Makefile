@@ -24,10 +24,11 @@ PYTEST_ARGS ?=
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 20
-	@echo "Variables: INPUT=, EXEMPLAR=, OUT=$(OUT) (demo); PYTHON=$(PYTHON); CONSTRAINTS=$(CONSTRAINTS); PYTEST_ARGS="
+	@echo "Variables: INPUT=, EXEMPLAR=, MODEL=, OUT=$(OUT) (demo); PYTHON=$(PYTHON); CONSTRAINTS=$(CONSTRAINTS); PYTEST_ARGS="
 
 demo: install  ## translate rendered faces with the shipped weights into demo/; or INPUT=a.jpg EXEMPLAR=b.jpg
-	$(BIN)/lomit demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)") $(if $(EXEMPLAR),--exemplar "$(EXEMPLAR)")
+	$(BIN)/lomit demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)") $(if $(EXEMPLAR),--exemplar "$(EXEMPLAR)") \
+		$(if $(MODEL),--model "$(MODEL)")
 
 test: lint pytest  ## install the rest; ruff, mypy and the tests
 
