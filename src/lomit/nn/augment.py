@@ -44,11 +44,8 @@ def shift(x: Tensor) -> Tensor:
         size = x.shape[dim]
         most = int(size * SHIFT + 0.5)
         offset = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
-        index = torch.arange(size, device=x.device) - offset
-        shape = [len(x), 1, 1, 1]
-        shape[dim] = size
-        inside = ((index >= 0) & (index < size)).view(shape)
-        x = x.gather(dim, index.clamp(0, size - 1).view(shape).expand_as(x)) * inside
+        index = _along(torch.arange(size, device=x.device) - offset, dim)
+        x = x.gather(dim, index.clamp(0, size - 1).expand_as(x)) * ((index >= 0) & (index < size))
     return x
 
 
@@ -59,11 +56,14 @@ def cutout(x: Tensor) -> Tensor:
         size = x.shape[dim]
         length = int(size * CUTOUT + 0.5)
         centre = torch.randint(0, size + 1, (len(x), 1), device=x.device)
-        distance = torch.arange(size, device=x.device) - (centre - length // 2)
-        shape = [len(x), 1, 1, 1]
-        shape[dim] = size
-        kept.append(((distance < 0) | (distance >= length)).view(shape))
+        distance = _along(torch.arange(size, device=x.device) - (centre - length // 2), dim)
+        kept.append((distance < 0) | (distance >= length))
     return x * (kept[0] | kept[1])
+
+
+def _along(values: Tensor, dim: int) -> Tensor:
+    """B x n values, each for a row (dim 2) or a column (dim 3), as B x 1 x n x 1 or B x 1 x 1 x n."""
+    return values[:, None, :, None] if dim == 2 else values[:, None, None, :]
 
 
 _KINDS: dict[Augmentation, Callable[[Tensor], Tensor]] = {"shift": shift, "cutout": cutout}

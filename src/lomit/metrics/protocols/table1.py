@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -166,18 +167,10 @@ def summarise(
         found = []
         for value, word in ((1, "with"), (0, "without")):
             among = torch.from_numpy(y == value)
-            few = f"fewer than {TOO_FEW} people in such inputs: too few for a claim"
-            title = f"{scored.name}, inputs {word}"
-            found.append(
-                Row(
-                    f"{accuracy.CA}-{extractor} by {name}, %",
-                    title,
-                    "%",
-                    1,
-                    cells(lambda z, among=among: ca(z, among), logits),  # type: ignore[misc]
-                    flag=flag or (few if len(shown[among].unique()) < TOO_FEW else ""),
-                )
-            )
+            few = len(shown[among].unique()) < TOO_FEW
+            why = flag or (f"fewer than {TOO_FEW} people in such inputs: too few for a claim" if few else "")
+            section, title = f"{accuracy.CA}-{extractor} by {name}, %", f"{scored.name}, inputs {word}"
+            found.append(Row(section, title, "%", 1, cells(partial(ca, among=among), logits), flag=why))
         return found
 
     raw = cells(lambda t: inception_score.estimate(t, shown, seed=seed), tables)
@@ -221,7 +214,8 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
         if opposite(setting)
         else "Pairs of a class of two facts differ in one of them or both."
     )
-    by_note = (f"By {setting.choices.by}: whether the input, not the exemplar, is labelled so.",)
+    by = setting.choices.by
+    told_apart = () if by is None else (f"By {by}: whether the input, not the exemplar, is labelled so.",)
     more = (f"Not scored, for the model was not trained on their attributes: {', '.join(left_out)}.",)
     return (
         f"{setting.pairs} ordered pairs of the {setting.split} split a class, in both directions, that differ in the "
@@ -234,7 +228,7 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
         f"{inception_score.RAW}: mean over images of KL(p(y|x) || p(y)) in nats, y being the pattern of the class's "
         "facts; it can't exceed ln 2 a fact. The paper's scores can only be this form, for the exponential is at "
         "least 1.",
-        *(by_note if setting.choices.by is not None else ()),
+        *told_apart,
         "The paper's columns are context: other test images, another classifier. Claims rest on the floor, the ceiling "
         "and methods measured here.",
         *(more if left_out else ()),

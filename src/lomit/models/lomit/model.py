@@ -154,7 +154,7 @@ class Lomit(Translator):
 
     def _as_d_sees(self, x: Tensor) -> Tensor:
         """Images as D is shown them, in its step and in the generator's."""
-        return augment(x, self.config.augment) if self.config.augment else x
+        return augment(x, self.config.augment)
 
     def warmup_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """lambda_x L_x (Eq. 9) alone, under masks that learn nothing.
