@@ -39,6 +39,7 @@ class Choices:
     r3: float = 0.0001
     style_cls: float = 0.0
     source_cls: float = 0.0
+    keep: float = 0.0
 
 
 @dataclass
@@ -249,6 +250,8 @@ class PlainLomit:
             if w.style_cls:  # beyond the paper
                 told = self.linear("style_classifier", code.s_f)
                 total = total + w.style_cls * cross_entropy(told, labels[here])
+            if w.keep:  # beyond the paper
+                total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
                 total = total + w.r1 * mask_smoothness_matrix(m, code.c) + w.r3 * m.mean()  # Eqs. 13 and 15
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14

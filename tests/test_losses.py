@@ -325,6 +325,29 @@ def test_eqs_14_and_15_by_hand() -> None:
     close(losses.mask_area(torch.tensor([[[[0.0, 1.0], [0.5, 0.1]]]])), 0.4)
 
 
+# Beyond the paper
+
+
+def test_change_outside_a_mask_by_hand() -> None:
+    x, own, m = draw(2, 3, 4, 4), draw(2, 3, 4, 4, seed=1), draw_mask(2, 1, 4, 4)
+    total = 0.0
+    for b, k, i, j in torch.cartesian_prod(*(torch.arange(n) for n in x.shape)).tolist():
+        total += (1 - m[b, 0, i, j].item()) * abs(x[b, k, i, j].item() - own[b, k, i, j].item())
+    close(losses.background_change(x, own, m), total / x.numel())
+    close(losses.background_change(x, own, torch.ones_like(m)), 0.0)
+
+
+def test_a_mask_pays_where_a_change_exceeds_the_ratio_of_the_weights() -> None:
+    own, change = torch.zeros(1, 3, 1, 2).double(), torch.tensor([0.3, 0.1]).double()
+    x, m = (own + change).requires_grad_(), torch.full((1, 1, 1, 2), 0.5).double().requires_grad_()
+    own.requires_grad_()
+    (0.4 * losses.mask_area(m) + 2 * losses.background_change(x, own, m)).backward()
+    assert m.grad is not None
+    assert m.grad.flatten().sign().tolist() == [-1, 1]  # descent: up where 0.3 > 0.4 / 2, down where 0.1 is less
+    assert own.grad is None
+    assert x.grad is not None
+
+
 # Eq. 16
 
 

@@ -97,6 +97,9 @@ class TrainConfig:
     to rounding, not to the bit."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on."""
+    init: str | None = None
+    """Start from the weights of this run, checkpoint or model (also by name), with fresh optimisers and this run's
+    schedule; a model has no discriminator, which starts anew then."""
     seed: int = 0
     """Seed of initialisation, data order and every random draw."""
     threads: int | None = None

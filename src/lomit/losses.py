@@ -219,6 +219,20 @@ def mask_area(m: Tensor) -> Tensor:
     return m.mean()
 
 
+def background_change(x_translated: Tensor, x_self: Tensor, m: Tensor) -> Tensor:
+    """Not in the paper: E || (1 - m) * (x_{1->2} - x_{1->1}) ||_1, what a translation changes outside its mask.
+
+    Measured from the self translation, not from the input: what the decoder cannot draw is no change.  No gradient
+    reaches x_{1->1}.  Where the mask costs lambda_3 a pixel and a change outside it the weight of this term, a pixel is
+    worth a mask where it changes by more than their ratio: the term is linear in m, so masks leave the middle.
+
+    Args:
+        x_translated, x_self: x_{1->2} and x_{1->1}, B x 3 x H x W.
+        m: masks of the inputs, B x 1 x H x W in [0, 1].
+    """
+    return ((1 - m) * (x_translated - x_self.detach()).abs()).mean()
+
+
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """The sum of `weights[name] * terms[name]`; every weight needs its term.
 

@@ -25,6 +25,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "one-style-head": {"mask_norm": "none", "shared_style_head": True},
     "codes-that-tell": {"mask_norm": "group", "weights": replace(WEIGHTS, style_cls=0.8)},
     "classes-that-doubt": {"mask_norm": "group", "weights": replace(WEIGHTS, source_cls=0.6)},
+    "outside-kept": {"mask_norm": "group", "weights": replace(WEIGHTS, keep=0.9)},
     "cells-of-2": {"mask_norm": "group", "cell": 2},
     "deeper-32px": {"mask_norm": "group", "res_blocks": 2, "mask_convs": 3, "image_size": 32, "width": 3},
 }

@@ -26,7 +26,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mask_norm": "group", "gamma": "linear", "image_size": 32},
         {"mask_norm": "none", "masks": "own"},
         {"shared_style_head": True, "width": 5, "d_width": 3},
-        {"cell": 2, "warmup": 1, "weights": LossWeights(style_cls=0.5, source_cls=0.5)},
+        {"cell": 2, "warmup": 1, "weights": LossWeights(style_cls=0.5, source_cls=0.5, keep=0.5)},
     ],
     "drit": [
         {"weights": DritWeights(mode_seeking=1.0)},

@@ -29,6 +29,8 @@ from lomit.engine.phases import Runner
 from lomit.errors import LomitError
 from lomit.models.base import Translator, saved_config
 
+TRAINING, STATE = "training.safetensors", "state.json"
+
 
 def folder_name(step: int) -> str:
     """Name of the checkpoint after `step` iterations."""
@@ -73,11 +75,11 @@ def save(
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         weights = {f"translator.{k}": v.contiguous() for k, v in translator.state_dict().items()}
-        _write_tensors(temporary / "training.safetensors", weights | _optimizer_tensors(runners))
+        _write_tensors(temporary / TRAINING, weights | _optimizer_tensors(runners))
         averaged = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
         _write_tensors(temporary / "model.safetensors", averaged)
         write_text(temporary / "config.json", json.dumps(saved_config(translator.config), indent=1))
-        write_text(temporary / "state.json", json.dumps({"step": step, "ema_updates": ema.updates, **extra}, indent=1))
+        write_text(temporary / STATE, json.dumps({"step": step, "ema_updates": ema.updates, **extra}, indent=1))
         if final.exists():
             shutil.rmtree(final)
         temporary.rename(final)
@@ -144,8 +146,8 @@ def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runne
         LomitError: where a file is missing, broken or of another shape.
     """
     try:
-        state: dict[str, Any] = json.loads((folder / "state.json").read_text())
-        tensors = load_file(folder / "training.safetensors")
+        state: dict[str, Any] = json.loads((folder / STATE).read_text())
+        tensors = load_file(folder / TRAINING)
         translator.load_state_dict(
             {k.removeprefix("translator."): v for k, v in tensors.items() if k.startswith("translator.")}
         )

@@ -19,8 +19,10 @@ from lomit.data.open import open_source
 from lomit.engine import checkpoint
 from lomit.engine.loop import Loop, Outcome, write_run_config
 from lomit.engine.memory import estimate_peak
+from lomit.engine.start import start_from
 from lomit.errors import LomitError
 from lomit.models import Method, get_method, method_of, methods
+from lomit.weights import find_model
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -68,6 +70,8 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     )
     method = method_of(config.model)
     latest = _check_folder(out, resume, config, method)
+    if latest is None and config.train.init is not None:
+        find_model(config.train.init)  # before anything is decoded
     fabric = make_fabric(config.train)
     fabric.launch()
     if config.train.threads is not None:
@@ -92,6 +96,10 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
         loop.resume(latest)
         if fabric.is_global_zero:
             print(f"resumed from step {loop.step}")
+    elif config.train.init is not None:
+        anew = start_from(config.train.init, loop.translator, loop.ema)
+        if fabric.is_global_zero:
+            print(f"weights of {config.train.init}; started anew: {', '.join(anew) or 'nothing'}")
     sys.stdout.flush()
     return loop.run(quiet, began)
 

@@ -33,6 +33,9 @@ class LossWeights:
     source_cls: float = 0.0
     """Not in the paper: D_cls is to tell a translated image's old labels (Eq. 11 on x_{1->2} with y_1), against Eq. 12,
     so that it unlearns what persuades it and nobody else."""
+    keep: float = 0.0
+    """Not in the paper: nothing is to change outside the mask, measured from the self translation.  A pixel is worth
+    a mask where it changes by more than r3 / keep, in units of [-1, 1]."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.augment import augment
-from lomit.nn.blocks import at_least_float32, swap_halves
+from lomit.nn.blocks import at_least_float32, resize_mask, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
 Terms = dict[str, Tensor]
@@ -241,6 +241,9 @@ class Lomit(Translator):
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
         for name, loss in self._told_by(s_f, batch).items():
             terms[name], total = loss, total + w.style_cls * loss
+        if w.keep:
+            terms["keep"] = 2 * losses.background_change(translated, own, resize_mask(m, translated.shape[-2:]))
+            total = total + w.keep * terms["keep"]
         with torch.no_grad():
             statistics = {
                 "mask/mean": m.mean(),
