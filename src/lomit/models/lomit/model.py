@@ -242,7 +242,8 @@ class Lomit(Translator):
         for name, loss in self._told_by(s_f, batch).items():
             terms[name], total = loss, total + w.style_cls * loss
         if w.keep:
-            terms["keep"] = 2 * losses.background_change(translated, own, resize_mask(m, translated.shape[-2:]))
+            grown = resize_mask(m, (x.shape[-2], x.shape[-1]))
+            terms["keep"] = 2 * losses.background_change(translated, own, grown)
             total = total + w.keep * terms["keep"]
         with torch.no_grad():
             statistics = {
