@@ -30,6 +30,7 @@ from lomit.errors import LomitError
 from lomit.models.base import Translator, saved_config
 
 TRAINING, STATE = "training.safetensors", "state.json"
+_NETWORKS = "translator."
 
 
 def folder_name(step: int) -> str:
@@ -74,7 +75,7 @@ def save(
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        weights = {f"translator.{k}": v.contiguous() for k, v in translator.state_dict().items()}
+        weights = {f"{_NETWORKS}{k}": v.contiguous() for k, v in translator.state_dict().items()}
         _write_tensors(temporary / TRAINING, weights | _optimizer_tensors(runners))
         averaged = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
         _write_tensors(temporary / "model.safetensors", averaged)
@@ -139,6 +140,11 @@ def pointed(run: Path, name: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def networks_in(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The translator's own among the tensors of `TRAINING`, by their names in it."""
+    return {k.removeprefix(_NETWORKS): v for k, v in tensors.items() if k.startswith(_NETWORKS)}
+
+
 def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runner]) -> dict[str, Any]:
     """Restores everything `save` wrote, in place.  Returns the JSON state.
 
@@ -148,9 +154,7 @@ def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runne
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
         tensors = load_file(folder / TRAINING)
-        translator.load_state_dict(
-            {k.removeprefix("translator."): v for k, v in tensors.items() if k.startswith("translator.")}
-        )
+        translator.load_state_dict(networks_in(tensors))
         ema.module.load_state_dict(load_file(folder / "model.safetensors"))
         ema.resume(state["ema_updates"])
         for runner in runners:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lomit.engine.checkpoint import STATE, TRAINING
+from lomit.engine.checkpoint import STATE, TRAINING, networks_in
 from lomit.engine.ema import Ema
 from lomit.errors import LomitError
 from lomit.models import method_of
@@ -39,7 +39,7 @@ def start_from(source: str, translator: Translator, ema: Ema) -> list[str]:
     if there != here:
         raise LomitError(f"train.init: {source} holds a {there}, this run trains a {here}")
     averaged = load_pretrained(folder).generator.state_dict()
-    _require_fit(source, averaged, ema.module.state_dict())
+    _require_fit(folder, averaged, ema.module.state_dict())
     given = {f"generator.{name}": tensor for name, tensor in averaged.items()}
     if (folder / TRAINING).is_file():
         given, updates = _all_networks(folder)
@@ -61,22 +61,21 @@ def _named(tensors: list[str], known: list[str]) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[0] if network(name) in mixed else network(name) for name in tensors))
 
 
-def _require_fit(source: str, given: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+def _require_fit(folder: Path, given: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     for name in (*own, *given):
         shapes = [tuple(tensors[name].shape) if name in tensors else "missing" for tensors in (given, own)]
         if shapes[0] != shapes[1]:
             raise LomitError(
-                f"train.init: the generator of {source} does not fit: {name} is {shapes[0]} there and {shapes[1]} "
-                f"here; give this run the options model.* that stand in {find_model(source) / 'config.json'}"
+                f"train.init: the generator of {folder} does not fit: {name} is {shapes[0]} there and {shapes[1]} "
+                f"here; give this run the options model.* that stand in {folder / 'config.json'}"
             )
 
 
 def _all_networks(folder: Path) -> tuple[dict[str, Tensor], int]:
     """The translator's tensors in a checkpoint, and how often its average was updated."""
-    prefix = "translator."
     try:
-        tensors = load_file(folder / TRAINING)
+        networks = networks_in(load_file(folder / TRAINING))
         updates = int(json.loads((folder / STATE).read_text())["ema_updates"])
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise LomitError(f"train.init: can't read the checkpoint {folder}: {error}") from error
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, updates
+    return networks, updates
