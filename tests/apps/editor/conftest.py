@@ -18,6 +18,7 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.server import running
 from lomit.data.avatars import render_face
+from lomit.recipe.file import encode_mask
 
 pytest.importorskip("gradio", reason="needs the editor extra")
 LIMITS = Limits(upload_bytes=2 * 2**20, upload_pixels=2_000_000, kept=3, sessions=14, queue=40)
@@ -108,6 +109,12 @@ class Visitor:
     def open(self, pane: int, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         data = base64.b64encode(path.read_bytes()).decode()
         return self.act("open", pane=pane, name=path.name, data=data)
+
+    def stroke(self, pane: int, mask: Image.Image) -> None:
+        """A mask drawn on the image that lies in the pane."""
+        slot = self.page.sessions.get(self.hash).slots[pane]
+        assert slot is not None
+        self.send(self.page.bench, "stroke", {"pane": pane, "revision": slot.stamp, "mask": encode_mask(mask)})
 
     def save(self, what: str) -> dict[str, Any]:
         (file,) = self.send(self.page.saves[what], "click")

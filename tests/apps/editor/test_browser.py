@@ -31,17 +31,36 @@ class Person:
         self.tab.set_default_timeout(WAIT)
         self.requests: list[str] = []
         self.faults: list[str] = []
-        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.open_calls: set[Any] = set()
+        self.tab.on("request", self._asked)
+        for end in ("requestfinished", "requestfailed"):
+            self.tab.on(end, lambda request: self.open_calls.discard(request))
         self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
         self.tab.goto(url)
         self.tab.wait_for_selector(DONE)
 
+    def _asked(self, request: Any) -> None:
+        self.requests.append(request.url)
+        # Gradio holds a stream of answers open for as long as one of the page's events waits for its own.
+        if "/queue/" in request.url:
+            self.open_calls.add(request)
+
+    def settle(self) -> None:
+        """Waits until everything asked for so far is answered, so that no late answer passes for the next one."""
+        end, quiet = time.monotonic() + WAIT / 1000, 0
+        while quiet < 3:  # an event that waited in the page is sent a moment after the one before it
+            assert time.monotonic() < end, "the editor doesn't answer"
+            self.tab.wait_for_timeout(50)
+            quiet = 0 if self.open_calls else quiet + 1
+
     def result(self) -> str:
+        self.settle()
         return str(self.tab.get_attribute(DONE, "src"))
 
     def changed(self, before: str) -> None:
-        """Waits until another result is shown."""
+        """Waits until another result is shown, and no more is to come."""
         self.tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
+        self.settle()
 
     def open(self, pane: int, path: Path) -> None:
         self.tab.locator(".pane .file").nth(pane).set_input_files(path)

@@ -114,7 +114,7 @@ def test_masks_of_another_size_are_refused(visitor: Visitor) -> None:
     visitor.load()
     for mask in ("?", encode_mask(Image.new("L", (3, 3)))):
         with pytest.raises(RuntimeError, match="mask must be"):
-            visitor.send(visitor.page.bench, "stroke", {"pane": 0, "mask": mask})
+            visitor.send(visitor.page.bench, "stroke", {"pane": 0, "revision": 1, "mask": mask})
 
 
 def test_a_page_that_was_never_loaded_gets_nothing(visitor: Visitor) -> None:
@@ -134,7 +134,7 @@ def test_ten_visitors_at_once(editor: Editor, faces: list[Path]) -> None:
         if one.page.sessions.get(one.hash).slots[0].faces:  # type: ignore[union-attr]
             one.act("face", pane=0, face=99)
         if number % 2:
-            one.send(one.page.bench, "stroke", {"pane": 0, "mask": encode_mask(Image.new("L", (256, 256)))})
+            one.stroke(0, Image.new("L", (256, 256)))
         file = one.save("result")
         assert file["name"] == f"face{number % 4}__{editor[0].samples[1].source().name}"
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(file["data"]))).convert("RGB"))

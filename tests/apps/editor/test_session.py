@@ -58,6 +58,19 @@ def test_empty_masks_give_back_the_input(session: Session) -> None:
     assert np.array_equal(finished(session), before)
 
 
+def test_a_stroke_that_comes_late_is_not_for_the_next_image(session: Session) -> None:
+    drawn_on = session.slots[0]
+    assert drawn_on is not None
+    session.stroke(0, black(), drawn_on.stamp)
+    assert session.slots[0] is not None
+    assert session.slots[0].mask is not None
+    session.sample(0, 2)
+    before = finished(session)
+    session.stroke(0, black(), drawn_on.stamp)
+    assert session.slots[0].mask is None
+    assert np.array_equal(finished(session), before)
+
+
 def test_swap_takes_masks_along(session: Session) -> None:
     session.stroke(0, black())
     session.swap()

@@ -95,9 +95,11 @@ class Page:
         one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
         quiet = one | {"show_progress": "hidden", "trigger_mode": "always_last"}
         blocks.load(self._handler(self._begin), None, everything, **one)
-        self.bench.act(self._handler(self._act), None, everything, show_progress="minimal", **one)
+        # Gradio's own choice would drop a click while the one before it is not answered.
+        each = one | {"trigger_mode": "multiple"}
+        self.bench.act(self._handler(self._act), None, everything, show_progress="minimal", **each)
         self.bench.stroke(self._handler(self._stroke), None, shown, **quiet)
-        self.viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **one)
+        self.viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **each)
         self.model.input(self._handler(self._choose), self.model, everything, show_progress="minimal", **one)
         strength, threshold, blend, label, composite = self.controls
         for control in (strength, label, composite):
@@ -148,7 +150,8 @@ class Page:
 
     def _stroke(self, page: str, told: dict[str, Any]) -> Any:
         session, mask = self.sessions.get(page), told["mask"]
-        session.stroke(_pane(told), None if mask is None else decode_mask(str(mask)))
+        image = None if mask is None else decode_mask(str(mask))
+        session.stroke(_pane(told), image, _number(told, "revision", 2**31))
         return views.viewer(session)
 
     def _choose(self, page: str, told: dict[str, Any], model: str) -> list[Any]:

@@ -84,11 +84,19 @@ class Session:
         self._put(INPUT, guide)
         self._put(EXEMPLAR, own)
 
-    def stroke(self, pane: int, mask: Image.Image | None) -> None:
-        """A mask as it now is; None for the prediction."""
+    def stroke(self, pane: int, mask: Image.Image | None, stamp: int | None = None) -> None:
+        """A mask as it now is.
+
+        Args:
+            mask: None for the prediction.
+            stamp: of the slot that the stroke was drawn on.  Strokes wait for each other in the page, and one may come
+                after another image was chosen; it is not for that one, and is left out.
+        """
         if mask is not None and mask.size != (MASK_SIDE, MASK_SIDE):
             raise LomitError(f"a mask must be {MASK_SIDE} x {MASK_SIDE}")
-        self.slots[pane] = replace(self._slot(pane), mask=mask)
+        slot = self._slot(pane)
+        if stamp in (None, slot.stamp):
+            self.slots[pane] = replace(slot, mask=mask)
 
     def keep(self) -> None:
         """Adds the present result to the strip."""

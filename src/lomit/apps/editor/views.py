@@ -126,7 +126,8 @@ def _predicted(session: Session) -> dict[int, Image.Image]:
 def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
     if slot is None:
         return {
-            "image": "", "name": "", "mask": "", "predicted": "", "faces": [], "face": 0, "note": note, "revision": "",
+            "image": "", "name": "", "mask": "", "predicted": "", "faces": [], "face": 0,
+            "note": note, "revision": None,
         }  # fmt: skip
     count = len(slot.faces)
     faces = [f"Face {k + 1} of {count}, aligned" for k in range(count)] + ["Centre square as it is"] if count else []
@@ -140,5 +141,5 @@ def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
         "faces": faces,
         "face": chosen,
         "note": ". ".join(part for part in (slot.note, note) if part),
-        "revision": str(slot.stamp),
+        "revision": slot.stamp,
     }

@@ -240,7 +240,7 @@ class Pane {
 
   send() {
     this.draw();
-    trigger("stroke", { pane: this.number, mask: same(this.mask, this.predicted) ? null : encoded(this.mask) });
+    trigger("stroke", { pane: this.number, revision: this.revision, mask: same(this.mask, this.predicted) ? null : encoded(this.mask) });
   }
 
   key(e) {
