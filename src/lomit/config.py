@@ -18,6 +18,7 @@ from lomit.errors import LomitError, did_you_mean
 T = TypeVar("T")
 
 DataKind = Literal["auto", "celeba", "folder", "emotionet", "avatars", "pack"]
+FaceCrop = Literal["none", "dlib"]
 Precision = Literal["32-true", "bf16-mixed"]
 CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "max-autotune"]
 
@@ -47,7 +48,7 @@ class DataConfig:
     """Faces to render where `kind` is `avatars` and `root` is empty."""
     render_seed: int = 0
     """Seed of those faces."""
-    face_crop: Literal["none", "dlib"] = "none"
+    face_crop: FaceCrop = "none"
     """`dlib`: cut faces out with the detector of the `faces` extra (EmotioNet, paper 5.1)."""
     workers: int = 2
     """Processes that decode images into the cache."""

@@ -34,6 +34,8 @@ def test_pixels_hold_the_share_that_the_region_takes(painted: Path, monkeypatch:
     torch.testing.assert_close(small, torch.from_numpy(full).float().view(16, 4, 16, 4).mean(dim=(1, 3)))
     cut = coverage(source, DataConfig(image_size=48, crop=48), 0, [("hat",)])[0]
     torch.testing.assert_close(cut, torch.from_numpy(full[8:56, 8:56]).float())
+    with pytest.raises(LomitError, match="true masks don't follow faces that are cut out"):
+        coverage(source, DataConfig(image_size=16, face_crop="dlib"), 0, [("hat",)])
 
 
 def test_regions_of_attributes(painted: Path) -> None:

@@ -10,9 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from lomit.commands.labelled import LabelledData
 from lomit.config import DataConfig
 from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.open import open_source
+from lomit.data.table import SPLITS
+from lomit.data.transforms import resize
 from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.codes import codes_of, draw_domains, embed, figure_8
@@ -119,6 +122,24 @@ def test_a_folders_faces_are_those_of_its_last_split(folder: Path) -> None:
     assert faces.people
     assert faces.image(0).size == (16, 16)
     assert faces.columns(("Hat", "Nose")).tolist() == [[int(y), -1] for y in faces.labels[:, 1]]
+
+
+def test_faces_that_are_cut_out_are_those_where_one_is_found(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake(image: Image.Image) -> Image.Image | None:
+        return None if np.asarray(image)[0, 0, 0] < 128 else image.crop((0, 0, 8, 8))
+
+    monkeypatch.setattr("lomit.data.faces.crop_face", fake)
+    options = LabelledData(root=str(folder), face_crop="dlib", workers=1, cache_dir=str(tmp_path))
+    source = open_source(data := options.config(16))
+    faces = SourceFaces(source, data, 3, "noise")
+    val = np.flatnonzero(source.split == SPLITS["val"]).tolist()
+    shown = [k for k in val if np.asarray(source.load(k))[0, 0, 0] >= 128]
+    assert 0 < len(shown) < len(val)
+    assert sorted(faces.rows.tolist()) == shown
+    expected = resize(source.load(int(faces.rows[0])).crop((0, 0, 8, 8)), 16)
+    assert np.array_equal(np.asarray(faces.image(0)), np.asarray(expected))
 
 
 def test_models_that_share_an_attribute_stand_together() -> None:

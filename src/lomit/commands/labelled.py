@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lomit.config import DataConfig, DataKind
+from lomit.config import DataConfig, DataKind, FaceCrop
 from lomit.errors import LomitError
 
 
@@ -22,6 +22,8 @@ class LabelledData:
     """Layout of the root; `auto` recognises it from the files."""
     crop: int | None = None
     """Side of the centre square cut out before resizing; by default the layout's own."""
+    face_crop: FaceCrop = "none"
+    """`dlib`: cut faces out with the detector of the `faces` extra, as a run on EmotioNet did; not for a pack."""
     workers: int = 2
     """Processes that decode images."""
     cache_dir: str | None = None

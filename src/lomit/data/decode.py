@@ -61,20 +61,24 @@ class Geometry:
             return cls(config.image_size, None, None, config.face_crop)
         return cls(config.image_size, config.crop or source.default_crop, source.default_crop, config.face_crop)
 
-    def apply(self, image: Image.Image) -> Image.Image:
-        """An RGB picture as a square one of `size` pixels.
+    def cut(self, image: Image.Image) -> Image.Image:
+        """The square of an RGB picture that counts, at the picture's own resolution.
 
         Raises:
             NoFaceError: where a face is to be cut out and there is none.
         """
-        if self.face_crop == "dlib":
-            from lomit.data.faces import crop_face
+        if self.face_crop == "none":
+            return image.crop(centre_box(image.size, self.crop, self.reference))
+        from lomit.data.faces import crop_face
 
-            face = crop_face(image)
-            if face is None:
-                raise NoFaceError
-            return resize(face, self.size)
-        return resize(image.crop(centre_box(image.size, self.crop, self.reference)), self.size)
+        face = crop_face(image)
+        if face is None:
+            raise NoFaceError
+        return face
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """An RGB picture as a square one of `size` pixels; errors as for `cut`."""
+        return resize(self.cut(image), self.size)
 
     def apply_mask(self, mask: np.ndarray) -> np.ndarray:
         """A region mask, uint8 H x W, cut like its picture; nearest pixels, since its values are bits."""

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lomit.config import DataConfig
+from lomit.data.cache import build_cache
 from lomit.data.decode import Geometry, decode
 from lomit.data.source import Source
 from lomit.data.table import SPLITS
@@ -106,6 +107,9 @@ class SourceFaces(Faces):
         self.geometry = Geometry.of(source, data)
         split = next((s for s in ("test", "val", "train") if (source.split == SPLITS[s]).any()), "train")
         rows = np.flatnonzero(source.split == SPLITS[split])
+        if data.face_crop != "none":
+            # Which photographs show no face that can be cut out, the cache knows; a run on this data has made it.
+            rows = rows[np.isin(rows, build_cache(source, data).source_index)]
         chosen = np.random.default_rng(seed).permutation(len(rows))[:pool]
         self.rows = rows[chosen]
         self.what = f"{name}, {split} split, seed {seed}"

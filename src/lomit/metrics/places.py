@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from lomit.data.decode import Geometry
-from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
 from lomit.metrics import landmarks, truth
 from lomit.metrics.protocol import Setting
@@ -118,9 +117,7 @@ class LandmarkRegions(Places):
     def _square(self, row: int) -> Image.Image:
         """What the network sees of an image, at the file's own resolution."""
         s = self.setting
-        geometry = Geometry.of(s.source, s.data)
-        image = s.source.load(int(s.cache.source_index[row]))
-        return image.crop(centre_box(image.size, geometry.crop, geometry.reference))
+        return Geometry.of(s.source, s.data).cut(s.source.load(int(s.cache.source_index[row])))
 
 
 def places_for(setting: Setting) -> Places:

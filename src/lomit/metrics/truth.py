@@ -48,11 +48,13 @@ def coverage(source: Source, config: DataConfig, index: int, unions: Sequence[Se
         float32, U x S x S in [0, 1].
 
     Raises:
-        LomitError: where this image has no true masks.
+        LomitError: where this image has no true masks, or faces are cut out.
     """
     masks = source.regions(index)
     if not masks:
         raise LomitError(f"there are no true masks of {source.names[index]}; render the set with --regions test or all")
+    if config.face_crop != "none":
+        raise LomitError("true masks don't follow faces that are cut out; leave out --data.face-crop")
     geometry = Geometry.of(source, config)
     result = []
     for names in unions:

@@ -21,7 +21,8 @@ EDITS = _how(
 )
 FIGURE_5 = _how(
     "Train on action units, and give the run with photographs that are labelled with them: ",
-    "lomit train emotionet-aus --data.root DIR --out RUN",
+    "lomit train emotionet-aus --data.root DIR --out RUN && "
+    "lomit report RUN --data.root DIR --data.face-crop dlib --out page.html",
 )
 FIGURE_6 = FIGURE_4
 FIGURE_7 = _how(
