@@ -107,9 +107,10 @@ class SourceFaces(Faces):
         self.geometry = Geometry.of(source, data)
         split = next((s for s in ("test", "val", "train") if (source.split == SPLITS[s]).any()), "train")
         rows = np.flatnonzero(source.split == SPLITS[split])
-        if data.face_crop != "none":
-            # Which photographs show no face that can be cut out, the cache knows; a run on this data has made it.
-            rows = rows[np.isin(rows, build_cache(source, data).source_index)]
+        # Where faces are cut out, the cache knows which photographs show one; a run on this data has made it.
+        self._cut = build_cache(source, data) if data.face_crop != "none" else None
+        if self._cut is not None:
+            rows = rows[np.isin(rows, self._cut.source_index)]
         chosen = np.random.default_rng(seed).permutation(len(rows))[:pool]
         self.rows = rows[chosen]
         self.what = f"{name}, {split} split, seed {seed}"
@@ -126,6 +127,9 @@ class SourceFaces(Faces):
         return int(self.source.identity[self.rows[face]])
 
     def image(self, face: int) -> Image.Image:
+        if self._cut is not None:  # no face is looked for a second time
+            (row,) = np.flatnonzero(self._cut.source_index == self.rows[face])
+            return Image.fromarray(self._cut.images[row].transpose(1, 2, 0))
         outcome = decode(self.source, int(self.rows[face]), self.geometry)
         if outcome.pixels is None:
             raise LomitError(f"{outcome.problem}; choose other faces with --seed")

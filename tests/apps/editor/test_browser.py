@@ -15,7 +15,9 @@ from PIL import Image
 
 from doubles import bomb
 from lomit.apps.editor.page import Page
+from lomit.apps.editor.session import Session
 from lomit.cli import main
+from lomit.editing import Edited
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000
@@ -210,6 +212,30 @@ def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
     tab.get_by_role("button", name="Sample as second exemplar").nth(3).click()
     tab.get_by_label("range slider for Blend").wait_for()
     person.changed(first)
+
+
+def test_no_click_is_lost_while_another_is_not_answered(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    clicks = [person.tab.get_by_role("button", name=f"Sample as {pane}").nth(3) for pane in ("input", "exemplar")]
+    for click in clicks:
+        before = person.result()
+        click.click()
+        person.changed(before)
+    both = person.result()
+    for pane, sample in (("input", 0), ("exemplar", 1)):
+        before = person.result()
+        person.tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click()
+        person.changed(before)
+    first, render = person.result(), Session.render
+
+    def slow(session: Session) -> Edited | None:
+        time.sleep(0.5)  # so that the second click comes before the first one's answer
+        return render(session)
+
+    monkeypatch.setattr(Session, "render", slow)
+    for click in clicks:
+        click.click()
+    person.changed(first)
+    assert person.result() == both
 
 
 def test_bad_uploads(person: Person, tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ class Session:
 
         Args:
             mask: None for the prediction.
-            stamp: of the slot that the stroke was drawn on.  Strokes wait for each other in the page, and one may come
-                after another image was chosen; it is not for that one, and is left out.
+            stamp: of the slot that the stroke was drawn on; None, of what lies there now.  Strokes wait for each other
+                in the page, and one may come after another image was chosen; it is not for that one, and is left out.
         """
         if mask is not None and mask.size != (MASK_SIDE, MASK_SIDE):
             raise LomitError(f"a mask must be {MASK_SIDE} x {MASK_SIDE}")
