@@ -215,7 +215,7 @@ def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
 
 
 def test_no_click_is_lost_while_another_is_not_answered(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    clicks = [person.tab.get_by_role("button", name=f"Sample as {pane}").nth(3) for pane in ("input", "exemplar")]
+    clicks = [person.tab.get_by_role("button", name=f"Sample as {pane}").nth(4) for pane in ("input", "exemplar")]
     for click in clicks:
         before = person.result()
         click.click()
