@@ -287,7 +287,7 @@ def bilinear(m: Tensor, times: int) -> Tensor:
     """B x 1 x h x w at `times` the size: output pixel k samples the input at (k + 0.5) / times - 0.5, clamped."""
     for dim in (2, 3):
         n = m.shape[dim]
-        at = ((torch.arange(times * n, dtype=m.dtype) + 0.5) / times - 0.5).clamp(0, n - 1)
+        at = ((torch.arange(times * n, dtype=m.dtype, device=m.device) + 0.5) / times - 0.5).clamp(0, n - 1)
         low = at.floor().long()
         share = (at - low).view([-1 if d == dim else 1 for d in range(4)])
         m = (1 - share) * m.index_select(dim, low) + share * m.index_select(dim, (low + 1).clamp(max=n - 1))

@@ -94,7 +94,7 @@ class TrainConfig:
     compile: CompileMode = "none"
     """`graphs`: each update is replayed as one CUDA graph; `default`: losses go through torch.compile, some minutes at
     the start; `reduce-overhead`: both; `max-autotune`: both, with the longest search for kernels; `auto`:
-    `reduce-overhead` on a GPU, `none` on a CPU. What does not work is left out with a line. Results agree with `none`
+    `graphs` on a GPU, `none` on a CPU. What does not work is left out with a line. Results agree with `none`
     to rounding, not to the bit."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Device to train on."""

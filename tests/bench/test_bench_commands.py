@@ -153,7 +153,7 @@ def test_sweep_on_a_gpu(tmp_path: Path) -> None:
         (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
         (["step", "--device", "nonsense"], "no device 'nonsense' here"),
         (["translate", "--batch-size", "0"], "--batch-size must be at least 1"),
-        (["translate", "--device", "cuda"], "leave out --device"),
+        (["translate", "--device", "nonsense"], "no device 'nonsense' here"),
         (["r1", "--sides", "0"], "must be at least 1"),
         (["data", "--count", "3"], "--count must be at least 100"),
         (["step", "--json", "/no/such/folder/x.json"], "there is no folder"),

@@ -115,7 +115,7 @@ def test_conv_block_pads_as_told() -> None:
 
 def test_conv_block_upsamples_before_and_activates_after() -> None:
     block = ConvBlock(2, 3, 5, padding=2, norm=layer_norm, activation=nn.ReLU(), upsample=True)
-    assert [type(m).__name__ for m in block] == ["UpsampledConv2d", "GroupNorm", "ReLU"]
+    assert [type(m).__name__ for m in block] == ["UpsampledConv2d", "LayerNorm", "ReLU"]
     y = block(torch.randn(1, 2, 6, 6))
     assert y.shape == (1, 3, 12, 12)
     assert y.min() == 0

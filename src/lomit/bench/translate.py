@@ -11,11 +11,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lomit.bench.timing import interleaved
 from lomit.compiled import Compiled
 from lomit.errors import LomitError
 from lomit.exported import ExportedTranslator
@@ -59,18 +61,19 @@ def measure(
     threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Row]:
-    """Times the ways to translate on the CPU.
+    """Times the ways to translate on the translator's device.
 
     Args:
-        translator: in eval mode, on the CPU; it stays as it is.
-        exported: name -> file that `lomit export` wrote from this translator.
+        translator: in eval mode; it stays as it is.
+        exported: name -> file that `lomit export` wrote from this translator; they run on the CPU.
         compiled: time the compiled path too, which takes a minute to compile.
         plain: the path that the others are compared with; None takes `plain_path`.
         images: inputs and exemplars to take batches from; None draws noise, whose errors say little.
         batch_size: images in a batch.
         rounds: times that each path is timed, after one round that is not.
         threads: of the CPU; None leaves torch's number.  Restored afterwards.
-        clock: seconds; `time.process_time` is steadier on a shared machine, but adds up the threads' times.
+        clock: seconds; `time.process_time` is steadier on a shared machine, but adds up the threads' times.  On a GPU
+            the time between two events on its stream counts instead.
 
     Returns:
         Rows `plain`, `eager`, `compiled` where asked for, and one for each exported file, in this order.
@@ -80,7 +83,8 @@ def measure(
     """
     if min(batch_size, rounds) < 1 or (threads is not None and threads < 1):
         raise LomitError("batch size, rounds and threads must be at least 1")
-    x, exemplar = _batch(translator, images, batch_size)
+    device = next(translator.parameters()).device
+    x, exemplar = (t.to(device) for t in _batch(translator, images, batch_size))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads or before)
@@ -91,12 +95,16 @@ def measure(
         paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
         with torch.no_grad():
             outputs = {name: path(x, exemplar) for name, path in paths.items()}
-            times: dict[str, list[float]] = {name: [] for name in paths}
-            for _ in range(rounds):
-                for name, path in paths.items():
-                    start = clock()
-                    path(x, exemplar)
-                    times[name].append(clock() - start)
+            if device.type == "cuda":
+                tasks = {name: partial(path, x, exemplar) for name, path in paths.items()}
+                times = {name: list(timing.seconds) for name, timing in interleaved(tasks, rounds, device).items()}
+            else:
+                times = {name: [] for name in paths}
+                for _ in range(rounds):
+                    for name, path in paths.items():
+                        start = clock()
+                        path(x, exemplar)
+                        times[name].append(clock() - start)
     finally:
         torch.set_num_threads(before)
     medians = {name: max(statistics.median(values), 1e-9) for name, values in times.items()}

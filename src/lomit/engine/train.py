@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 
 from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, to_dict
 from lomit.data.cache import build_cache
@@ -143,16 +144,27 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+class MixedPrecision(FabricMixedPrecision):
+    """Convolutions in bfloat16 by autocast; Fabric's plugin would round the images, too, which losses compare with."""
+
+    def convert_input(self, data: Any) -> Any:
+        """What a phase is given, as it is."""
+        return data
+
+
 def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric for this machine: one process, or under `torchrun` as many as it started."""
-    if config.accelerator != "cpu" and torch.cuda.is_available():
+    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    if on_gpu:
         # Shapes never change, so the fastest convolution is worth looking for; what autocast leaves in float32
         # (linear layers of a float32 run) goes through tf32 as cuDNN's convolutions do anyway.
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    device = "cuda" if on_gpu else "cpu"
+    precision = MixedPrecision("bf16-mixed", device) if config.precision == "bf16-mixed" else None
     if world == 1:
-        return Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+        return Fabric(accelerator=config.accelerator, devices=1, plugins=precision)
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
@@ -160,6 +172,6 @@ def make_fabric(config: TrainConfig) -> Fabric:
         accelerator=config.accelerator,
         devices=local,
         num_nodes=world // local,
-        precision=config.precision,
+        plugins=precision,
         strategy=DDPStrategy(),
     )

@@ -42,7 +42,7 @@ class Plan:
 def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[Plan, str | None]:
     """What a setting comes to on a machine, and a line where that is less than was asked for."""
     if mode == "auto":
-        mode = "reduce-overhead" if device.type == "cuda" else "none"
+        mode = "graphs" if device.type == "cuda" else "none"
     inductor = {"default": "default", "reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
     wanted = mode in ("graphs", "reduce-overhead", "max-autotune")
     possible = device.type == "cuda" and world == 1

@@ -9,24 +9,50 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lomit.nn import kernels
 from lomit.nn.convolution import Conv2d, UpsampledConv2d
 
 Norm = Callable[[int], nn.Module]
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """torch's instance norm; on a GPU by a kernel that keeps channels-last order (`lomit.nn.kernels`)."""
+
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """B x C x H x W, normalised; followed by ReLU where asked for."""
+        if kernels.usable(x):
+            return kernels.norm(x, self.weight, self.bias, False, relu, self.eps)
+        y = super().forward(x)
+        return F.relu(y, inplace=True) if relu else y
+
+
+class LayerNorm(nn.GroupNorm):
+    """Layer norm over a whole feature map, affine per channel; on a GPU by a kernel, as `InstanceNorm`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """B x C x H x W, normalised; followed by ReLU where asked for."""
+        if kernels.usable(x):
+            return kernels.norm(x, self.weight, self.bias, True, relu, self.eps)
+        y = super().forward(x)
+        return F.relu(y, inplace=True) if relu else y
+
+
 def instance_norm(channels: int) -> nn.Module:
     """Instance norm with an affine map and without running statistics: the same in training and in use."""
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
+    return InstanceNorm(channels, affine=True, track_running_stats=False)
 
 
 def plain_instance_norm(channels: int) -> nn.Module:
     """Instance norm without an affine map."""
-    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+    return InstanceNorm(channels, affine=False, track_running_stats=False)
 
 
 def layer_norm(channels: int) -> nn.Module:
     """Layer norm over a whole feature map (group norm with one group), affine per channel."""
-    return nn.GroupNorm(1, channels)
+    return LayerNorm(channels)
 
 
 def group_norm(channels: int) -> nn.Module:
@@ -84,6 +110,12 @@ class ConvBlock(nn.Sequential):
         if activation is not None:
             layers.append(activation)
         super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A norm and the ReLU after it are one call, which on a GPU is one pass."""
+        if len(self) == 3 and isinstance(self[1], (InstanceNorm, LayerNorm)) and isinstance(self[2], nn.ReLU):
+            return self[1](self[0](x), relu=True)  # type: ignore[no-any-return]
+        return super().forward(x)  # type: ignore[no-any-return]
 
 
 class ResidualBlock(nn.Module):

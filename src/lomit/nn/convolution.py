@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
+from lomit.nn import kernels
+
 
 class _ReflectionPad(torch.autograd.Function):
     """Reflection padding with a backward that keeps the memory layout.
@@ -47,6 +49,8 @@ def reflection_pad(x: Tensor, padding: int) -> Tensor:
     Raises:
         RuntimeError: where the padding reaches the image's size.
     """
+    if kernels.usable(x):
+        return kernels.pad(x, padding, "reflect")
     # A compiler writes a backward of its own from torch's operators, and faster than from a Function.
     if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
         return _ReflectionPad.apply(x, padding)  # type: ignore[no-any-return]
@@ -132,7 +136,8 @@ class UpsampledConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """B x c_in x h x w -> B x c_out x 2h x 2w."""
         assert self.bias is not None
-        y = F.conv2d(_pad(x, (1, 1, 1, 1), "replicate"), self.parity_weights(), self.bias.repeat(4))
+        padded = kernels.pad(x, 1, "replicate") if kernels.usable(x) else _pad(x, (1, 1, 1, 1), "replicate")
+        y = F.conv2d(padded, self.parity_weights(), self.bias.repeat(4))
         b, _, h, w = y.shape
         # Channels last all the way: the innermost copies are runs of whole pixels.
         y = y.permute(0, 2, 3, 1).reshape(b, h, w, 2, 2, -1).transpose(2, 3).reshape(b, 2 * h, 2 * w, -1)

@@ -58,7 +58,7 @@ class _Blocks(nn.Module):
         super().__init__()
         assert conv.bias is not None
         c_out, c_in, k, _ = conv.weight.shape
-        weight = torch.zeros(c_out, 2, 2, c_in, k + 1, k + 1)
+        weight = conv.weight.new_zeros(c_out, 2, 2, c_in, k + 1, k + 1)
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             weight[:, row, column, :, row : row + k, column : column + k] = conv.weight.detach()
         self.weight, self.bias = _constant(weight.flatten(0, 2)), _constant(conv.bias.repeat_interleave(4))

@@ -44,11 +44,10 @@ def at_64(config: RunConfig) -> RunConfig:
     persuaded and twice its weight (13), less of it where Eqs. 11 and 12 sum over more than five attributes (14).
     """
     assert isinstance(config.model, LomitConfig)
-    cls = min(2.0, 10 / max(1, len(config.data.attributes)))
     return RunConfig(
         model=replace(
             config.model, width=16, d_width=24, cell=2, res_blocks=2, mask_convs=3, critic_steps=1, warmup=1_000,
-            image_size=64, weights=replace(config.model.weights, cls=cls, x=20.0, style_cls=1.0, source_cls=0.5),
+            image_size=64, weights=_soon(config),
         ),
         data=replace(config.data, image_size=64),
         train=replace(
@@ -56,6 +55,33 @@ def at_64(config: RunConfig) -> RunConfig:
             log_every=20, sample_every=100, save_every=100,
         ),
     )  # fmt: skip
+
+
+def in_minutes(config: RunConfig) -> RunConfig:
+    """The same run for some ten minutes of one large GPU: half the paper's width, batches of 32, what learns soon.
+
+    Losses and warm-up are those of the 64-pixel presets.  Thousands of iterations of 32 pairs show D a set of ten
+    thousand images some sixty times, so it sees them shifted and cut (`lomit.nn.augment`).
+    """
+    assert isinstance(config.model, LomitConfig)
+    return RunConfig(
+        model=replace(
+            config.model, width=32, d_width=32, critic_steps=1, warmup=1_000, augment=("shift", "cutout"),
+            weights=_soon(config),
+        ),
+        data=config.data,
+        train=replace(
+            config.train, steps=10_000, batch_size=32, lr=4e-4, decay="linear", decay_start=6_000, ema=0.998,
+            precision="bf16-mixed", compile="graphs", log_every=50, sample_every=1_000, save_every=1_000,
+        ),
+    )  # fmt: skip
+
+
+def _soon(config: RunConfig) -> LossWeights:
+    """Weights with which attributes move after hundreds of updates (docs/experiments.md, 12 to 14)."""
+    assert isinstance(config.model, LomitConfig)
+    cls = min(2.0, 10 / max(1, len(config.data.attributes)))
+    return replace(config.model.weights, cls=cls, x=20.0, style_cls=1.0, source_cls=0.5)
 
 
 def with_batch_64(config: RunConfig) -> RunConfig:
@@ -114,6 +140,10 @@ def _narrow(make: Callable[[], RunConfig]) -> RunConfig:
     return at_64(make())
 
 
+def _quick(make: Callable[[], RunConfig]) -> RunConfig:
+    return in_minutes(make())
+
+
 def _half_width(make: Callable[[], RunConfig]) -> RunConfig:
     """Half the paper's channels everywhere: a quarter of the work and of the weights."""
     config = make()
@@ -143,6 +173,8 @@ def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
     for name, (description, make) in at_128.items():
         presets[name] = (f"{description}, 128 pixels", make)
         presets[f"{name}-64"] = (f"{description}, 64 pixels, narrow", partial(_narrow, make))
+        if name.startswith(("celeba-", "avatars")):
+            presets[f"{name}-quick"] = (f"{description}, 128 pixels, ten minutes of a GPU", partial(_quick, make))
         if name.startswith("celeba-"):
             presets[f"{name}-b64"] = (f"{description}, 128 pixels, batches of 64", partial(_large_batch, make))
     presets["celeba-all-w32-b64"] = (

@@ -1,0 +1,128 @@
+"""Kernels for a GPU against torch's own operators: on a GPU, and on any machine by Triton's interpreter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lomit.nn import kernels
+from lomit.nn.blocks import ConvBlock, instance_norm, layer_norm
+
+CPU = torch.device("cpu")
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
+SHAPES = ((2, 5, 7, 9), (3, 32, 16, 16), (2, 130, 5, 6))
+"""Sides and channels that fill no tile, fill one, and need two."""
+
+
+def check_norms(device: torch.device) -> None:
+    """Value and gradients of every norm, with and without its affine map and ReLU, against float64."""
+    for dtype, tolerance in TOLERANCE.items():
+        for layer in (False, True):
+            for relu in (False, True):
+                for affine in (False, True):
+                    for shape in SHAPES:
+                        generator = torch.Generator().manual_seed(0)
+                        x, grad = (torch.randn(shape, generator=generator).to(device, dtype) for _ in range(2))
+                        x = (2 * x + 1).to(memory_format=torch.channels_last).requires_grad_()
+                        pair = [torch.randn(shape[1], generator=generator).to(device) for _ in range(2)]
+                        inputs = [x, *(p.requires_grad_() for p in pair)] if affine else [x]
+                        w, b = pair if affine else (None, None)
+                        y = kernels.norm(x, w, b, layer, relu)
+                        assert y.dtype == dtype
+                        assert y.is_contiguous(memory_format=torch.channels_last)
+                        found = [y, *torch.autograd.grad(y, inputs, grad)]
+                        exact = [t.detach().double().requires_grad_() for t in inputs]
+                        w, b = exact[1:] if affine else (None, None)
+                        z = F.group_norm(exact[0], 1, w, b) if layer else F.instance_norm(exact[0], weight=w, bias=b)
+                        z = z.relu() if relu else z
+                        expected = [z, *torch.autograd.grad(z, exact, grad.double())]
+                        for one, other in zip(found, expected, strict=True):
+                            error = (one.double() - other).norm() / other.norm()
+                            assert error < tolerance, (dtype, layer, relu, affine, shape)
+
+
+def check_padding(device: torch.device) -> None:
+    """Equal to torch's to the bit, its gradient to rounding; also where both sides reach the same pixel."""
+    for padding, mode in ((1, "reflect"), (2, "reflect"), (3, "reflect"), (1, "replicate")):
+        for shape in ((2, 5, 4, 7), (2, 3, 6, 5), (1, 40, 30, 33)):
+            generator = torch.Generator().manual_seed(0)
+            x = torch.randn(shape, generator=generator).to(device).requires_grad_()
+            expected = F.pad(x, (padding,) * 4, mode)
+            grad = torch.randn(expected.shape, generator=generator).to(device)
+            y = kernels.pad(x, padding, mode)  # type: ignore[arg-type]
+            assert torch.equal(y, expected)
+            assert y.is_contiguous(memory_format=torch.channels_last)
+            (found,), (other,) = (torch.autograd.grad(t, x, grad) for t in (y, expected))
+            torch.testing.assert_close(found, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.cuda
+def test_norms_on_a_gpu() -> None:
+    check_norms(torch.device("cuda"))
+
+
+@pytest.mark.cuda
+def test_padding_on_a_gpu() -> None:
+    check_padding(torch.device("cuda"))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("norm", [instance_norm, layer_norm])
+@pytest.mark.parametrize("upsample", [False, True])
+def test_blocks_give_the_same_with_the_kernels_and_without(
+    norm: object, upsample: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        block = ConvBlock(6, 8, 5, 1, 2, norm, torch.nn.ReLU(inplace=True), upsample=upsample).cuda()  # type: ignore[arg-type]
+        x = torch.randn(2, 6, 12, 12, device="cuda", requires_grad=True)
+        found = block(x)
+        gradients = torch.autograd.grad(found.square().sum(), [x, *block.parameters()])
+        monkeypatch.setattr(kernels, "usable", lambda _: False)
+        expected = block(x)
+        others = torch.autograd.grad(expected.square().sum(), [x, *block.parameters()])
+        for one, other in zip((found, *gradients), (expected, *others), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def test_by_the_interpreter() -> None:
+    """Triton decides by an environment variable, before it reads the kernels."""
+    pytest.importorskip("triton")
+    root = Path(__file__).parents[2]
+    code = "import test_kernels as t; t.check_norms(t.CPU); t.check_padding(t.CPU)"
+    paths = os.pathsep.join(str(root / part) for part in ("src", "tests/nn"))
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_a_gpu_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 2, 4, 4)
+    assert not kernels.usable(x)
+
+    class OnGpu:
+        is_cuda, dtype = True, torch.bfloat16
+
+        def numel(self) -> int:
+            return 1
+
+    monkeypatch.setattr(kernels, "_module", lambda: kernels)
+    assert kernels.usable(OnGpu())  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not kernels.usable(OnGpu())  # type: ignore[arg-type]
+
+
+def test_padding_that_the_image_is_too_small_for_is_refused() -> None:
+    for padding, mode in ((4, "reflect"), (2, "replicate")):
+        with pytest.raises(RuntimeError, match=f"{mode} padding of {padding} is more than"):
+            kernels.pad(torch.zeros(1, 2, 4, 9), padding, mode)  # type: ignore[arg-type]
