@@ -14,8 +14,9 @@ from urllib.parse import urljoin
 import pytest
 
 from lomit.apps.study.definition import Folder, Texts, read_folder
-from lomit.apps.study.limits import MOST_BODY, Buckets
+from lomit.apps.study.limits import HEADERS, MOST_BODY, Buckets
 from lomit.apps.study.store import Store
+from lomit.errors import LomitError
 from support.studies import answer, small_study
 
 pytest.importorskip("fastapi")
@@ -196,6 +197,35 @@ def test_infinite_times_are_refused(site: Site) -> None:
         f"{path}answers", content=f'{{"answers": [{entry}]}}', headers={"content-type": "application/json"}
     )
     assert reply.status_code == 422
+
+
+@pytest.mark.parametrize("path", ["trials", "answers", "0/left"])
+def test_what_can_not_be_done_is_a_page_with_all_headers(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full, then something is broken that nobody thought of: no word of it reaches a participant."""
+    link = site.join()
+    client = testclient.TestClient(site.client.app, raise_server_exceptions=False)
+    for error, status in ((LomitError("/secret/place: disk is full"), 503), (RuntimeError("/secret/place"), 500)):
+
+        def fails(*_: object, error: Exception = error) -> None:
+            raise error
+
+        for name in ("answered", "add", "find"):
+            monkeypatch.setattr(Store, name, fails)
+        body = {"answers": [answer(0)]}
+        reply = client.post(f"{link}{path}", json=body) if path == "answers" else client.get(f"{link}{path}")
+        assert reply.status_code == status
+        assert "secret" not in reply.text
+        for name, value in HEADERS.items():
+            assert reply.headers[name] == value
+    assert capsys.readouterr().err.count("lomit: error: /secret/place: disk is full") == 1
+
+
+def test_misshapen_addresses_get_a_page(site: Site) -> None:
+    reply = site.client.get(f"{site.join()}left/left")
+    assert reply.status_code == 422
+    assert reply.headers["content-type"].startswith("text/html")
 
 
 def test_large_bodies_are_refused_declared_or_not(site: Site) -> None:
