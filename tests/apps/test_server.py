@@ -17,7 +17,7 @@ from lomit.apps.study.definition import Folder, Texts, read_folder
 from lomit.apps.study.limits import HEADERS, MOST_BODY, Buckets
 from lomit.apps.study.store import Store
 from lomit.errors import LomitError
-from support.studies import answer, small_study
+from support.studies import answer, small_blocks, small_study
 
 pytest.importorskip("fastapi")
 testclient = pytest.importorskip("starlette.testclient")
@@ -355,6 +355,17 @@ def test_rates_are_limited_per_participant_and_per_stranger(tmp_path: Path) -> N
     codes = [site.client.get("/owner/results").status_code for _ in range(25)]
     assert (codes[0], codes[-1]) == (401, 429)
     assert site.client.get("/owner/results", headers=site.bearer()).status_code == 200
+    site.store.close()
+
+
+def test_all_pictures_of_a_large_study_may_be_fetched_at_once(tmp_path: Path) -> None:
+    folder, owner = small_study(tmp_path / "study", lists=2, blocks=small_blocks(trials=18))
+    site = opened(folder, owner, rate=0.001)
+    path = site.join()
+    told = site.trials(path)["trials"]
+    places = [(k, place) for k, trial in enumerate(told) for place in ("left", "right", *trial["context"])]
+    assert len(places) > 400
+    assert {site.client.get(f"{path}{k}/{place}").status_code for k, place in places} == {200}
     site.store.close()
 
 

@@ -16,7 +16,9 @@ class Gate:
 
     def __init__(self, folder: Folder, store: Store, rate: float, joins: float) -> None:
         self.access, self.store = folder.access, store
-        self.participants = Buckets(rate, max(400.0, 4 * rate))
+        # All pictures of a study may be fetched at once, by two browsers.
+        pictures = max(sum(len(trial.pictures) for trial in trials) for trials in folder.key.lists)
+        self.participants = Buckets(rate, max(400.0, 4 * rate, 2.0 * pictures))
         self.strangers = Buckets(joins, 300)
         # 256 random bits need no help against guessing; this keeps the attempts cheap.
         self.owners = Buckets(0.2, 20)

@@ -50,7 +50,7 @@ def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 
     Args:
         folder: the study.
         store: where answers go.
-        rate: requests a second of one participant in the long run; 400 at once, for the pictures.
+        rate: requests a second of one participant in the long run; 400 at once, more where a list has many pictures.
         joins: new participants a second from one address, and links that don't exist; 300 at once.
 
     Raises:
