@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,10 +197,24 @@ def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
 
 def test_answers_belong_to_their_study(tmp_path: Path, store: Store) -> None:
     other, _ = small_study(tmp_path / "other", blocks=small_blocks(trials=3))
+    store.invite()
     store.close()
     (store.path).rename(other.path / ANSWERS)
     with pytest.raises(LomitError, match="holds answers to another study"):
         Store(other)
+
+
+def test_questions_stay_as_they_are_once_somebody_takes_part(tmp_path: Path) -> None:
+    folder, _ = small_study(tmp_path / "study")
+    Store(folder).close()
+    asked = replace(folder.study.blocks[0], question="Which one is more natural?")
+    changed = replace(folder, study=replace(folder.study, blocks=(asked, *folder.study.blocks[1:])))
+    store = Store(changed)  # nobody has taken part yet
+    store.join()
+    store.close()
+    Store(changed).close()
+    with pytest.raises(LomitError, match="or to other questions"):
+        Store(folder)
 
 
 def test_a_damaged_data_base_is_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.apps.study.definition import ANSWERS, Folder
+from lomit.apps.study.definition import ANSWERS, KEY, STUDY, Folder
 from lomit.apps.study.secret import hashed, token
 from lomit.errors import LomitError
 
@@ -113,12 +113,19 @@ class Store:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (folder.fingerprint,))
+            # As long as nobody takes part, the questions may be changed.
+            self._db.execute(
+                "INSERT OR REPLACE INTO about SELECT 'study', ? WHERE NOT EXISTS (SELECT 1 FROM participant)",
+                (folder.fingerprint,),
+            )
             (owner,) = self._db.execute("SELECT value FROM about WHERE key = 'study'").fetchone()
         except sqlite3.Error as error:
             raise LomitError(f"{self.path} can't be used: {error}") from error
         if owner != folder.fingerprint:
-            raise LomitError(f"{self.path} holds answers to another study; put it back beside its own {folder.path}")
+            raise LomitError(
+                f"{self.path} holds answers to another study, or to other questions: put it back beside its own "
+                f"{STUDY} and {KEY}, and undo what was changed in there"
+            )
 
     def close(self) -> None:
         """Closes it; the log is folded into the file."""
