@@ -162,8 +162,9 @@ class Folder:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the trials or what is asked about them change; answers belong to one."""
-        asked = {"key": key_json(self.key), "blocks": [asdict(block) for block in self.study.blocks]}
+        """Changes when the trials or the questions change; answers belong to one."""
+        questions = {block.name: block.question for block in self.study.blocks}
+        asked = {"key": key_json(self.key), "questions": questions}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def image(self, picture: Picture) -> Path:
