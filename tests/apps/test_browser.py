@@ -192,6 +192,20 @@ def test_answers_given_without_a_network_arrive(browser: Any, site: tuple[Server
     visitor.context.close()
 
 
+def test_an_answer_after_days_arrives_like_any_other(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.page.clock.install()
+    visitor.join()
+    visitor.wait_for(0)
+    visitor.page.clock.fast_forward("49:00:00")
+    visitor.page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(person_of(path, visitor.page)[2]) == 1)
+    (answer,) = person_of(path, visitor.page)[2]
+    assert answer.rt == 24 * 3600 * 1000
+    visitor.context.close()
+
+
 def test_withdrawing_by_the_button(browser: Any, site: tuple[Server, Path, str]) -> None:
     server, path, _ = site
     visitor = Visitor(browser, server)

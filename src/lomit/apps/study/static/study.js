@@ -81,6 +81,9 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+/** Milliseconds in a day. */
+const LONGEST = 24 * 3600 * 1000;
+
 /** Waits longer with every attempt, ten seconds at most. */
 const pause = (attempt) => new Promise((done) => setTimeout(done, Math.min(10000, 500 * 2 ** attempt)));
 
@@ -181,7 +184,8 @@ class Choice {
       over = true;
       document.removeEventListener("visibilitychange", onHidden);
       document.removeEventListener("keydown", onKey);
-      this.jsPsych.finishTrial({ side, rt: at - shown, means, away });
+      // Whoever leaves the page open for days still has an answer; the server takes no longer time.
+      this.jsPsych.finishTrial({ side, rt: Math.min(at - shown, LONGEST), means, away });
     };
     const keys = { ArrowLeft: "left", ArrowRight: "right", f: "left", j: "right", F: "left", J: "right" };
     const onKey = (event) => {
