@@ -198,6 +198,8 @@ def _named(word: str) -> tuple[str, str]:
     """Label and model of `LABEL=MODEL` or `MODEL`."""
     label, equals, rest = word.partition("=")
     if equals and not Path(word).exists():
+        if not rest:
+            raise LomitError(f"'{word}' names no model; give LABEL=MODEL")
         return label, rest
     return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
 
