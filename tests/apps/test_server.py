@@ -369,6 +369,19 @@ def test_all_pictures_of_a_large_study_may_be_fetched_at_once(tmp_path: Path) ->
     site.store.close()
 
 
+def test_strangers_of_one_ipv6_network_share_a_rate(tmp_path: Path) -> None:
+    site = opened(*small_study(tmp_path / "study"), joins=0.001)
+
+    def status(address: str) -> int:
+        client = testclient.TestClient(site.client.app, client=(address, 50_000))
+        return client.post(f"/join/{site.folder.access.join}", follow_redirects=False).status_code
+
+    assert {status(f"2001:db8:0:1::{k:x}") for k in range(1, 301)} == {303}
+    assert status("2001:db8:0:1:ffff::1") == 429
+    assert status("2001:db8:0:2::1") == status("192.0.2.1") == status("192.0.2.2") == 303
+    site.store.close()
+
+
 def test_buckets_refill_and_forget() -> None:
     now = [0.0]
     buckets = Buckets(2.0, 3.0, clock=lambda: now[0])

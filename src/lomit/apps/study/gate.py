@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lomit.apps.study.definition import Folder
@@ -55,7 +56,13 @@ class Gate:
 
 
 def _address(request: Any) -> str:
-    return request.client.host if request.client else ""
+    """Whose request it is: an IPv4 address, of IPv6 the network of 2^64 addresses that one subscriber has."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else host
 
 
 def refusal(status: int, **headers: str) -> Exception:
