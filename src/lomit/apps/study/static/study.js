@@ -81,6 +81,11 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+const CONTEXT = {
+  input: "the picture before the change",
+  exemplar: "an example of the style that it was meant to get",
+};
+
 /** Milliseconds in a day. */
 const LONGEST = 24 * 3600 * 1000;
 
@@ -305,9 +310,8 @@ async function run() {
       const trial = study.trials[position];
       if (trial.part !== part) {
         const parts = study.trials.at(-1).part + 1;
-        const about = trial.context.length
-          ? ["Above the two pictures you see the picture before the change, and an example of the style that it was meant to get."]
-          : [];
+        const above = trial.context.map((name) => CONTEXT[name]).join(", and ");
+        const about = above ? [`With the two pictures you see ${above}.`] : [];
         timeline.push({
           type: Text,
           heading: `Part ${trial.part + 1} of ${parts}`,
