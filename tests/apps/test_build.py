@@ -64,6 +64,22 @@ def test_faces_are_drawn_by_class_and_nobody_serves_twice() -> None:
     assert TranslatedFaces(predictors, Squares(), BROWN, BLOND, 20, seed=2).inputs != material.inputs
 
 
+def test_people_who_have_images_of_both_classes_are_shared_out() -> None:
+    """100 people, each with one image of either class: enough for 50 pairs, however many are asked for."""
+
+    class Both(Squares):
+        @property
+        def labels(self) -> np.ndarray:
+            return np.array([[face % 2] * 2 for face in range(200)], dtype=np.int8)
+
+    predictors = {"ours": Predictor(tiny_translator(training=False), "cpu")}
+    assert len(TranslatedFaces(predictors, Both(), BROWN, BLOND, 50, seed=1).inputs) == 50
+    with pytest.raises(LomitError, match="give 50 of Smiling=0"):
+        TranslatedFaces(predictors, Both(), BROWN, BLOND, 60, seed=1)
+    material = TranslatedFaces(predictors, Both(), BROWN, BLOND, 30, seed=1)
+    assert material.reals == 40
+
+
 @pytest.mark.parametrize("method", ["lomit", "stargan", "munit", "drit"])
 def test_outputs_are_the_predictors_own(method: str) -> None:
     predictor = Predictor(tiny_translator(method, training=False), "cpu")
