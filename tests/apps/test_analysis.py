@@ -143,6 +143,12 @@ def test_known_preferences_are_recovered(tmp_path: Path) -> None:
     ranking = result.rankings["realism"]
     assert list(ranking.strengths) == ["real", "ours", "MUNIT", "DRIT"]
     assert ranking.strengths["real"] - ranking.strengths["DRIT"] == pytest.approx(1.5, abs=0.3)
+    centre = (1.5 + 0.8 + 0.3 + 0) / 4
+    true = {name: STRENGTHS.get(name, 0.0) - centre for name in ranking.people}
+    assert len(true) == 4
+    assert sum(not low <= true[name] <= high for name, (low, high) in ranking.people.items()) <= 1
+    assert to_json(result)["bradley_terry"]["realism"]["people"]["ours"] == list(ranking.people["ours"])
+    assert f"| ours | {ranking.strengths['ours']:+.3f} | {ranking.people['ours'][0]:+.3f} to " in to_markdown(result)
     store.close()
 
 

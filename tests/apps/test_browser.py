@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Pat
 class Visitor:
     """A page, and everything that went wrong on it."""
 
-    def __init__(self, browser: Any, server: Server, width: int = 1000, touch: bool = False) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 700}, has_touch=touch)
+    def __init__(self, browser: Any, server: Server, width: int = 1000, touch: bool = False, height: int = 700) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch)
         self.context.set_default_timeout(SLOW)
         self.page = self.context.new_page()
         self.server = server
@@ -56,14 +57,19 @@ class Visitor:
         self.page.click("text=I agree and take part")
         self.page.wait_for_selector("#study button.go")
 
-    def wait_for(self, position: int | None) -> str:
-        """Clicks through texts until the question of this number (from 0) is shown, or `Done`; returns the question."""
+    def wait_for(self, position: int | None, told: list[str] | None = None) -> str:
+        """Clicks through texts until the question of this number (from 0) is shown, or `Done`; returns the question.
+
+        The texts are added to `told`.
+        """
         while True:
             self.page.wait_for_selector("#study .choices, #study button.go, h1:has-text('Done')")
             if self.page.locator("h1:has-text('Done')").count():
                 assert position is None
                 return ""
             if self.page.locator("#study button.go").count():
+                if told is not None:
+                    told.append(self.page.inner_text("#study"))
                 self.page.click("#study button.go")
                 continue
             assert position is not None
@@ -128,6 +134,31 @@ def test_by_mouse_keyboard_and_finger(browser: Any, site: tuple[Server, Path, st
         visitor.context.close()
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (667, 375), (1366, 600)])
+def test_all_that_is_compared_is_on_the_screen(browser: Any, tmp_path: Path, width: int, height: int) -> None:
+    """A phone upright and on its side, and a small laptop: nothing to scroll.  The text tells what stands above."""
+    blocks = small_blocks(trials=1, checks=0, practice=0)[1:]
+    blocks = (blocks[0], replace(blocks[1], context=("input",)))
+    folder, _ = small_study(tmp_path / "study", lists=2, blocks=blocks)
+    with served(folder.path) as server:
+        visitor = Visitor(browser, server, width, True, height)
+        visitor.join()
+        told = []
+        for position in range(len(folder.key.lists[0])):
+            visitor.wait_for(position, told)
+            boxes = [image.bounding_box() for image in visitor.page.locator("#study img").all()]
+            assert len(boxes) == (4 if position < 2 else 3)
+            for box in boxes:
+                assert 0 <= box["x"] < box["x"] + box["width"] <= width
+                assert 0 <= box["y"] < box["y"] + box["height"] <= height
+                assert box["width"] >= 75
+            visitor.page.keyboard.press("ArrowLeft")
+        visitor.context.close()
+    before = "With the two pictures you see the picture before the change"
+    assert f"{before}, and an example of the style that it was meant to get." in told[-2]
+    assert f"{before}." in told[-1]
+
+
 def test_reloading_goes_on_where_it_was(browser: Any, site: tuple[Server, Path, str]) -> None:
     server, path, _ = site
     visitor = Visitor(browser, server)
@@ -189,6 +220,20 @@ def test_answers_given_without_a_network_arrive(browser: Any, site: tuple[Server
     answers = person_of(path, visitor.page)[2]
     assert [a.position for a in answers] == list(range(count))
     assert {a.side for a in answers} == {"right"}
+    visitor.context.close()
+
+
+def test_an_answer_after_days_arrives_like_any_other(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.page.clock.install()
+    visitor.join()
+    visitor.wait_for(0)
+    visitor.page.clock.fast_forward("49:00:00")
+    visitor.page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(person_of(path, visitor.page)[2]) == 1)
+    (answer,) = person_of(path, visitor.page)[2]
+    assert answer.rt == 24 * 3600 * 1000
     visitor.context.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lomit.apps.study.build import build_study
 from lomit.apps.study.definition import STUDY, Study, read_folder
 from lomit.apps.study.design import Picture, alternative
 from lomit.apps.study.material import Table, TranslatedFaces, spoil
@@ -22,7 +24,7 @@ from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.study import read_study
 from lomit.weights import save_pretrained
-from support.studies import MODELS, small_blocks, small_study
+from support.studies import MODELS, Noise, small_blocks, small_study
 from support.tiny import tiny_translator
 
 BROWN, BLOND = {"Smiling": 0.0, "Hat": 0.0}, {"Smiling": 1.0, "Hat": 1.0}
@@ -60,6 +62,22 @@ def test_faces_are_drawn_by_class_and_nobody_serves_twice() -> None:
     again = TranslatedFaces(predictors, Squares(), BROWN, BLOND, 20, seed=1)
     assert (again.inputs, again.exemplars, again.real) == (material.inputs, material.exemplars, material.real)
     assert TranslatedFaces(predictors, Squares(), BROWN, BLOND, 20, seed=2).inputs != material.inputs
+
+
+def test_people_who_have_images_of_both_classes_are_shared_out() -> None:
+    """100 people, each with one image of either class: enough for 50 pairs, however many are asked for."""
+
+    class Both(Squares):
+        @property
+        def labels(self) -> np.ndarray:
+            return np.array([[face % 2] * 2 for face in range(200)], dtype=np.int8)
+
+    predictors = {"ours": Predictor(tiny_translator(training=False), "cpu")}
+    assert len(TranslatedFaces(predictors, Both(), BROWN, BLOND, 50, seed=1).inputs) == 50
+    with pytest.raises(LomitError, match="give 50 of Smiling=0"):
+        TranslatedFaces(predictors, Both(), BROWN, BLOND, 60, seed=1)
+    material = TranslatedFaces(predictors, Both(), BROWN, BLOND, 30, seed=1)
+    assert material.reals == 40
 
 
 @pytest.mark.parametrize("method", ["lomit", "stargan", "munit", "drit"])
@@ -118,6 +136,32 @@ def test_files_hold_pixels_and_nothing_else(tmp_path: Path) -> None:
             assert image.size == (16, 16)
 
 
+def test_all_files_are_equally_long(tmp_path: Path) -> None:
+    """A plain colour, a drawing and noise: what compression makes of them would tell them apart."""
+
+    class Unequal(Noise):
+        def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+            flat = [p for p in wanted if p.kind == "real"]
+            return super().found(wanted) | {p: Image.new("RGB", (16, 16), "white") for p in flat}
+
+    study = Study(MODELS, small_blocks(), 2, 3, 16)
+    build_study(tmp_path / "study", Unequal(MODELS), study)
+    assert len({p.stat().st_size for p in (tmp_path / "study" / "images").iterdir()}) == 1
+
+
+def test_lacking_pictures_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = small_study(tmp_path / "study")
+    folder.image(max(folder.key.files)).unlink()
+    for words in (["serve", "--port", "0"], ["preview", "--out", str(tmp_path / "page.html")]):
+        assert main(["study", words[0], str(folder.path), *words[1:]]) == 2
+        error = capsys.readouterr().err
+        assert f"lacks 1 of {len(folder.key.files)} pictures" in error
+        assert len(error.splitlines()) == 1
+    # What was answered can still be counted.
+    assert main(["study", "simulate", str(folder.path), "--participants", "2"]) == 0
+    assert main(["study", "analyse", str(folder.path), "--simulated"]) == 0
+
+
 def test_texts_may_be_changed_and_questions_may_not(tmp_path: Path) -> None:
     folder, _ = small_study(tmp_path / "study")
     values = json.loads((folder.path / STUDY).read_text())
@@ -126,10 +170,14 @@ def test_texts_may_be_changed_and_questions_may_not(tmp_path: Path) -> None:
     changed = read_folder(folder.path)
     assert changed.study.texts.title == "Another title"
     assert changed.fingerprint == folder.fingerprint
-    values["blocks"] = values["blocks"][:1]
-    (folder.path / STUDY).write_text(json.dumps(values))
-    with pytest.raises(LomitError, match="don't fit together"):
-        read_folder(folder.path)
+    other = json.loads(json.dumps(values))
+    other["models"][0] = "another name"
+    for block in other["blocks"]:
+        block["comparisons"] = [["another name", second] for _, second in block["comparisons"]]
+    for wrong in ({**values, "blocks": values["blocks"][:1]}, other):
+        (folder.path / STUDY).write_text(json.dumps(wrong))
+        with pytest.raises(LomitError, match="don't fit together"):
+            read_folder(folder.path)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +301,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["build", "--models", "avatars", "--trials", "0", "--out", "x"], "--trials must be at least 1; it is 0"),
         (["build", "--models", "no-such", "--out", "x"], "no-such"),
         (["build", "--models", "avatars", "avatars", "--out", "x"], "two models are called 'avatars'"),
+        (["build", "--models", "ours=", "--out", "x"], "'ours=' names no model; give LABEL=MODEL"),
         (["build", "--models", "real=avatars", "--out", "x"], "'real' can't be a model's name"),
         (["build", "--models", "avatars", "--input-label", "Hair", "--out", "x"], "--input-label needs NAME=1"),
         (["build", "--models", "avatars", "--input-label", "Male=1", "--out", "x"], "have no attribute 'Male'"),
@@ -281,7 +330,10 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["analyse", "{study}", "--out", "{study}", "--overwrite"], "--out must be another folder than the study's"),
         (["plan", "--share", "0.5"], "--share must lie in 0 to 1 and not be 0.5"),
         (["plan", "--power", "1"], "--power must lie in 0 to 1"),
-        (["plan", "--studies", "5"], "--studies must be at least 100"),
+        (["plan", "--studies", "5"], "--studies must lie in 100 to 1000000; it is 5"),
+        (["plan", "--participants", "100000000"], "--participants must lie in 1 to 100000"),
+        (["plan", "--trials", "0"], "--trials must lie in 1 to 1000"),
+        (["plan", "--seed", "-1"], "--seed must not be negative"),
         (["plan", "--share", "0.501", "--trials", "1", "--studies", "100"], "participants are not enough"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from lomit.apps.study.inference import (
     exact_binomial,
     holm,
     interval,
+    ranked_people,
     share_test,
 )  # fmt: skip
 
@@ -130,6 +131,55 @@ def test_bradley_terry_recovers_strengths() -> None:
     assert ranking is not None
     for name, strength in true.items():
         assert ranking.strengths[name] == pytest.approx(strength, abs=0.1)
+
+
+def people_who_choose(true: dict[str, float], pairs: list, people: int, trials: int, spread: float, seed: int) -> list:
+    """Wins of participants whose own strengths lie around the true ones."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(people):
+        own = {name: strength + spread * rng.standard_normal() for name, strength in true.items()}
+        wins = {}
+        for first, second in pairs:
+            won = int(rng.binomial(trials, 1 / (1 + math.exp(own[second] - own[first]))))
+            wins |= {(first, second): won, (second, first): trials - won}
+        found.append(wins)
+    return found
+
+
+def test_rankings_intervals_are_those_of_the_estimate_over_new_participants() -> None:
+    """With answers that are independent, the inverse Fisher information is the estimate's variance."""
+    true, pairs = {"a": 0.7, "b": 0.0, "c": -0.7}, [("a", "b"), ("b", "c"), ("a", "c")]
+    people = people_who_choose(true, pairs, 300, 10, 0.0, seed=6)
+    ranking = ranked_people(people, seed=0)
+    assert ranking is not None
+    assert list(ranking.people) == ["a", "b", "c"]
+    strengths = np.array(list(ranking.strengths.values()))
+    p = 1 / (1 + np.exp(strengths[None] - strengths[:, None]))
+    information = -3_000 * p * (1 - p)
+    np.fill_diagonal(information, 0)
+    np.fill_diagonal(information, -information.sum(1))
+    errors = np.sqrt(np.diag(np.linalg.pinv(information)))
+    for name, error in zip(ranking.strengths, errors, strict=True):
+        low, high = ranking.people[name]
+        assert low < ranking.strengths[name] < high
+        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert ranked_people(people, seed=0) == ranking
+    # People who differ are worth fewer answers.
+    other = ranked_people(people_who_choose(true, pairs, 300, 10, 1.0, seed=6), seed=0)
+    assert other is not None
+    for name, (low, high) in ranking.people.items():
+        assert other.people[name][1] - other.people[name][0] > 1.3 * (high - low)
+
+
+def test_rankings_without_enough_people_have_no_intervals() -> None:
+    wins = {("a", "b"): 3, ("b", "a"): 2, ("b", "c"): 4, ("c", "b"): 1}
+    alone = ranked_people([wins], seed=0)
+    assert alone == bradley_terry(wins)
+    assert alone is not None
+    assert alone.people == {}
+    assert ranked_people([{("a", "b"): 3}, {("b", "a"): 1}], seed=0) is None
+    assert ranked_people([], seed=0) is None
 
 
 def test_bradley_terry_says_where_it_is_penalised_or_impossible() -> None:

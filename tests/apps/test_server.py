@@ -14,9 +14,10 @@ from urllib.parse import urljoin
 import pytest
 
 from lomit.apps.study.definition import Folder, Texts, read_folder
-from lomit.apps.study.limits import MOST_BODY, Buckets
+from lomit.apps.study.limits import HEADERS, MOST_BODY, Buckets
 from lomit.apps.study.store import Store
-from support.studies import answer, small_study
+from lomit.errors import LomitError
+from support.studies import answer, small_blocks, small_study
 
 pytest.importorskip("fastapi")
 testclient = pytest.importorskip("starlette.testclient")
@@ -198,6 +199,35 @@ def test_infinite_times_are_refused(site: Site) -> None:
     assert reply.status_code == 422
 
 
+@pytest.mark.parametrize("path", ["trials", "answers", "0/left"])
+def test_what_can_not_be_done_is_a_page_with_all_headers(
+    site: Site, path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full, then something is broken that nobody thought of: no word of it reaches a participant."""
+    link = site.join()
+    client = testclient.TestClient(site.client.app, raise_server_exceptions=False)
+    for error, status in ((LomitError("/secret/place: disk is full"), 503), (RuntimeError("/secret/place"), 500)):
+
+        def fails(*_: object, error: Exception = error) -> None:
+            raise error
+
+        for name in ("answered", "add", "find"):
+            monkeypatch.setattr(Store, name, fails)
+        body = {"answers": [answer(0)]}
+        reply = client.post(f"{link}{path}", json=body) if path == "answers" else client.get(f"{link}{path}")
+        assert reply.status_code == status
+        assert "secret" not in reply.text
+        for name, value in HEADERS.items():
+            assert reply.headers[name] == value
+    assert capsys.readouterr().err.count("lomit: error: /secret/place: disk is full") == 1
+
+
+def test_misshapen_addresses_get_a_page(site: Site) -> None:
+    reply = site.client.get(f"{site.join()}left/left")
+    assert reply.status_code == 422
+    assert reply.headers["content-type"].startswith("text/html")
+
+
 def test_large_bodies_are_refused_declared_or_not(site: Site) -> None:
     path = site.join()
     assert site.client.post(f"{path}answers", content=b" " * (MOST_BODY + 1)).status_code == 413
@@ -325,6 +355,30 @@ def test_rates_are_limited_per_participant_and_per_stranger(tmp_path: Path) -> N
     codes = [site.client.get("/owner/results").status_code for _ in range(25)]
     assert (codes[0], codes[-1]) == (401, 429)
     assert site.client.get("/owner/results", headers=site.bearer()).status_code == 200
+    site.store.close()
+
+
+def test_all_pictures_of_a_large_study_may_be_fetched_at_once(tmp_path: Path) -> None:
+    folder, owner = small_study(tmp_path / "study", lists=2, blocks=small_blocks(trials=18))
+    site = opened(folder, owner, rate=0.001)
+    path = site.join()
+    told = site.trials(path)["trials"]
+    places = [(k, place) for k, trial in enumerate(told) for place in ("left", "right", *trial["context"])]
+    assert len(places) > 400
+    assert {site.client.get(f"{path}{k}/{place}").status_code for k, place in places} == {200}
+    site.store.close()
+
+
+def test_strangers_of_one_ipv6_network_share_a_rate(tmp_path: Path) -> None:
+    site = opened(*small_study(tmp_path / "study"), joins=0.001)
+
+    def status(address: str) -> int:
+        client = testclient.TestClient(site.client.app, client=(address, 50_000))
+        return client.post(f"/join/{site.folder.access.join}", follow_redirects=False).status_code
+
+    assert {status(f"2001:db8:0:1::{k:x}") for k in range(1, 301)} == {303}
+    assert status("2001:db8:0:1:ffff::1") == 429
+    assert status("2001:db8:0:2::1") == status("192.0.2.1") == status("192.0.2.2") == 303
     site.store.close()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,12 +154,67 @@ def test_many_at_once_lose_nothing(store: Store) -> None:
     assert {who: len(a) for who, a in store.answers("person").items()} == {m.id: 10 for m in members}
 
 
+def test_a_full_disk_stores_nothing_by_halves_and_goes_on_when_there_is_room(store: Store) -> None:
+    members = [joined(store)[1] for _ in range(3)]
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    acknowledged: list[str] = []
+    with pytest.raises(LomitError, match="can't be used: database or disk is full"):
+        acknowledged.extend(store.invite() for _ in range(10_000))
+    with pytest.raises(LomitError, match="disk is full"):
+        store.join(external="a name that needs " + 3_000 * "much ")
+    assert len(store.participants("person")) == len(members) + len(acknowledged)
+    store._db.execute("PRAGMA max_page_count = 1000000")
+    assert store.add(members[0].id, [answer(0)])
+    assert store.answered(members[0].id) == [0]
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
+    _, who = joined(store)
+
+    class Failing:
+        """The connection, whose next commit fails and leaves its transaction open."""
+
+        def __init__(self, real: sqlite3.Connection) -> None:
+            self.real, self.left = real, 1
+
+        def execute(self, query: str, *values: object) -> sqlite3.Cursor:
+            if query == "COMMIT" and self.left:
+                self.left = 0
+                raise sqlite3.OperationalError("disk I/O error")
+            return self.real.execute(query, *values)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+    store._db = Failing(store._db)  # type: ignore[assignment]
+    with pytest.raises(LomitError, match="disk I/O error"):
+        store.add(who.id, [answer(0)])
+    assert store.answered(who.id) == []
+    assert store.add(who.id, [answer(1)])
+    assert store.answered(who.id) == [1]
+
+
 def test_answers_belong_to_their_study(tmp_path: Path, store: Store) -> None:
     other, _ = small_study(tmp_path / "other", blocks=small_blocks(trials=3))
+    store.invite()
     store.close()
     (store.path).rename(other.path / ANSWERS)
     with pytest.raises(LomitError, match="holds answers to another study"):
         Store(other)
+
+
+def test_questions_stay_as_they_are_once_somebody_takes_part(tmp_path: Path) -> None:
+    folder, _ = small_study(tmp_path / "study")
+    Store(folder).close()
+    asked = replace(folder.study.blocks[0], question="Which one is more natural?")
+    changed = replace(folder, study=replace(folder.study, blocks=(asked, *folder.study.blocks[1:])))
+    store = Store(changed)  # nobody has taken part yet
+    store.join()
+    store.close()
+    Store(changed).close()
+    with pytest.raises(LomitError, match="or to other questions"):
+        Store(folder)
 
 
 def test_a_damaged_data_base_is_one_line(tmp_path: Path) -> None:

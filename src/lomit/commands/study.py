@@ -132,6 +132,7 @@ def study_serve(options: StudyServeOptions) -> int:
     from lomit.apps.study.serving import serve_study
 
     folder = read_folder(folder_of(options.study))
+    folder.require_images()
 
     def ready(port: int) -> None:
         shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -178,6 +179,7 @@ def study_preview(options: StudyPreviewOptions) -> int:
     folder = read_folder(folder_of(options.study))
     if not 1 <= options.list <= folder.study.lists:
         raise LomitError(f"--list must lie in 1 to {folder.study.lists}; it is {options.list}")
+    folder.require_images()
     content = preview_page(folder, options.list - 1).encode()
     write_file(Path(options.out), lambda file: file.write(content), options.overwrite)
     print(f"written to {options.out}; it holds the key: keep it from participants")

@@ -130,10 +130,12 @@ def study_plan(options: StudyPlanOptions) -> int:
     Raises:
         LomitError: for numbers that can't be used, and where no number in reach is enough.
     """
-    for name, least in (("studies", 100), ("seed", 0), ("participants", 1)):
+    if options.seed < 0:
+        raise LomitError(f"--seed must not be negative; it is {options.seed}")
+    for name, least, most in (("studies", 100, 1_000_000), ("participants", 1, 100_000), ("trials", 1, 1_000)):
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise LomitError(f"--{name} must be at least {least}; it is {value}")
+        if value is not None and not least <= value <= most:
+            raise LomitError(f"--{name} must lie in {least} to {most}; it is {value}")
     from lomit.apps.study.inference import require
     from lomit.apps.study.power import Need, participants_needed, simulate_power
 

@@ -102,6 +102,10 @@ def study_build(options: StudyBuildOptions) -> int:
         material.models, blocks, options.lists, options.seed, material.size, texts, options.least_checks,
         options.external_id, material.facts, material.people,
     )  # fmt: skip
+    sizes = material.facts.get("sizes", {})
+    if len({*sizes.values()}) > 1:
+        told = ", ".join(f"{name} {side}" for name, side in sizes.items())
+        print(f"The models' sizes differ ({told}): all is shown at {study.size} pixels, the smaller less sharp.")
     owner = build_study(out, material, study, progress=print)
     kinds = ", ".join(f"{block.name} ({block.question})" for block in study.blocks)
     print(f"written to {out}: {', '.join(study.models)}; {kinds}; {study.lists} lists")
@@ -194,6 +198,8 @@ def _named(word: str) -> tuple[str, str]:
     """Label and model of `LABEL=MODEL` or `MODEL`."""
     label, equals, rest = word.partition("=")
     if equals and not Path(word).exists():
+        if not rest:
+            raise LomitError(f"'{word}' names no model; give LABEL=MODEL")
         return label, rest
     return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
 

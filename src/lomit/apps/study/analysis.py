@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,10 @@ from lomit.apps.study.design import REAL
 from lomit.apps.study.inference import (
     Ranking,
     bootstrap_shares,
-    bradley_terry,
     exact_binomial,
     holm,
     interval,
+    ranked_people,
     require,
     share_test,
 )  # fmt: skip
@@ -105,7 +106,7 @@ def analyse(folder: Folder, store: Store, sort: Sort, least: float | None = None
     return Analysis(
         sort == "simulated", included, excluded, sum(not p.finished for p in included), least,
         _shares(questions(folder.study), included, seed),
-        {block.name: found for block in folder.study.blocks if (found := _ranking(block.name, included)) is not None},
+        {b.name: found for b in folder.study.blocks if (found := _ranking(b.name, included, seed)) is not None},
         {block.name: _times(block.name, included) for block in folder.study.blocks},
     )  # fmt: skip
 
@@ -129,13 +130,8 @@ def _shares(asked_about: Sequence[Question], included: Sequence[Person], seed: i
     ]  # fmt: skip
 
 
-def _ranking(block: str, included: Sequence[Person]) -> Ranking | None:
-    wins: dict[tuple[str, str], int] = {}
-    for person in included:
-        for c in person.main:
-            if c.block == block:
-                wins[c.chosen, c.other] = wins.get((c.chosen, c.other), 0) + 1
-    return bradley_terry(wins)
+def _ranking(block: str, included: Sequence[Person], seed: int) -> Ranking | None:
+    return ranked_people([Counter((c.chosen, c.other) for c in p.main if c.block == block) for p in included], seed)
 
 
 def _times(block: str, included: Sequence[Person]) -> tuple[float, float, float, int]:

@@ -52,7 +52,9 @@ def build_study(
         (part / IMAGES).mkdir(parents=True)
         part.chmod(0o700)
         for picture, image in images.items():
-            image.save(part / IMAGES / f"{key.files[picture]}.png", "PNG")
+            # Uncompressed: all files are equally long, so that no length tells a drawing from a photograph, a
+            # translation or an attention check.
+            image.save(part / IMAGES / f"{key.files[picture]}.png", "PNG", compress_level=0)
         _write(part / STUDY, asdict(study))
         _write(part / KEY, key_json(key))
         _write(part / ACCESS, asdict(Access(hashed(owner), token())))

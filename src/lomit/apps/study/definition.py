@@ -162,12 +162,23 @@ class Folder:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the trials change; answers belong to one."""
-        return hashlib.sha256(json.dumps(key_json(self.key), sort_keys=True).encode()).hexdigest()
+        """Changes when the trials or the questions change; answers belong to one."""
+        questions = {block.name: block.question for block in self.study.blocks}
+        asked = {"key": key_json(self.key), "questions": questions}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def image(self, picture: Picture) -> Path:
         """The file of a picture."""
         return self.path / IMAGES / f"{self.key.files[picture]}.png"
+
+    def require_images(self) -> None:
+        """Raises `LomitError` where pictures are missing; answers can be analysed without them."""
+        missing = [picture for picture in sorted(self.key.files) if not self.image(picture).is_file()]
+        if missing:
+            raise LomitError(
+                f"{self.path / IMAGES} lacks {len(missing)} of {len(self.key.files)} pictures, the first is "
+                f"{self.image(missing[0]).name}: put them back, or build the study again"
+            )
 
 
 def key_json(key: Key) -> dict[str, Any]:
@@ -204,7 +215,8 @@ def read_folder(path: str | Path) -> Folder:
         access = Access(**_read(path / ACCESS))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise LomitError(f"{path}: {KEY} or {ACCESS} is damaged ({error}); build the study again") from error
-    if len(key.lists) != study.lists or {t.block for t in key.lists[0]} != {b.name for b in study.blocks}:
+    blocks, models = {t.block for t in key.lists[0]}, {p.model for p in key.files} - {""}
+    if len(key.lists) != study.lists or blocks != {b.name for b in study.blocks} or not models <= {*study.models}:
         raise LomitError(f"{path}: {STUDY} and {KEY} don't fit together; change only texts, or build the study again")
     return Folder(path, study, key, access)
 

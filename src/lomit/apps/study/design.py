@@ -149,12 +149,13 @@ def design(
     """
     if lists < 2 or lists % 2:
         raise LomitError(f"the number of lists must be even, at least 2 (they mirror each other); it is {lists}")
-    for what, there, needed in (
-        ("pairs", pairs, pairs_needed(blocks)),
-        ("real images of the target class", reals, reals_needed(blocks, models)),
+    for what, there, needed, fewer in (
+        ("pairs", pairs, pairs_needed(blocks), "--trials"),
+        # Who is on an exemplar is on no real image, so fewer pairs leave more of them.
+        ("real images of the target class", reals, reals_needed(blocks, models), "--trials or --pairs"),
     ):
         if there < needed:
-            raise LomitError(f"a participant needs {needed} {what}, there are {there}; give more, or fewer --trials")
+            raise LomitError(f"a participant needs {needed} {what}, there are {there}; give more, or fewer {fewer}")
     rng = np.random.default_rng(seed)
     kept = max(block.checks + block.practice for block in blocks)
     order = rng.permutation(pairs).tolist()

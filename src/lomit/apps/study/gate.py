@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lomit.apps.study.definition import Folder
@@ -16,7 +17,9 @@ class Gate:
 
     def __init__(self, folder: Folder, store: Store, rate: float, joins: float) -> None:
         self.access, self.store = folder.access, store
-        self.participants = Buckets(rate, max(400.0, 4 * rate))
+        # All pictures of a study may be fetched at once, by two browsers.
+        pictures = max(sum(len(trial.pictures) for trial in trials) for trials in folder.key.lists)
+        self.participants = Buckets(rate, max(400.0, 4 * rate, 2.0 * pictures))
         self.strangers = Buckets(joins, 300)
         # 256 random bits need no help against guessing; this keeps the attempts cheap.
         self.owners = Buckets(0.2, 20)
@@ -53,7 +56,13 @@ class Gate:
 
 
 def _address(request: Any) -> str:
-    return request.client.host if request.client else ""
+    """Whose request it is: an IPv4 address, of IPv6 the network of 2^64 addresses that one subscriber has."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else host
 
 
 def refusal(status: int, **headers: str) -> Exception:

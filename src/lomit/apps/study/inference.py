@@ -7,15 +7,18 @@ test of the answers therefore stand an interval that resamples participants and 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lomit.errors import LomitError
 
 DRAWS = 10_000
-"""Bootstrap samples."""
+"""Bootstrap samples of shares."""
+RANKING_DRAWS = 1_000
+"""Bootstrap samples of a ranking, each of which is fitted."""
 
 
 def require() -> None:
@@ -99,37 +102,89 @@ class Ranking:
     Attributes:
         strengths: alternative -> log strength, mean 0; strongest first.
         regularised: one alternative always won or lost against all, so that the estimate is a penalised one.
+        people: alternative -> 95 % interval of its log strength that resamples participants; empty where there is none.
     """
 
     strengths: Mapping[str, float]
     regularised: bool
+    people: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def bradley_terry(wins: Mapping[tuple[str, str], int]) -> Ranking | None:
-    """A ranking from how often the first was chosen over the second.
+Wins = Mapping[tuple[str, str], int]
+"""How often the first was chosen over the second."""
+
+
+def bradley_terry(wins: Wins) -> Ranking | None:
+    """A ranking from choices.
 
     Returns:
         None with fewer than three alternatives, where two shares say it all, and where some never met, even through
         others.
     """
-    import choix
-
     names = sorted({name for pair, count in wins.items() if count for name in pair})
     if len(names) < 3:
         return None
-    number = {name: k for k, name in enumerate(names)}
+    fitted = _strengths(_matrix(wins, names))
+    if fitted is None:
+        return None
+    found, regularised = fitted
+    order = np.argsort(-found)
+    return Ranking({names[k]: float(found[k]) for k in order}, regularised)
+
+
+def ranked_people(people: Sequence[Wins], seed: int, draws: int = RANKING_DRAWS) -> Ranking | None:
+    """The ranking of all participants' choices, with intervals that resample participants.
+
+    Args:
+        people: of each participant, how often the first was chosen over the second.
+        seed: draws the samples.
+        draws: how many.
+
+    Returns:
+        As `bradley_terry`; without intervals where there are fewer than two participants, or most samples give none.
+    """
+    total: Counter[tuple[str, str]] = Counter()
+    for wins in people:
+        total.update(wins)
+    ranking = bradley_terry(total)
+    if ranking is None or len(people) < 2:
+        return ranking
+    names = list(ranking.strengths)
+    counts = np.array([_matrix(wins, names) for wins in people])
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)
+    samples = np.full((draws, len(names)), math.nan)
+    start = np.array(list(ranking.strengths.values()))
+    for sample, sampled in zip(samples, np.tensordot(weights, counts, 1), strict=True):
+        fitted = _strengths(sampled, start, 1e-5)
+        if fitted is not None:
+            sample[:] = fitted[0]
+    found = {name: interval(samples[:, k]) for k, name in enumerate(names)}
+    return replace(ranking, people={name: two for name, two in found.items() if two is not None})
+
+
+def _matrix(wins: Wins, names: Sequence[str]) -> np.ndarray:
+    """Counts, winner x loser."""
     counts = np.zeros((len(names), len(names)), dtype=int)
     for (winner, loser), count in wins.items():
         if count:
-            counts[number[winner], number[loser]] += count
+            counts[names.index(winner), names.index(loser)] += count
+    return counts
+
+
+def _strengths(
+    counts: np.ndarray, start: np.ndarray | None = None, tolerance: float = 1e-9
+) -> tuple[np.ndarray, bool] | None:
+    """Log strengths with mean 0, and whether they are penalised; None where some never met, even through others."""
+    import choix
+
     if not _connected(counts + counts.T):
         return None
     # The likelihood has a maximum only where each can be reached from each by "won against" (Ford, 1957).
     regularised = not (_connected(counts) and _connected(counts.T))
-    found = choix.ilsr_pairwise_dense(counts, alpha=0.01 if regularised else 0.0, max_iter=10_000, tol=1e-9)
-    found = found - found.mean()
-    order = np.argsort(-found)
-    return Ranking({names[k]: float(found[k]) for k in order}, regularised)
+    alpha = 0.01 if regularised else 0.0
+    found = choix.ilsr_pairwise_dense(counts, alpha=alpha, initial_params=start, max_iter=10_000, tol=tolerance)
+    return found - found.mean(), regularised
 
 
 def _connected(counts: np.ndarray) -> bool:

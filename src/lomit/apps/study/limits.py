@@ -61,7 +61,7 @@ class Buckets:
 
 
 class Guard:
-    """ASGI middleware: sets the headers and refuses bodies that are too large, declared or not."""
+    """ASGI middleware: sets the headers, also of failures, and refuses bodies that are too large, declared or not."""
 
     def __init__(self, app: App, most_body: int = MOST_BODY) -> None:
         self.app, self.most_body = app, most_body
@@ -71,8 +71,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        started = False
+
         async def with_headers(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = list(message.get("headers", []))
                 there = {name.lower() for name, _ in headers}
                 headers += [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there]
@@ -88,7 +92,7 @@ class Guard:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self.most_body:
-                await _refuse(with_headers)
+                await _refuse(with_headers, 413, b"too large")
                 return
         given = False
 
@@ -99,10 +103,15 @@ class Guard:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, once, with_headers)
+        try:
+            await self.app(scope, once, with_headers)
+        except Exception:
+            if not started:
+                await _refuse(with_headers, 500, b"this did not work")
+            raise
 
 
-async def _refuse(send: Send) -> None:
-    start = {"type": "http.response.start", "status": 413, "headers": [(b"connection", b"close")]}
+async def _refuse(send: Send, status: int, body: bytes) -> None:
+    start = {"type": "http.response.start", "status": status, "headers": [(b"connection", b"close")]}
     await send(start)
-    await send({"type": "http.response.body", "body": b"too large"})
+    await send({"type": "http.response.body", "body": body})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -196,19 +197,16 @@ def _apart(first: np.ndarray, second: np.ndarray, faces: Faces, pairs: int) -> t
     """Inputs, exemplars and real images in which nobody serves twice."""
     used: set[int] = set()
 
-    def take(candidates: np.ndarray, count: int) -> list[int]:
-        found: list[int] = []
+    def new(candidates: np.ndarray) -> Iterator[int]:
         for face in candidates.tolist():
-            if len(found) == count:
-                break
             if faces.identity(face) not in used:
                 used.add(faces.identity(face))
-                found.append(face)
-        return found
+                yield face
 
-    inputs, exemplars = take(first, pairs), take(second, pairs)
-    count = min(len(inputs), len(exemplars))
-    return inputs[:count], exemplars[:count], take(second, len(second))
+    # In turns: who has images of both classes is not lost to the inputs as long as others are there.
+    of_first, of_second = new(first), new(second)
+    drawn = list(islice(zip(of_first, of_second, strict=False), pairs))
+    return [a for a, _ in drawn], [b for _, b in drawn], list(of_second)
 
 
 def _told(labels: Labels) -> str:

@@ -16,6 +16,7 @@ REFUSALS = {
     409: ("You have taken part", "Go on with the link that you got then."),
     410: ("Withdrawn", "Your answers have been deleted; nothing more is stored."),
     429: ("Too fast", "Wait a minute and try it again."),
+    503: ("Not just now", "The server can't do this at the moment. Try it again in a few minutes."),
 }
 
 

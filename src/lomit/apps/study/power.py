@@ -8,7 +8,7 @@ import numpy as np
 
 from lomit.errors import LomitError
 
-CELLS = 20_000_000
+CELLS = 4_000_000
 """Simulated participants at a time, to bound the memory."""
 
 

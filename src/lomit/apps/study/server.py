@@ -5,6 +5,7 @@ Addresses on a page are relative, so that the study may stand below any path of 
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 
     Args:
         folder: the study.
         store: where answers go.
-        rate: requests a second of one participant in the long run; 400 at once, for the pictures.
+        rate: requests a second of one participant in the long run; 400 at once, more where a list has many pictures.
         joins: new participants a second from one address, and links that don't exist; 300 at once.
 
     Raises:
@@ -88,6 +89,7 @@ def _given() -> Any:
 
 
 def _add_common(app: FastAPI, pages: Pages) -> None:
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.exceptions import HTTPException
 
@@ -98,6 +100,16 @@ def _add_common(app: FastAPI, pages: Pages) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Any, error: HTTPException) -> Any:
         return HTMLResponse(pages.refused(_path(request), error.status_code), error.status_code, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def misshapen(request: Any, error: RequestValidationError) -> Any:
+        return HTMLResponse(pages.refused(_path(request), 422), 422)
+
+    @app.exception_handler(LomitError)
+    def denied(request: Any, error: LomitError) -> Any:
+        # The disk is full, or a file is gone: the owner reads why, participants' pages go on trying.
+        print(f"lomit: error: {error}", file=sys.stderr, flush=True)
+        return HTMLResponse(pages.refused(_path(request), 503), 503, headers={"retry-after": "10"})
 
     @app.get("/")
     def root() -> Any:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.apps.study.definition import ANSWERS, Folder
+from lomit.apps.study.definition import ANSWERS, KEY, STUDY, Folder
 from lomit.apps.study.secret import hashed, token
 from lomit.errors import LomitError
 
@@ -90,7 +90,11 @@ class Answer:
 
 
 class Store:
-    """The study's data base; several processes may have it open."""
+    """The study's data base; several processes may have it open.
+
+    Each method raises `LomitError` where the disk is full or can't be written, or another process holds the data base
+    for too long; then nothing was stored, and the next call may succeed.
+    """
 
     def __init__(self, folder: Folder) -> None:
         """Opens or makes it.
@@ -109,12 +113,19 @@ class Store:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (folder.fingerprint,))
+            # As long as nobody takes part, the questions may be changed.
+            self._db.execute(
+                "INSERT OR REPLACE INTO about SELECT 'study', ? WHERE NOT EXISTS (SELECT 1 FROM participant)",
+                (folder.fingerprint,),
+            )
             (owner,) = self._db.execute("SELECT value FROM about WHERE key = 'study'").fetchone()
         except sqlite3.Error as error:
             raise LomitError(f"{self.path} can't be used: {error}") from error
         if owner != folder.fingerprint:
-            raise LomitError(f"{self.path} holds answers to another study; put it back beside its own {folder.path}")
+            raise LomitError(
+                f"{self.path} holds answers to another study, or to other questions: put it back beside its own "
+                f"{STUDY} and {KEY}, and undo what was changed in there"
+            )
 
     def close(self) -> None:
         """Closes it; the log is folded into the file."""
@@ -122,20 +133,31 @@ class Store:
             self._db.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start, so that what it reads stays true."""
+    def _used(self) -> Iterator[sqlite3.Connection]:
+        """The data base, for one thread at a time; what the disk or another process denies is a `LomitError`."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+            except sqlite3.OperationalError as error:
+                raise LomitError(f"{self.path} can't be used: {error}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start, so that what it reads stays true."""
+        with self._used() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # A full disk ends the transaction by itself; what is left open would block all that follow.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _rows(self, query: str, *values: object) -> list[tuple]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
+        with self._used() as db:
+            return db.execute(query, values).fetchall()
 
     def invite(self) -> str:
         """The token of a new personal link."""
@@ -227,9 +249,9 @@ class Store:
                 "UPDATE participant SET state = 'withdrawn', external = NULL, seen = NULL, list = NULL WHERE id = ?",
                 (participant,),
             )
-        with self._lock:
+        with self._used() as db:
             # The log still holds what was deleted.
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def participants(self, sort: Sort) -> list[Participant]:
         """All of a sort."""

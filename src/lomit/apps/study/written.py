@@ -38,9 +38,10 @@ def to_markdown(analysis: Analysis) -> str:
         "",
     ]
     for block, ranking in analysis.rankings.items():
-        rows = [[_what(name), f"{value:+.3f}"] for name, value in ranking.strengths.items()]
+        people = ranking.people
+        rows = [[_what(name), f"{s:+.3f}", _strengths(people.get(name))] for name, s in ranking.strengths.items()]
         lines += [f"Bradley-Terry, {block}{' (' + MARK + ')' if analysis.simulated else ''}:", ""]
-        lines += _table(["", "log strength"], rows)
+        lines += _table(["", "log strength", "over participants 95 %"], rows)
         if ranking.regularised:
             lines += ["One of them always won or always lost: the strengths are penalised estimates.", ""]
     rows = [
@@ -66,7 +67,11 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
         ],
         "shares": [_entry(share) for share in analysis.shares],
         "bradley_terry": {
-            block: {"log_strengths": dict(ranking.strengths), "regularised": ranking.regularised}
+            block: {
+                "log_strengths": dict(ranking.strengths),
+                "people": {name: list(two) for name, two in ranking.people.items()},
+                "regularised": ranking.regularised,
+            }
             for block, ranking in analysis.rankings.items()
         },
         "milliseconds": {
@@ -106,6 +111,10 @@ def _what(name: str) -> str:
 
 def _range(two: tuple[float, float] | None) -> str:
     return "–" if two is None else f"{100 * two[0]:.1f} to {100 * two[1]:.1f}"
+
+
+def _strengths(two: tuple[float, float] | None) -> str:
+    return "–" if two is None else f"{two[0]:+.3f} to {two[1]:+.3f}"
 
 
 def _p(value: float) -> str:

@@ -81,6 +81,14 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+const CONTEXT = {
+  input: "the picture before the change",
+  exemplar: "an example of the style that it was meant to get",
+};
+
+/** Milliseconds in a day. */
+const LONGEST = 24 * 3600 * 1000;
+
 /** Waits longer with every attempt, ten seconds at most. */
 const pause = (attempt) => new Promise((done) => setTimeout(done, Math.min(10000, 500 * 2 ** attempt)));
 
@@ -181,7 +189,8 @@ class Choice {
       over = true;
       document.removeEventListener("visibilitychange", onHidden);
       document.removeEventListener("keydown", onKey);
-      this.jsPsych.finishTrial({ side, rt: at - shown, means, away });
+      // Whoever leaves the page open for days still has an answer; the server takes no longer time.
+      this.jsPsych.finishTrial({ side, rt: Math.min(at - shown, LONGEST), means, away });
     };
     const keys = { ArrowLeft: "left", ArrowRight: "right", f: "left", j: "right", F: "left", J: "right" };
     const onKey = (event) => {
@@ -301,9 +310,8 @@ async function run() {
       const trial = study.trials[position];
       if (trial.part !== part) {
         const parts = study.trials.at(-1).part + 1;
-        const about = trial.context.length
-          ? ["Above the two pictures you see the picture before the change, and an example of the style that it was meant to get."]
-          : [];
+        const above = trial.context.map((name) => CONTEXT[name]).join(", and ");
+        const about = above ? [`With the two pictures you see ${above}.`] : [];
         timeline.push({
           type: Text,
           heading: `Part ${trial.part + 1} of ${parts}`,
