@@ -84,7 +84,7 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, tensor in expected.items():
         error = (found[name].double() - tensor.double()).abs()
         if tensor.dtype == torch.float64:
-            assert error.max() < 1e-9, name
+            assert error.max() < 1e-7, name
         assert error.mean() < 1e-5, name
         assert error.max() < 2e-4, name  # units at a kink may fall to its other side
 

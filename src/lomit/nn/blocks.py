@@ -18,12 +18,13 @@ Norm = Callable[[int], nn.Module]
 class InstanceNorm(nn.InstanceNorm2d):
     """torch's instance norm; on a GPU by a kernel that keeps channels-last order (`lomit.nn.kernels`)."""
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        """B x C x H x W, normalised; followed by ReLU where asked for."""
-        if kernels.usable(x):
-            return kernels.norm(x, self.weight, self.bias, False, relu, self.eps)
-        y = super().forward(x)
-        return F.relu(y, inplace=True) if relu else y
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x H x W, normalised."""
+        return self.by_kernel(x) if kernels.usable(x) else super().forward(x)
+
+    def by_kernel(self, x: Tensor, relu: bool = False, before: Tensor | None = None) -> Tensor:
+        """The norm of x + before, then ReLU where asked for; for what `kernels.usable` says yes to."""
+        return kernels.norm(x, self.weight, self.bias, False, relu, before, self.eps)
 
 
 class LayerNorm(nn.GroupNorm):
@@ -32,12 +33,13 @@ class LayerNorm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels)
 
-    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        """B x C x H x W, normalised; followed by ReLU where asked for."""
-        if kernels.usable(x):
-            return kernels.norm(x, self.weight, self.bias, True, relu, self.eps)
-        y = super().forward(x)
-        return F.relu(y, inplace=True) if relu else y
+    def forward(self, x: Tensor) -> Tensor:
+        """B x C x H x W, normalised."""
+        return self.by_kernel(x) if kernels.usable(x) else super().forward(x)
+
+    def by_kernel(self, x: Tensor, relu: bool = False, before: Tensor | None = None) -> Tensor:
+        """See `InstanceNorm.by_kernel`."""
+        return kernels.norm(x, self.weight, self.bias, True, relu, before, self.eps)
 
 
 def instance_norm(channels: int) -> nn.Module:
@@ -112,10 +114,14 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A norm and the ReLU after it are one call, which on a GPU is one pass."""
-        if len(self) == 3 and isinstance(self[1], (InstanceNorm, LayerNorm)) and isinstance(self[2], nn.ReLU):
-            return self[1](self[0](x), relu=True)  # type: ignore[no-any-return]
-        return super().forward(x)  # type: ignore[no-any-return]
+        """In turn; on a GPU the convolution's bias, the norm and a ReLU after it are one call."""
+        conv, *rest = self
+        if not rest or not isinstance(rest[0], (InstanceNorm, LayerNorm)) or not kernels.usable(x):
+            return super().forward(x)  # type: ignore[no-any-return]
+        assert isinstance(conv, (Conv2d, UpsampledConv2d))
+        relu = isinstance(rest[-1], nn.ReLU)
+        y = rest[0].by_kernel(conv.unbiased(x), relu, conv.bias)
+        return y if relu or len(rest) == 1 else rest[1](y)  # type: ignore[no-any-return]
 
 
 class ResidualBlock(nn.Module):

@@ -83,6 +83,11 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(reflection_pad(x, self.reflection) if self.reflection else x)
 
+    def unbiased(self, x: Tensor) -> Tensor:
+        """Without the bias, for a norm that adds it."""
+        padded = reflection_pad(x, self.reflection) if self.reflection else x
+        return self._conv_forward(padded, self.weight, None)
+
 
 class _AddToEdges(torch.autograd.Function):
     """Adds to the outermost rows and columns in place; the gradient passes through uncopied."""
@@ -136,8 +141,15 @@ class UpsampledConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """B x c_in x h x w -> B x c_out x 2h x 2w."""
         assert self.bias is not None
+        return self._convolved(x, self.bias.repeat(4))
+
+    def unbiased(self, x: Tensor) -> Tensor:
+        """Without the bias, for a norm that adds it."""
+        return self._convolved(x, None)
+
+    def _convolved(self, x: Tensor, bias: Tensor | None) -> Tensor:
         padded = kernels.pad(x, 1, "replicate") if kernels.usable(x) else _pad(x, (1, 1, 1, 1), "replicate")
-        y = F.conv2d(padded, self.parity_weights(), self.bias.repeat(4))
+        y = F.conv2d(padded, self.parity_weights(), bias)
         b, _, h, w = y.shape
         # Channels last all the way: the innermost copies are runs of whole pixels.
         y = y.permute(0, 2, 3, 1).reshape(b, h, w, 2, 2, -1).transpose(2, 3).reshape(b, 2 * h, 2 * w, -1)

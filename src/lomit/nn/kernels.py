@@ -45,7 +45,15 @@ def usable(x: Tensor) -> bool:
     return x.numel() > 0 and _module() is not None
 
 
-def norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, layer: bool, relu: bool, eps: float = 1e-5) -> Tensor:
+def norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    layer: bool,
+    relu: bool,
+    before: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
     """Instance norm (`layer`: layer norm over a whole feature map), affine per channel, then ReLU where asked for.
 
     Args:
@@ -53,12 +61,14 @@ def norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, layer: bool, rel
         weight, bias: C, or None.
         layer: statistics over channels and pixels instead of pixels alone.
         relu: of the result.
+        before: C, added to x first: the bias of the convolution before, which costs nothing here, and whose gradient
+            follows from sums that are there.
         eps: added to the variance.
 
     Returns:
         B x C x H x W, channels-last, in x's type.
     """
-    return _Norm.apply(x, weight, bias, layer, relu, eps)  # type: ignore[no-any-return]
+    return _Norm.apply(x, weight, bias, layer, relu, before, eps)  # type: ignore[no-any-return]
 
 
 def pad(x: Tensor, padding: int, mode: Mode) -> Tensor:
@@ -79,73 +89,94 @@ def pad(x: Tensor, padding: int, mode: Mode) -> Tensor:
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: FunctionCtx, x: Tensor, weight: Tensor | None, bias: Tensor | None, layer: bool, relu: bool, eps: float
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        layer: bool,
+        relu: bool,
+        before: Tensor | None,
+        eps: float,
     ) -> Tensor:
-        x = _last(x)
-        count = x.shape[1] * x.shape[2] * (x.shape[3] if layer else 1)
-        total, squares = _over_channels(_sums(x), layer)
-        mean = total / count
-        inverse = torch.rsqrt((squares / count - mean * mean).clamp(min=0) + eps)
-        scale = (inverse if weight is None else inverse * weight.float()).expand(len(x), x.shape[3]).contiguous()
+        x = _channels_last(x)
+        pixels = x.shape[2] * x.shape[3]
+        count = pixels * (x.shape[1] if layer else 1)
+        total, squares = _sums(x)
+        if before is not None:
+            before = before.float()
+            squares = squares + before * (2 * total + pixels * before)
+            total = total + pixels * before
+        mean, mean_square = _over_channels(torch.stack([total, squares]), layer) / count
+        inverse = torch.rsqrt((mean_square - mean * mean).clamp(min=0) + eps)
+        scale = (inverse if weight is None else inverse * weight.float()).expand_as(total).contiguous()
         shift = -mean * scale if bias is None else bias.float() - mean * scale
-        y = _map(x, scale, shift, relu)
-        ctx.save_for_backward(x, weight, mean, inverse, scale, shift)  # type: ignore[arg-type]
+        if before is not None:
+            shift = shift + before * scale
+        ctx.save_for_backward(x, weight, before, total, mean, inverse, scale, shift)  # type: ignore[arg-type]
         ctx.options = layer, relu, count, bias is not None  # type: ignore[attr-defined]
-        return _first(y)
+        return _map(x, scale, shift, relu)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, weight, mean, inverse, scale, shift = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, weight, before, total, mean, inverse, scale, shift = ctx.saved_tensors  # type: ignore[attr-defined]
         layer, relu, count, has_bias = ctx.options  # type: ignore[attr-defined]
-        grad = _last(grad.to(x.dtype))
-        # With g the gradient before ReLU and x_hat = (x - mean) inverse: sums of g and of g x_hat, each B x C.
+        grad = _channels_last(grad.to(x.dtype))
+        # With g the gradient before ReLU and x_hat = (x + before - mean) inverse: sums of g and of g x_hat, B x C each.
         summed, by_x = _sums(x, grad, scale, shift, relu)
-        by_x_hat = (by_x - mean * summed) * inverse
+        shifted = -mean if before is None else before - mean
+        by_x_hat = (by_x + shifted * summed) * inverse
         w = 1.0 if weight is None else weight.float()
-        first, second = _over_channels(torch.stack([summed * w, by_x_hat * w]), layer)
+        first, second = _over_channels(torch.stack([summed * w, by_x_hat * w]), layer) / count
         # dx = inverse (w g - mean(w g) - x_hat mean(w g x_hat)), written as a map of g and x.
-        of_x = (-inverse * inverse * second / count).expand_as(scale).contiguous()
-        constant = (-inverse * first / count).expand_as(scale) - mean * of_x
+        of_x = (-inverse * inverse * second).expand_as(scale).contiguous()
+        constant = (-inverse * first).expand_as(scale) + shifted * of_x
         dx = _map_back(x, grad, scale, shift, of_x, constant, relu)
+        d_before = None
+        if before is not None and layer:
+            pixels = x.shape[2] * x.shape[3]
+            of_total = of_x * (total - pixels * before)
+            d_before = (scale * summed + of_total + pixels * constant).sum(0)
+        elif before is not None:
+            d_before = torch.zeros_like(before)  # an instance's mean takes it away again
         d_weight = None if weight is None else by_x_hat.sum(0).to(weight.dtype)
-        d_bias = summed.sum(0).to(weight.dtype if weight is not None else summed.dtype) if has_bias else None
-        return _first(dx), d_weight, d_bias, None, None, None
+        d_bias = summed.sum(0) if has_bias else None
+        return dx, d_weight, d_bias, None, None, d_before, None
 
 
 class _Pad(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, padding: int, mode: Mode) -> Tensor:
         ctx.options = padding, mode  # type: ignore[attr-defined]
-        x = _last(x)
-        b, h, w, c = x.shape
-        y = x.new_empty(b, h + 2 * padding, w + 2 * padding, c)
+        x = _channels_last(x)
+        b, c, h, w = x.shape
+        y = _empty(x, h + 2 * padding, w + 2 * padding)
         kernels, block = _module(), 1024
-        grid = (b * y.shape[1], -(-y.shape[2] * c // block))
+        grid = (b * y.shape[2], -(-y.shape[3] * c // block))
         kernels.pad[grid](x, y, h, w, c, P=padding, REFLECT=mode == "reflect", BLOCK=block)
-        return _first(y)
+        return y
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         padding, mode = ctx.options  # type: ignore[attr-defined]
-        grad = _last(grad)
-        b, hp, wp, c = grad.shape
-        h, w = hp - 2 * padding, wp - 2 * padding
-        dx = grad.new_empty(b, h, w, c)
+        grad = _channels_last(grad)
+        b, c, h, w = grad.shape[0], grad.shape[1], grad.shape[2] - 2 * padding, grad.shape[3] - 2 * padding
+        dx = _empty(grad, h, w)
         kernels, block = _module(), 1024
         grid = (b * h, -(-w * c // block))
         kernels.pad_backward[grid](grad, dx, h, w, c, P=padding, REFLECT=mode == "reflect", BLOCK=block)
-        return _first(dx), None, None
+        return dx, None, None
 
 
-def _last(x: Tensor) -> Tensor:
-    """B x C x H x W as B x H x W x C in memory; a copy where it isn't."""
-    return x.permute(0, 2, 3, 1).contiguous()
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
-def _first(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2)
+def _empty(x: Tensor, h: int, w: int) -> Tensor:
+    """Room for a feature map of another size.  Not a view of another shape, which nobody could change in place."""
+    size = (x.shape[0], x.shape[1], h, w)
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _over_channels(sums: Tensor, layer: bool) -> Tensor:
@@ -155,7 +186,7 @@ def _over_channels(sums: Tensor, layer: bool) -> Tensor:
 
 def _tile(x: Tensor) -> tuple[int, int]:
     """Pixels and channels of a tile."""
-    channels = min(128, 1 << (x.shape[3] - 1).bit_length())
+    channels = min(128, 1 << (x.shape[1] - 1).bit_length())
     return TILE // channels, channels
 
 
@@ -167,7 +198,7 @@ def _sums(
     relu: bool = False,
 ) -> Tensor:
     """Over each image's pixels: x and x^2, or g and g x with g the gradient before ReLU.  float32, 2 x B x C."""
-    b, h, w, c = x.shape
+    b, c, h, w = x.shape
     rows, channels = _tile(x)
     groups = -(-c // channels)
     multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 4
@@ -187,9 +218,9 @@ def _sums(
 
 def _map(x: Tensor, scale: Tensor, shift: Tensor, relu: bool) -> Tensor:
     """scale x + shift, then ReLU; scale and shift are B x C."""
-    b, h, w, c = x.shape
+    b, c, h, w = x.shape
     rows, channels = _tile(x)
-    y, grid = torch.empty_like(x), (b, -(-h * w // rows), -(-c // channels))
+    y, grid = _empty(x, h, w), (b, -(-h * w // rows), -(-c // channels))
     _module().affine[grid](x, scale, shift, y, h * w, c, ROWS=rows, CHANNELS=channels, RELU=relu)
     return y
 
@@ -198,9 +229,9 @@ def _map_back(
     x: Tensor, grad: Tensor, scale: Tensor, shift: Tensor, of_x: Tensor, constant: Tensor, relu: bool
 ) -> Tensor:
     """scale g + of_x x + constant with g the gradient before ReLU; all but x and grad are B x C."""
-    b, h, w, c = x.shape
+    b, c, h, w = x.shape
     rows, channels = _tile(x)
-    dx, grid = torch.empty_like(x), (b, -(-h * w // rows), -(-c // channels))
+    dx, grid = _empty(x, h, w), (b, -(-h * w // rows), -(-c // channels))
     _module().affine_backward[grid](
         x, grad, scale, shift, of_x, constant, dx, h * w, c, ROWS=rows, CHANNELS=channels, RELU=relu
     )

@@ -58,10 +58,10 @@ def at_64(config: RunConfig) -> RunConfig:
 
 
 def in_minutes(config: RunConfig) -> RunConfig:
-    """The same run for some ten minutes of one large GPU: half the paper's width, batches of 32, what learns soon.
+    """The same run for some ten minutes of one large GPU: half the paper's width, batches of 16, what learns soon.
 
-    Losses and warm-up are those of the 64-pixel presets.  Thousands of iterations of 32 pairs show D a set of ten
-    thousand images some sixty times, so it sees them shifted and cut (`lomit.nn.augment`).
+    Losses and warm-up are those of the 64-pixel presets.  Ten thousand iterations of 16 pairs show D a set of as many
+    images some thirty times, so it sees them shifted and cut (`lomit.nn.augment`).
     """
     assert isinstance(config.model, LomitConfig)
     return RunConfig(
@@ -71,7 +71,7 @@ def in_minutes(config: RunConfig) -> RunConfig:
         ),
         data=config.data,
         train=replace(
-            config.train, steps=10_000, batch_size=32, lr=4e-4, decay="linear", decay_start=6_000, ema=0.998,
+            config.train, steps=10_000, batch_size=16, lr=4e-4, decay="linear", decay_start=6_000, ema=0.998,
             precision="bf16-mixed", compile="graphs", log_every=50, sample_every=1_000, save_every=1_000,
         ),
     )  # fmt: skip
