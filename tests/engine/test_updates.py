@@ -19,7 +19,7 @@ import lomit.engine.updates
 from lomit.config import TrainConfig
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means
-from lomit.engine.phases import make_runners, run_phase
+from lomit.engine.phases import loss_of, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.engine.updates import WARM_UP, Plan, Updates, plan
 from lomit.models.base import Batch
@@ -87,6 +87,21 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
             assert error.max() < 1e-7, name
         assert error.mean() < 1e-5, name
         assert error.max() < 2e-4, name  # units at a kink may fall to its other side
+
+
+@pytest.mark.parametrize("method", sorted(real_methods()))
+def test_every_phase_is_compiled_for_itself(method: str) -> None:
+    """torch.compile looks compiled code up by a function's code; torch 2.11 took one phase's loss for another's."""
+    translator = tiny_translator(method)
+    losses = {phase.name: loss_of(phase) for phase in translator.phases()}
+    assert len({id(loss.__code__) for loss in losses.values()}) == len(losses)  # type: ignore[attr-defined]
+    batch, found = random_batch(), {}
+    for name, loss in losses.items():
+        compiled = REAL_COMPILE(loss, backend="eager")
+        torch.manual_seed(0)
+        found[name] = set(compiled(*vars(batch).values())[1])
+    torch._dynamo.reset()
+    assert found == {phase.name: set(phase.loss(batch)[1]) for phase in translator.phases()}
 
 
 @pytest.mark.parametrize(("method", "phases"), [("lomit", "D"), ("stargan", "DG")])

@@ -7,6 +7,7 @@ that fails, one line says so and the run goes on without.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -242,7 +243,9 @@ def _on_stream(shared: _Shared | None) -> Iterator[None]:
 def _waiting_is_an_error() -> Iterator[None]:
     """What waits for the GPU raises: it would break off a capture, after which less can be saved."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():  # that it does not find everything, which a capture then does
+        warnings.filterwarnings("ignore", "Synchronization debug mode")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

@@ -89,7 +89,9 @@ def with_batch_64(config: RunConfig) -> RunConfig:
 
     A batch of 8 leaves a large GPU waiting for kernel launches. Adam's learning rate grows with the square root of the
     batch, because the noise of a gradient falls with it (Krizhevsky, 2014); the moving average forgets over as many
-    images as before. Not measured yet: the paper's schedule is the preset without `-b64`.
+    images as before. An H100 shows the paper's number of pairs in two thirds of the time that batches of 8 take
+    (docs/performance.md); what a whole run of it learns was not measured. The paper's schedule is the preset without
+    `-b64`.
     """
     train = config.train
     return replace(
@@ -97,6 +99,7 @@ def with_batch_64(config: RunConfig) -> RunConfig:
         train=replace(
             train, batch_size=8 * train.batch_size, steps=train.steps // 8, lr=train.lr * 8**0.5,
             decay_start=train.decay_start // 8, decay_every=train.decay_every // 8, ema=train.ema**8,
+            precision="bf16-mixed", compile="auto",
         ),
     )  # fmt: skip
 
