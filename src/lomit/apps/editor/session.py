@@ -40,7 +40,11 @@ class _Cache:
 
 @dataclass
 class Session:
-    """One page.  Methods raise `LomitError`, and then nothing has changed."""
+    """One page.  Methods raise `LomitError`, and then nothing has changed.
+
+    Attributes:
+        settings_stamp: changes where a page has to take over the settings, instead of keeping what its sliders say.
+    """
 
     models: Models
     limits: Limits
@@ -48,8 +52,10 @@ class Session:
     settings: Settings
     slots: list[Slot | None] = field(default_factory=lambda: [None, None, None])
     kept: list[Variant] = field(default_factory=list)
+    settings_stamp: int = 0
     _count: int = 0
     _stamp: int = 0
+    _answers: int = 0
     _cache: _Cache = field(default_factory=_Cache)
 
     def open(self, pane: int, name: str, data: bytes) -> None:
@@ -117,7 +123,11 @@ class Session:
             raise LomitError("that variant is gone")
         for pane, slot in enumerate(variant.slots):
             self._put(pane, slot)
-        self.settings = variant.settings
+        self.set(variant.settings)
+
+    def set(self, settings: Settings) -> None:
+        """Other settings than those that the page's sliders show."""
+        self.settings, self.settings_stamp = settings, self.settings_stamp + 1
 
     def drop(self, id: int) -> None:
         self.kept = [variant for variant in self.kept if variant.id != id]
@@ -154,6 +164,11 @@ class Session:
         """The result as it stands, or None while an image is missing."""
         scene = self.scene
         return None if scene is None else scene.render(self.edit)
+
+    def answer(self) -> int:
+        """Another number each time: a page takes no notice of an answer that equals the one before it."""
+        self._answers += 1
+        return self._answers
 
     @property
     def size(self) -> tuple[int, int]:

@@ -35,7 +35,9 @@ def bench(session: Session, alert: str = "") -> Json:
         notes[EXEMPLAR] = f"The model '{session.settings.model}' takes no exemplar: choose attributes below"
     predicted = _predicted(session)
     return {
+        "answer": session.answer(),
         "alert": alert,
+        "settings": session.settings_stamp,
         "threshold": session.settings.threshold if predictor.has_masks else 0,
         "has_masks": predictor.has_masks,
         "can_blend": predictor.can_blend,
@@ -71,14 +73,16 @@ def download(session: Session, what: str) -> Json:
     masks = {f"{stem}_{name}.png": png_bytes(edited.mask(k, _side(session, k, side))) for k, name in _masks(edited)}
     recipes = {f"{stem}.recipe.json": recipe.to_json().encode()}
     if what == "result":
-        return _file(files)
-    if what == "recipe":
-        return _file(recipes)
-    if what == "masks":
+        file = _file(files)
+    elif what == "recipe":
+        file = _file(recipes)
+    elif what == "masks":
         if not masks:
             raise LomitError(f"the model '{session.settings.model}' has no masks")
-        return _file(masks, f"{stem}_masks.zip")
-    return _file(files | masks | recipes | _originals(session), f"{stem}.zip")
+        file = _file(masks, f"{stem}_masks.zip")
+    else:
+        file = _file(files | masks | recipes | _originals(session), f"{stem}.zip")
+    return file | {"answer": session.answer()}
 
 
 def _masks(edited: Edited) -> list[tuple[int, str]]:
