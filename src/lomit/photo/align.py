@@ -17,6 +17,8 @@ Matrix = np.ndarray
 """2 x 3: (x, y, 1) -> (x, y)."""
 MARGIN = 3
 """Pixels around a warped region that the interpolation reaches into."""
+LARGEST = 8
+"""Side of the largest crop, in longer sides of the photograph."""
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Matrix:
@@ -58,6 +60,21 @@ def fit_error(face: Face) -> float:
     matrix = crop_to_photo(face)
     fitted = TEMPLATE @ matrix[:, :2].T + matrix[:, 2]
     return float(np.sqrt(((fitted - face.landmarks) ** 2).sum(axis=1).mean())) / side_of(face)
+
+
+def check_place(face: Face, picture: Picture) -> None:
+    """Faces that were found lie in the photograph; those that a person or a file names may lie anywhere.
+
+    Raises:
+        LomitError: for a crop that lies outside of the photograph, or is far larger.
+    """
+    low, high = _extent(crop_to_photo(face))
+    crop = f"the crop of the face, {','.join(str(round(edge)) for edge in (*low, *high))},"
+    size = f"{picture.name}, which has {picture.size[0]} x {picture.size[1]} pixels"
+    if not ((low < picture.size) & (high > 0)).all():
+        raise LomitError(f"{crop} lies outside of {size}")
+    if (high - low).max() > LARGEST * max(picture.size):
+        raise LomitError(f"{crop} is far larger than {size}")
 
 
 def align(picture: Picture | Image.Image | np.ndarray, face: Face, size: int) -> Image.Image:
@@ -129,10 +146,15 @@ def _coefficients(step: np.ndarray, shift: np.ndarray) -> tuple[float, ...]:
     return a, b, c, d, e, f
 
 
+def _extent(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest (x, y) of a crop's corners."""
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) @ matrix[:, :2].T + matrix[:, 2]
+    return corners.min(axis=0), corners.max(axis=0)
+
+
 def _bounds(matrix: Matrix, margin: int) -> Box:
     """The pixels that a crop covers, with a margin."""
-    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) @ matrix[:, :2].T + matrix[:, 2]
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    (left, top), (right, bottom) = _extent(matrix)
     return math.floor(left) - margin, math.floor(top) - margin, math.ceil(right) + margin, math.ceil(bottom) + margin
 
 
