@@ -136,12 +136,13 @@ class _Worker(FaceOptions):
         """Translates a photograph and writes it; returns how many of its faces were translated."""
         from lomit.photo import choose_faces, find_faces, translate_photo
         from lomit.photo.align import check_place
+        from lomit.photo.faces import sizes_for
         from lomit.photo.files import read_photograph, write_photograph
 
         options = self.options
         try:
             photo = read_photograph(job.input)
-            faces = self.faces or find_faces(photo.picture)
+            faces = self.faces or find_faces(photo.picture, sizes_for(self.face))
             for chosen in choose_faces(faces, self.face, photo.picture.name):
                 check_place(faces[chosen], photo.picture)
             exemplar, theirs = self._exemplar(job.exemplars[0]) if job.exemplars else (None, None)
@@ -171,9 +172,10 @@ class _Worker(FaceOptions):
     def _read_exemplar(self, path: Path) -> tuple[Picture, list[Face]]:
         from lomit.photo import choose_faces, find_faces
         from lomit.photo.align import check_place
+        from lomit.photo.faces import sizes_for
 
         picture = read_image(path)
-        faces = self.exemplar_faces or find_faces(picture)
+        faces = self.exemplar_faces or find_faces(picture, sizes_for(self.exemplar_face))
         (chosen,) = choose_faces(faces, self.exemplar_face, picture.name, "--exemplar-box")
         check_place(faces[chosen], picture)
         return picture, faces

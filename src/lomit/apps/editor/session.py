@@ -18,7 +18,7 @@ from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Settings, Slot, 
 from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
-from lomit.photo.faces import Face, find_faces
+from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.scene import Scene
 from lomit.recipe.source import Source, content_hash
@@ -240,7 +240,7 @@ class Session:
 def _faces(picture: Picture) -> tuple[tuple[Face, ...], str]:
     """The faces of a picture, and a sentence where none is found."""
     try:
-        faces = tuple(find_faces(picture))
+        faces = tuple(find_faces(picture, SIZES[:2]))  # the third takes longer than a person likes to wait
     except LomitError:
         return (), "The extra lomit[faces] would find and align faces"
     return faces, "" if faces else "No face found"
