@@ -113,7 +113,7 @@ class Pane {
 
   open(file) {
     if (!file) return;
-    if (!file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
+    if (file.type && !file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
     if (file.size > props.max_bytes) return alert(`${file.name} has ${UNITS(file.size)}; at most ${UNITS(props.max_bytes)} can be opened`);
     const reader = new FileReader();
     reader.onerror = () => alert(`${file.name} can't be read`);
