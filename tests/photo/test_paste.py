@@ -10,7 +10,7 @@ from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.photo import Face, align, on_photo, paste
 from lomit.photo.paste import detail_gain, weights
-from support.photos import noise, smooth, turned
+from support.photos import noise, smooth, turned, wide_profile
 
 FACE = turned(20, 120, (150, 130))
 WHITE = Image.new("L", (32, 32), 255)
@@ -115,7 +115,7 @@ def test_networks_see_srgb_and_photographs_keep_their_space() -> None:
     assert np.array_equal(np.asarray(align(odd, face, 16)), np.asarray(align(picture, face, 16))), (
         "not for RGB: ignored"
     )
-    rgb = swapped_profile()
+    rgb = wide_profile()
     own = type(picture)(picture.rgb, icc=rgb)
     seen = np.asarray(align(own, face, 16))
     assert np.abs(seen[8, 8].astype(int) - [120, 80, 40]).max() > 5
@@ -125,21 +125,6 @@ def test_networks_see_srgb_and_photographs_keep_their_space() -> None:
     result = paste(own, face, align(own, face, 16), after, None)
     again = np.asarray(align(type(picture)(result.convert("RGB"), icc=rgb), face, 16)).astype(int)
     assert np.abs(again[8, 8] - np.asarray(after)[8, 8]).max() <= 4
-
-
-def swapped_profile() -> bytes:
-    """A wide RGB space: sRGB's profile with its red primary pulled outwards."""
-    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    name = data.find("sRGB".encode("utf-16-be"))
-    while name >= 0:  # its description would say that it is sRGB
-        data[name : name + 8] = "wide".encode("utf-16-be")
-        name = data.find("sRGB".encode("utf-16-be"))
-    for i in range(int.from_bytes(data[128:132], "big")):
-        entry = 132 + 12 * i
-        if data[entry : entry + 4] == b"rXYZ":
-            start = int.from_bytes(data[entry + 4 : entry + 8], "big") + 8
-            data[start : start + 4] = int(0.60 * 65536).to_bytes(4, "big")
-    return bytes(data)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lomit.apps.editor.state import MASK_SIDE, Settings
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.weights import save_pretrained
+from support.photos import wide_profile
 from support.tiny import tiny_translator
 
 
@@ -107,6 +109,22 @@ def test_names_are_harmless_and_differ(session: Session) -> None:
     session.open(2, "...", data)
     assert session.slots[2] is not None
     assert session.slots[2].source.name == "image"
+
+
+def test_pages_see_srgb_and_files_keep_their_space(session: Session) -> None:
+    profile = wide_profile()
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 60, 60)).save(file, "PNG", icc_profile=profile)
+    session.open(0, "me.png", file.getvalue())
+    told = views.viewer(session)
+    for shown in ("before", "after"):
+        with Image.open(io.BytesIO(base64.b64decode(told[shown].partition(",")[2]))) as image:
+            assert "icc_profile" not in image.info
+            assert image.convert("RGB").getpixel((0, 10))[0] > 215
+    saved = views.download(session, "result")
+    with Image.open(io.BytesIO(base64.b64decode(saved["data"]))) as image:
+        assert image.info["icc_profile"] == profile
+        assert image.getpixel((0, 10)) == (200, 60, 60)
 
 
 def test_a_bad_upload_changes_nothing(session: Session) -> None:

@@ -155,7 +155,7 @@ class Session:
         key = (self.settings.model, tuple(sources), label and tuple(label.items()))
         if key != self._cache.key:
             preview = own.source.scaled(PREVIEW)
-            before = data_url(preview.read().on_white())
+            before = data_url(preview.read())
             scene = Scene(predictor, sources[0], sources[1:], label)
             self._cache = _Cache(key, scene, preview, before, own.source.read().size)
         return self._cache.scene
