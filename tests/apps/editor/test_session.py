@@ -170,6 +170,8 @@ def test_nothing_to_show_without_images(models: Models) -> None:
 def test_paths_of_models_stay_here(models: Models) -> None:
     assert models.names[0] == "tiny"
     assert "avatars" in models.names
+    assert models.about("avatars").startswith("LOMIT for rendered faces")
+    assert models.about("tiny") == f"Its attributes are {', '.join(models.get('tiny').attributes)}."
     with pytest.raises(KeyError):
         models.get("/etc")
 

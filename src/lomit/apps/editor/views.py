@@ -38,6 +38,7 @@ def bench(session: Session, alert: str = "") -> Json:
         "answer": session.answer(),
         "alert": alert,
         "settings": session.settings_stamp,
+        "about": session.models.about(session.settings.model),
         "threshold": session.settings.threshold if predictor.has_masks else 0,
         "has_masks": predictor.has_masks,
         "can_blend": predictor.can_blend,

@@ -337,6 +337,7 @@ async function update() {
   threshold = told.threshold;
   second = told.can_blend && (second || Boolean(told.panes[2].image));
   alert(told.alert);
+  find(".about").textContent = told.about;
   find(".tools").classList.toggle("off", !told.has_masks);
   element.querySelectorAll(".tools input").forEach((input) => { input.disabled = !told.has_masks; });
   find(".swap").disabled = !told.panes[0].image || !told.panes[1].image;
