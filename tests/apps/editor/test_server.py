@@ -28,6 +28,8 @@ from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.recipe.file import encode_mask
+from lomit.weights import save_pretrained
+from support.tiny import tiny_translator
 
 Editor = tuple[Page, str]
 JSON = {"content-type": "application/json"}
@@ -143,6 +145,24 @@ def test_what_is_clicked_brings_masks_and_sliders_along(visitor: Visitor) -> Non
     )
     assert recipe["strength"] == 0.5
     assert recipe["input"]["mask"] == black["mask"]
+
+
+def test_sliders_work_after_another_model_was_chosen(tmp_path: Path) -> None:
+    save_pretrained(tiny_translator("stargan", training=False), tmp_path / "rival")
+    with running(str(tmp_path / "rival"), port=0, device="cpu") as (page, url):
+        one, attributes = Visitor(page, url), ["Smiling", "Hat"]
+        one.load()
+        for name in ("avatars", "rival", "avatars", "rival"):
+            bench, _, model, strength, _, _, label, _ = one.send(page.model, "input", None, name)
+            lomit = name == "avatars"
+            assert (model, bench["has_masks"], strength["visible"]) == (name, lomit, lomit)
+            assert (label["value"], label["visible"]) == ([], not lomit)
+            values = (0.5, 0, 0.5, [] if lomit else attributes[:1], True)
+            assert one.send(page.controls[0], "input", None, *values)[0]["after"]
+            recipe = json.loads(base64.b64decode(one.save("recipe", *values)["data"]))
+            assert recipe["model"]["name"] == name
+            assert recipe["label"] == (None if lomit else {"Smiling": 1.0, "Hat": 0.0})
+        one.close()
 
 
 @pytest.mark.parametrize(

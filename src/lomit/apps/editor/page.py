@@ -198,7 +198,8 @@ class Page:
             gr.update(value=s.strength, visible=predictor.can_blend),
             gr.update(value=s.threshold, visible=predictor.has_masks),
             gr.update(value=s.blend, visible=blending),
-            gr.update(choices=attributes, value=list(s.label), visible=bool(attributes)),
+            # What is not among the choices, Gradio would not take back.
+            gr.update(choices=attributes, value=list(s.label) if attributes else [], visible=bool(attributes)),
             gr.update(value=s.composite, visible=predictor.has_masks),
         ]
 
