@@ -192,3 +192,15 @@ def test_scaled_sources_keep_the_face_in_place() -> None:
     assert small.face is not None
     assert np.allclose(small.face.landmarks * 4, FACE.landmarks * 0 + source.face.landmarks)  # type: ignore[union-attr]
     assert source.scaled(1000).read().size == (400, 200)
+
+
+@pytest.mark.parametrize("box", [(100, 20, 260, 180), (-40, 90, 120, 250)])  # the second reaches beyond two edges
+def test_close_ups_show_the_same_crop(box: tuple[int, int, int, int]) -> None:
+    source = Source("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop(box))
+    close = source.close_up()
+    size = min(400, box[2]) - max(0, box[0]), min(200, box[3]) - max(0, box[1])
+    assert np.abs(np.subtract(close.read().size, size)).max() <= 1  # whole pixels around it
+    whole, part = (np.asarray(one.seen(32).rgb).astype(int) for one in (source, close))
+    assert np.abs(whole - part)[2:-2, 2:-2].max() <= 1
+    plain = Source("me.png", source.read)
+    assert plain.close_up() is plain

@@ -110,6 +110,12 @@ def view(image: Image.Image, face: Face, size: int) -> Image.Image:
     return resize(warped, size)
 
 
+def covered(face: Face, size: tuple[int, int]) -> Box:
+    """The part of a photograph of this width and height that a face's crop lies in; edges cross where there is none."""
+    left, top, right, bottom = _bounds(crop_to_photo(face), 0)
+    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+
+
 def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.ndarray]:
     """The inverse of `align` for values of any kind: where they lie in a photograph.
 
@@ -125,8 +131,7 @@ def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.
         float32, H x W x C; 0 outside of the crop.
     """
     matrix = crop_to_photo(face)
-    left, top, right, bottom = _bounds(matrix, 0)
-    box = max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+    box = covered(face, size)
     shape = max(0, box[2] - box[0]), max(0, box[3] - box[1])
     if 0 in shape:
         return (0, 0, 0, 0), np.zeros((0, 0, crop.shape[2]), dtype=np.float32)

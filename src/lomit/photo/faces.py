@@ -71,6 +71,11 @@ class Face:
             )
         return cls(box, np.array([left, top]) + TEMPLATE * (right - left))
 
+    def moved(self, x: int, y: int) -> Face:
+        """The same face so many pixels to the right and down."""
+        left, top, right, bottom = self.box
+        return Face((left + x, top + y, right + x, bottom + y), self.landmarks + np.array((x, y)), self.score)
+
 
 def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Sequence[int] | None = None) -> list[Face]:
     """The faces of a photograph, the largest first; an empty list where there is none.

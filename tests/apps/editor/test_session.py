@@ -15,11 +15,14 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import MASK_SIDE, Settings
+from lomit.apps.editor.state import MASK_SIDE, Settings, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
+from lomit.images import Picture
+from lomit.photo.faces import Face
+from lomit.recipe.source import Source
 from lomit.weights import save_pretrained
-from support.photos import wide_profile
+from support.photos import noise, wide_profile
 from support.tiny import tiny_translator
 
 
@@ -96,6 +99,26 @@ def test_variants(session: Session) -> None:
     assert [variant.id for variant in session.kept] == [2]
     with pytest.raises(LomitError, match="is gone"):
         session.restore(1)
+
+
+def test_a_close_up_shows_the_face_of_a_photograph(session: Session) -> None:
+    assert not views.viewer(session)["can_close"]
+    photo = Picture(noise(900, 700))
+    session.slots[0] = Slot(Source("me.png", lambda: photo, Face.from_crop((300, 200, 500, 400))))
+    session.keep()
+
+    def shown(name: str) -> Image.Image:
+        return Image.open(io.BytesIO(base64.b64decode(views.viewer(session)[name].partition(",")[2])))
+
+    assert views.viewer(session)["can_close"]
+    assert shown("after").size == (640, 498)
+    whole = views.viewer(session)["kept"][0]["image"]
+    session.close = True
+    assert {shown(name).size for name in ("before", "after", "change")} <= {(200, 200), (201, 201)}
+    assert views.viewer(session)["kept"][0]["image"] not in ("", whole)
+    before = np.asarray(shown("before").convert("L")).astype(int)[:200, :200]
+    assert np.abs(before - np.asarray(photo.rgb.crop((300, 200, 500, 400)).convert("L"))).mean() < 12
+    assert finished(session).shape == (700, 900, 3)
 
 
 def test_names_are_harmless_and_differ(session: Session) -> None:

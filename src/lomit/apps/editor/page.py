@@ -221,6 +221,8 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
         session.remove(_pane(told))
     elif action == "swap":
         session.swap()
+    elif action == "close":
+        session.close = bool(_number(told, "on", 2))
     elif action == "keep":
         session.keep()
     elif action == "restore":

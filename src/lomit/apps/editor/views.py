@@ -60,8 +60,9 @@ def viewer(session: Session, edited: Edited | None = None) -> Json:
             "size": f"{width} × {height} pixels",
             "note": "",
         }
-    kept = [{"id": v.id, "image": v.image, "title": v.title} for v in session.kept]
-    return told | {"kept": kept, "most": session.limits.kept}
+    kept = [{"id": v.id, "image": v.images[session.close], "title": v.title} for v in session.kept]
+    told |= {"kept": kept, "most": session.limits.kept}
+    return told | {"can_close": session.has_face, "close": session.close}
 
 
 def download(session: Session, what: str) -> Json:

@@ -34,6 +34,8 @@ function update() {
   if (!told) return;
   for (const kind of ["after", "change"]) if (told[kind]) find(`.${kind}`).src = told[kind];
   find(".size").textContent = told.size;
+  find(".closer").hidden = !told.can_close;
+  find(".close").checked = told.close;
   find(".note").textContent = told.note;
   find(".keep").disabled = !told.after || told.kept.length >= told.most;
   element.querySelectorAll(".save button").forEach((button) => { button.disabled = !told.after; });
@@ -53,6 +55,7 @@ function update() {
   view();
 }
 
+find(".close").onchange = () => ask("act", { action: "close", on: Number(find(".close").checked) });
 find(".keep").onclick = () => ask("act", { action: "keep" });
 element.querySelectorAll(".save button").forEach((button) => { button.onclick = () => ask("save", { what: button.value }); });
 find(".divider").oninput = find(".other").onchange = view;
