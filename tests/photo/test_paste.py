@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -9,6 +11,7 @@ from PIL import Image, ImageCms
 from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.photo import Face, align, on_photo, paste
+from lomit.photo.align import bands
 from lomit.photo.paste import detail_gain, weights
 from support.photos import noise, smooth, turned, wide_profile
 
@@ -36,6 +39,23 @@ def test_pixels_of_weight_0_keep_every_bit(face: Face) -> None:
     assert not (changed & untouched).any()
     assert changed[~untouched].mean() > 0.5
     assert 0 < untouched.mean() < 1
+
+
+def test_large_faces_are_pasted_in_pieces_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, face = noise(300, 260), turned(20, 200, (140, 130))
+
+    def pasted() -> np.ndarray:
+        image = paste(photo, face, noise(32, 32, 1), noise(32, 32, 2), half())
+        return np.dstack([np.asarray(image), np.asarray(on_photo(half(), face, photo.size, 32))]).astype(int)
+
+    whole = pasted()
+    assert len(list(bands((0, 0, 300, 260)))) == 1
+    monkeypatch.setattr(sys.modules[bands.__module__], "BAND", 3000)
+    pieces = list(bands((5, 0, 305, 256)))
+    assert [piece[1:4:2] for piece in pieces] == [(top, min(256, top + 10)) for top in range(0, 256, 10)]
+    off = np.abs(pasted() - whole)
+    assert off.max() <= 1  # where a value lay between two whole numbers
+    assert (off > 0).mean() < 1e-3
 
 
 def test_a_change_of_colour_keeps_the_detail() -> None:

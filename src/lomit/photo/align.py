@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,8 @@ Matrix = np.ndarray
 """2 x 3: (x, y, 1) -> (x, y)."""
 MARGIN = 3
 """Pixels around a warped region that the interpolation reaches into."""
+BAND = 2**22
+"""Pixels of a photograph that are worked on at a time."""
 LARGEST = 8
 """Side of the largest crop, in longer sides of the photograph."""
 
@@ -116,7 +119,15 @@ def covered(face: Face, size: tuple[int, int]) -> Box:
     return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
 
 
-def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.ndarray]:
+def bands(box: Box) -> Iterator[Box]:
+    """A part of a photograph in pieces, top to bottom, so that what is computed of a large face fits into memory."""
+    left, top, right, bottom = box
+    rows = max(1, BAND // max(1, right - left))
+    for start in range(top, bottom, rows):
+        yield left, start, right, min(bottom, start + rows)
+
+
+def place(crop: np.ndarray, face: Face, size: tuple[int, int], part: Box | None = None) -> tuple[Box, np.ndarray]:
     """The inverse of `align` for values of any kind: where they lie in a photograph.
 
     A crop with more pixels than its place has is scaled down first, with antialiasing.
@@ -125,13 +136,14 @@ def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.
         crop: float32, S x S x C.
         face: whose crop it is.
         size: width and height of the photograph.
+        part: of `covered`; None: all of it.
 
     Returns:
         The part of the photograph that the crop lies in (which is empty where it lies outside), and the values there,
         float32, H x W x C; 0 outside of the crop.
     """
     matrix = crop_to_photo(face)
-    box = covered(face, size)
+    box = covered(face, size) if part is None else part
     shape = max(0, box[2] - box[0]), max(0, box[3] - box[1])
     if 0 in shape:
         return (0, 0, 0, 0), np.zeros((0, 0, crop.shape[2]), dtype=np.float32)
