@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from apps.editor.conftest import JOIN, LIMITS, SLIDERS, Visitor
+from lomit.apps.editor.models import Models
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.server import running
 from lomit.apps.editor.session import Session
@@ -163,6 +164,15 @@ def test_sliders_work_after_another_model_was_chosen(tmp_path: Path) -> None:
             assert recipe["model"]["name"] == name
             assert recipe["label"] == (None if lomit else {"Smiling": 1.0, "Hat": 0.0})
         one.close()
+
+
+def test_two_domains_begin_with_the_attributes(tmp_path: Path) -> None:
+    save_pretrained(tiny_translator("munit", training=False), tmp_path / "rival")
+    page = Page(Models(str(tmp_path / "rival"), "cpu"), [], LIMITS)
+    begun, attributes = page.sessions.begin("one"), ("Smiling", "Hat")
+    assert begun.settings.label == attributes
+    assert page._choose("one", {}, "avatars")[6]["value"] == []
+    assert page._choose("one", {}, "rival")[6]["value"] == list(attributes)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from lomit.apps.editor.state import Settings
 from lomit.apps.editor.store import Sessions
 from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError
+from lomit.predictor import Predictor
 from lomit.recipe.file import decode_mask
 
 TITLE = "lomit edit"
@@ -47,7 +48,7 @@ class Page:
     """
 
     def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
-        settings = Settings(models.names[0])
+        settings = Settings(models.names[0], label=_first_label(models.get(models.names[0])))
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
         self._models, self._limits, self.samples = models, limits, samples
         self.blocks = self._build()
@@ -166,8 +167,7 @@ class Page:
         session = self.sessions.get(page)
         if model not in self._models.names:
             raise LomitError("no such model")
-        predictor = self._models.get(model)
-        label = predictor.attributes if "exemplar" in predictor.guides else ()
+        label = _first_label(self._models.get(model))
         session.set(replace(session.settings, model=model, label=label))
         return self._everything(session)
 
@@ -231,6 +231,11 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
         session.drop(_number(told, "id", 2**31))
     else:
         raise _unknown()
+
+
+def _first_label(predictor: Predictor) -> tuple[str, ...]:
+    """What is ticked at first: towards the domain with the attributes, as `lomit translate` has it; else nothing."""
+    return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
 
 
 def _settings(settings: Settings, values: Sequence[Any]) -> Settings:
