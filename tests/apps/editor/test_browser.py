@@ -259,6 +259,7 @@ def test_strokes_that_wait_for_an_answer_are_saved(person: Person, monkeypatch: 
         note = tab.locator(".pane .note").nth(pane).inner_text()
         assert f"covers {np.asarray(decode_mask(image['mask'])).mean() / 2.55:.0f} %, edited" in note
     assert json.loads(person.save("Recipe")) == recipe  # saved again though it is the same
+    tab.wait_for_function("document.querySelector('.viewer .note').textContent === ''")
     person.settle()
 
 

@@ -171,6 +171,9 @@ def test_two_domains_begin_with_the_attributes(tmp_path: Path) -> None:
     page = Page(Models(str(tmp_path / "rival"), "cpu"), [], LIMITS)
     begun, attributes = page.sessions.begin("one"), ("Smiling", "Hat")
     assert begun.settings.label == attributes
+    assert (
+        page._save("one", {"what": "masks"})["alert"] == "there is no result yet: open an input and an exemplar first"
+    )
     assert page._choose("one", {}, "avatars")[6]["value"] == []
     assert page._choose("one", {}, "rival")[6]["value"] == list(attributes)
 

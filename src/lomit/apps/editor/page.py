@@ -180,8 +180,11 @@ class Page:
 
     def _save(self, page: str, told: dict[str, Any], *values: Any) -> Any:
         session = self.sessions.get(page)
-        self._adopt(session, told, values)
-        return views.download(session, str(told.get("what")))
+        try:
+            self._adopt(session, told, values)
+            return views.download(session, str(told.get("what")))
+        except LomitError as error:
+            return {"alert": str(error), "answer": session.answer()}
 
     def _everything(self, session: Session, alert: str = "") -> list[Any]:
         """The values of all that an action may change."""

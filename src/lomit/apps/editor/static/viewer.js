@@ -57,7 +57,13 @@ function update() {
 
 find(".close").onchange = () => ask("act", { action: "close", on: Number(find(".close").checked) });
 find(".keep").onclick = () => ask("act", { action: "keep" });
-element.querySelectorAll(".save button").forEach((button) => { button.onclick = () => ask("save", { what: button.value }); });
+element.querySelectorAll(".save button").forEach((button) => {
+  button.onclick = () => {
+    find(".note").textContent = "Preparing the file …"; // seconds, for a large photograph
+    ask("save", { what: button.value });
+  };
+});
+window.addEventListener("lomit-saved", (e) => { find(".note").textContent = e.detail; });
 find(".divider").oninput = find(".other").onchange = view;
 element.querySelectorAll("input[name=lomit-view]").forEach((input) => { input.onchange = view; });
 watch("value", update);
