@@ -119,6 +119,10 @@ def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) ->
     assert "exists already" in capsys.readouterr().err
     assert Path("out/plain__red.png").read_bytes() == b"mine"
     assert run("--input", "photos/plain.png", *PHOTO, "--overwrite") == 0
+    Path("out/plain__red_mask.png").write_bytes(b"mine")
+    assert run("--input", "photos/plain.png", *PHOTO, "--save-masks", "--format", "jpeg") == 2
+    assert "plain__red_mask.png exists already" in capsys.readouterr().err
+    assert made() == ["plain__red.png", "plain__red_mask.png"]
 
 
 def test_without_the_extra_its_name_is_said(

@@ -34,7 +34,9 @@ def translate_photos(options: TranslateOptions, jobs: Sequence[Job]) -> int:
             way, and where nothing could be translated.
     """
     worker = _Worker(options)
-    _check_outputs(options, jobs, [worker.path(job) for job in jobs])
+    paths = [worker.path(job) for job in jobs]
+    masks = [path.with_name(f"{job.name}_mask.png") for job, path in zip(jobs, paths, strict=True)]
+    _check_outputs(options, jobs, paths + masks * options.save_masks)
     faces = done = 0
     skipped: set[str] = set()
     for job in tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True):
