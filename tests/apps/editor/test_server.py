@@ -106,6 +106,7 @@ def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
         {"action": "sample", "pane": 0, "sample": -1}, {"action": "sample", "pane": True, "sample": 0},
         {"action": "face", "pane": 2, "face": 0}, {"action": "restore", "id": 77}, {"action": "__class__"},
         {"action": "keep", "masks": 7}, {"action": "keep", "masks": [None]}, {"action": "keep", "masks": [{}]},
+        {"action": "keep", "masks": [{"pane": 0, "revision": 0}] * 4},
     ],
 )  # fmt: skip
 def test_nonsense_is_answered_with_a_line(visitor: Visitor, told: dict[str, Any]) -> None:

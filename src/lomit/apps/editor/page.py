@@ -28,6 +28,8 @@ INTRODUCTION = (
     "Give a face the style of another one, inside a mask. **Erase** what shall stay as it is, from either mask, or "
     "**paint** what shall change."
 )
+PANES = 3
+"""Images of a page: an input and two exemplars."""
 # Tells the workbench, which draws masks as they count, at once.
 SHOW_THRESHOLD = "(t) => { window.dispatchEvent(new CustomEvent('lomit-threshold', { detail: t })); return t; }"
 
@@ -155,7 +157,7 @@ class Page:
     def _adopt(self, session: Session, told: dict[str, Any], values: Sequence[Any] = ()) -> None:
         """Takes over masks and sliders as they stand in the page, where it has seen what they are for."""
         masks = told.get("masks", [])
-        if not isinstance(masks, list) or not all(isinstance(each, dict) for each in masks):
+        if not isinstance(masks, list) or len(masks) > PANES or not all(isinstance(each, dict) for each in masks):
             raise _unknown()
         for each in masks:
             image = None if each.get("mask") is None else decode_mask(str(each["mask"]))
@@ -255,7 +257,7 @@ def _unknown() -> LomitError:
 
 
 def _pane(told: dict[str, Any]) -> int:
-    return _number(told, "pane", 3)
+    return _number(told, "pane", PANES)
 
 
 def _number(told: dict[str, Any], name: str, below: int) -> int:
