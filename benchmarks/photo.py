@@ -3,6 +3,7 @@
     template  --celeba DIR                    where dlib's five points lie in the training crop
     detect    --celeba DIR --emotionet DIR    share of photographs in which a face is found, and how well it fits
     poses     --celeba DIR                    the same in larger pictures, for faces of several sizes and angles
+    groups    --celeba DIR                    faces of several sizes in one picture, searched once and at every size
     roundtrip [--celeba DIR]                  errors of align and paste, for faces of several sizes and angles
     carry                                     rendered faces with a known answer: what to carry back, and how
 
@@ -31,6 +32,7 @@ from lomit.data.source import TEST, TRAIN
 from lomit.metrics import bootstrap
 from lomit.photo import Face, align, find_faces, on_photo, paste, place, translate_crops
 from lomit.photo.align import crop_to_photo, fit_error
+from lomit.photo.faces import SIZES
 from lomit.photo.paste import blur
 from lomit.photo.translate import Guide
 from lomit.predictor import Predictor
@@ -103,6 +105,36 @@ def poses(args: argparse.Namespace) -> object:
             **_share(torch.tensor([float(not math.isnan(e)) for e in errors])),
             "corners of the crop against CelebA's, px of 178 (50, 90 %)": _percentiles(errors, (50, 90)),
         }
+    return rows
+
+
+def groups(args: argparse.Namespace) -> object:
+    """Four of CelebA's faces in a picture of 3000 x 2000 pixels of random colours: which are found, and what else."""
+    celeba = CelebASource(args.celeba)
+    tests = _draw(np.flatnonzero(celeba.split == TEST), args)
+    rng = np.random.default_rng(args.seed)
+    places = {900: (100, 200), 300: (1500, 200), 150: (2200, 300), 80: (2200, 1400)}
+    rows = {}
+    found: dict[str, list[list[bool]]] = {"as one face is searched": [], "at every size": []}
+    others = dict.fromkeys(found, 0)
+    for start in range(0, len(tests) - len(places) + 1, len(places)):
+        colours = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+        picture = Image.fromarray(colours).resize((3000, 2000), Image.Resampling.BICUBIC)
+        middles = []
+        for i, (side, at) in zip(tests[start:], places.items(), strict=False):
+            file = celeba.load(i)
+            small = file.resize((side, round(file.height * side / file.width)), Image.Resampling.LANCZOS)
+            picture.paste(small, at)
+            middles.append((side, np.add(at, (side / 2, side * (TOP / CROP + 0.55)))))
+        for name, sizes in zip(found, (None, SIZES), strict=True):
+            boxes = [np.array(face.box).reshape(2, 2).mean(axis=0) for face in find_faces(picture, sizes)]
+            near = [[float(np.hypot(*(box - middle))) < side / 4 for box in boxes] for side, middle in middles]
+            found[name].append([any(each) for each in near])
+            others[name] += len(boxes) - sum(map(sum, near))
+    for name, hits in found.items():
+        shares = [_share(torch.tensor(column, dtype=torch.float32)) for column in zip(*hits, strict=True)]
+        rows[name] = {f"crop of {side} px": share for side, share in zip(places, shares, strict=True)}
+        rows[name]["found that is no face"] = others[name]
     return rows
 
 
@@ -303,6 +335,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], object]] = {
     "template": template,
     "detect": detect,
     "poses": poses,
+    "groups": groups,
     "roundtrip": roundtrip,
     "carry": carry,
 }
@@ -317,7 +350,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--largest", type=int, default=2000, help="crops of roundtrip that are larger are left out")
     args = parser.parse_args()
-    if args.measure in ("template", "detect", "poses") and not args.celeba:
+    if args.measure in ("template", "detect", "poses", "groups") and not args.celeba:
         parser.error(f"{args.measure} needs --celeba")
     if args.measure == "detect" and not args.emotionet:
         parser.error("detect needs --emotionet")

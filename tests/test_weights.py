@@ -17,7 +17,7 @@ from doubles import Double, double, saved_double
 from lomit import weights
 from lomit.cli import main
 from lomit.errors import LomitError
-from lomit.weights import find_model, known_models, load_pretrained, save_pretrained
+from lomit.weights import card_summary, find_model, known_models, load_pretrained, save_pretrained
 from support.tiny import tiny_translator
 
 ROOT = Path(__file__).parents[1]
@@ -301,3 +301,18 @@ def test_every_model_of_the_repository_says_what_it_is(name: str) -> None:
         assert "consent" in card
     for file in folder.iterdir():
         assert file.stat().st_size <= 15 * 2**20, "a file of the repository is to stay small"
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ("---\ntags: [a]\n---\n\n# A model\n\nFor faces, a first\nsentence. A second. **Not for sale.**\n\nMore.\n",
+         "For faces, a first sentence. Not for sale."),
+        ("# A model\n\n| a | b |\n\n- attributes: none\n", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_what_a_card_says_first(tmp_path: Path, card: str, says: str) -> None:
+    assert card_summary(tmp_path) == ""
+    (tmp_path / "README.md").write_text(card)
+    assert card_summary(tmp_path) == says

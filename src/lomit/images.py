@@ -25,6 +25,8 @@ SOFTWARE = "lomit"
 """`Software` text of the PNG files written here."""
 
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of ISO/IEC 23008-12, annex B, as they stand in the first box of a file."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -197,6 +199,8 @@ def _read(
         except PermissionError:
             raise LomitError(f"{name} can't be read: permission denied") from None
         except UnidentifiedImageError:
+            if _is_heic(source):
+                raise LomitError(f"{name} is a HEIC image, which can't be read; save it as JPEG or PNG first") from None
             raise LomitError(f"{name} is not an image, or its beginning is damaged") from None
         except Image.DecompressionBombError:
             raise _too_large(name, max_pixels) from None
@@ -205,6 +209,16 @@ def _read(
         except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
             line = (str(error) or type(error).__name__).splitlines()[0]
             raise LomitError(f"{name} is truncated or damaged: {line}") from error
+
+
+def _is_heic(source: str | os.PathLike[str] | BinaryIO) -> bool:
+    """Whether it is what phones of some makes take photographs in, for which Pillow has no decoder."""
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            return _is_heic(file)
+    source.seek(0)
+    head = source.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC
 
 
 def _too_large(name: str, max_pixels: int = MAX_PIXELS) -> LomitError:

@@ -219,6 +219,20 @@ def default_card(translator: Translator) -> str:
     )
 
 
+def card_summary(folder: Path) -> str:
+    """What a model's card says first: a sentence, and what of its paragraph is bold; "" where there is no such text."""
+    try:
+        text = (folder / CARD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    body = text.split("\n---\n", 1)[-1]
+    below_title = (" ".join(part.split()) for part in body.split("\n\n") if part.strip() and part.strip()[0] != "#")
+    first, _, rest = next(below_title, "").partition(". ")
+    if not first[:1].isalpha():  # a list or a table
+        return ""
+    return " ".join([first.rstrip(".") + ".", *re.findall(r"\*\*(.+?)\*\*", rest)])
+
+
 def _may_be_model(folder: Path) -> bool:
     """Whether a folder has a config that is not of another kind; a damaged one is for its reader to complain about."""
     try:

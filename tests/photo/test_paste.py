@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -9,8 +11,9 @@ from PIL import Image, ImageCms
 from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.photo import Face, align, on_photo, paste
+from lomit.photo.align import bands
 from lomit.photo.paste import detail_gain, weights
-from support.photos import noise, smooth, turned
+from support.photos import noise, smooth, turned, wide_profile
 
 FACE = turned(20, 120, (150, 130))
 WHITE = Image.new("L", (32, 32), 255)
@@ -36,6 +39,23 @@ def test_pixels_of_weight_0_keep_every_bit(face: Face) -> None:
     assert not (changed & untouched).any()
     assert changed[~untouched].mean() > 0.5
     assert 0 < untouched.mean() < 1
+
+
+def test_large_faces_are_pasted_in_pieces_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, face = noise(300, 260), turned(20, 200, (140, 130))
+
+    def pasted() -> np.ndarray:
+        image = paste(photo, face, noise(32, 32, 1), noise(32, 32, 2), half())
+        return np.dstack([np.asarray(image), np.asarray(on_photo(half(), face, photo.size, 32))]).astype(int)
+
+    whole = pasted()
+    assert len(list(bands((0, 0, 300, 260)))) == 1
+    monkeypatch.setattr(sys.modules[bands.__module__], "BAND", 3000)
+    pieces = list(bands((5, 0, 305, 256)))
+    assert [piece[1:4:2] for piece in pieces] == [(top, min(256, top + 10)) for top in range(0, 256, 10)]
+    off = np.abs(pasted() - whole)
+    assert off.max() <= 1  # where a value lay between two whole numbers
+    assert (off > 0).mean() < 1e-3
 
 
 def test_a_change_of_colour_keeps_the_detail() -> None:
@@ -115,7 +135,7 @@ def test_networks_see_srgb_and_photographs_keep_their_space() -> None:
     assert np.array_equal(np.asarray(align(odd, face, 16)), np.asarray(align(picture, face, 16))), (
         "not for RGB: ignored"
     )
-    rgb = swapped_profile()
+    rgb = wide_profile()
     own = type(picture)(picture.rgb, icc=rgb)
     seen = np.asarray(align(own, face, 16))
     assert np.abs(seen[8, 8].astype(int) - [120, 80, 40]).max() > 5
@@ -125,21 +145,6 @@ def test_networks_see_srgb_and_photographs_keep_their_space() -> None:
     result = paste(own, face, align(own, face, 16), after, None)
     again = np.asarray(align(type(picture)(result.convert("RGB"), icc=rgb), face, 16)).astype(int)
     assert np.abs(again[8, 8] - np.asarray(after)[8, 8]).max() <= 4
-
-
-def swapped_profile() -> bytes:
-    """A wide RGB space: sRGB's profile with its red primary pulled outwards."""
-    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    name = data.find("sRGB".encode("utf-16-be"))
-    while name >= 0:  # its description would say that it is sRGB
-        data[name : name + 8] = "wide".encode("utf-16-be")
-        name = data.find("sRGB".encode("utf-16-be"))
-    for i in range(int.from_bytes(data[128:132], "big")):
-        entry = 132 + 12 * i
-        if data[entry : entry + 4] == b"rXYZ":
-            start = int.from_bytes(data[entry + 4 : entry + 8], "big") + 8
-            data[start : start + 4] = int(0.60 * 65536).to_bytes(4, "big")
-    return bytes(data)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,11 @@ def test_no_strength_no_change() -> None:
         (("--exemplar-face", "all"), "--exemplar-face must be a number"),
         (("--face-box", "1,2,3"), "--face-box needs four whole numbers"),
         (("--face-box", "0,0,10,20"), "must be a square"),
+        (("--face-box", "300,0,310,10"), "300,0,310,10, lies outside of photos/plain.png, which has 200 x 150 pixels"),
+        (("--face-box", "0,0,99999999,99999999"), "is far larger than photos/plain.png"),
+        (("--exemplar-box", "-90,0,0,90"), "lies outside of red.png"),
         (("--strength", "3"), "the strength must lie between 0 and 2"),
+        (("--processes", "2"), "--processes does not go with --photo"),
         (("--quality", "0", "--format", "jpeg"), "the quality must lie between 1 and 100"),
         (("--steps", "3"), "--steps does not go with --photo"),
         (("--composite",), "--composite does not go with --photo"),
@@ -115,6 +119,10 @@ def test_what_is_there_is_not_overwritten(capsys: pytest.CaptureFixture[str]) ->
     assert "exists already" in capsys.readouterr().err
     assert Path("out/plain__red.png").read_bytes() == b"mine"
     assert run("--input", "photos/plain.png", *PHOTO, "--overwrite") == 0
+    Path("out/plain__red_mask.png").write_bytes(b"mine")
+    assert run("--input", "photos/plain.png", *PHOTO, "--save-masks", "--format", "jpeg") == 2
+    assert "plain__red_mask.png exists already" in capsys.readouterr().err
+    assert made() == ["plain__red.png", "plain__red_mask.png"]
 
 
 def test_without_the_extra_its_name_is_said(

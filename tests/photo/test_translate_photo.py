@@ -16,6 +16,7 @@ from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.photo import Face, align, find_faces, paste, translate_photo
 from lomit.photo.align import fit_error
+from lomit.photo.faces import SIZES, sizes_for
 from support.photos import smooth, turned
 
 FACES = [turned(15, 120, (100, 100)), turned(-10, 80, (240, 130))]
@@ -161,6 +162,22 @@ def test_the_detector_finds_a_face_and_its_landmarks() -> None:
     (large,) = find_faces(wide)
     same = np.asarray(align(wide, large, 64)).astype(int) - np.asarray(align(photo, face, 64))
     assert np.abs(same).mean() < 20
+
+
+def test_small_faces_beside_large_ones_are_found_where_they_are_wanted() -> None:
+    pytest.importorskip("dlib")
+    person = Image.fromarray(pytest.importorskip("skimage.data").astronaut())
+    group = smooth(1300, 600)
+    group.paste(person, (20, 40))
+    group.paste(person.resize((180, 180)), (900, 300))
+    (largest,) = find_faces(group)
+    faces = find_faces(group, (640, 1280))
+    assert len(faces) == 2  # each once, though the large one is found at both sizes
+    assert faces[0].box == largest.box
+    # The same places in both, but for the detector's steps.
+    assert np.abs((faces[0].landmarks - (20, 40)) / 512 - (faces[1].landmarks - (900, 300)) / 180).max() < 0.02
+    assert sizes_for("all") == sizes_for(1) == SIZES
+    assert sizes_for(0) is None
 
 
 @pytest.mark.data

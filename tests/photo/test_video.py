@@ -230,6 +230,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         (["--video", "a.mp4", "--out", "c.wmv"], "videos are written as"),
         (["--video", "a.mp4", "--input", "red.png"], "--video takes the place of --input"),
         (["--video", "a.mp4", "--steps", "3"], "--steps does not go with --video"),
+        (["--video", "a.mp4", "--format", "png"], "--format does not go with --video"),
     ]:
         assert main([*words, *wrong]) == 2
         assert says in capsys.readouterr().err

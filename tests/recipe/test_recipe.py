@@ -118,6 +118,17 @@ def test_names_lead_nowhere_else(work: Path, tmp_path: Path) -> None:
         gather(read_recipe("recipe.json"), [], tmp_path, read_image)
 
 
+@pytest.mark.parametrize(("shift", "size"), [(1e5, 1), (0, 1e9)])
+def test_a_face_elsewhere_is_refused(work: Path, capsys: pytest.CaptureFixture[str], shift: float, size: float) -> None:
+    made(work)
+    values = json.loads(Path("recipe.json").read_text())
+    face = Face.from_crop((10, 10, 50, 50))
+    values["input"]["face"] = {"box": list(face.box), "landmarks": (face.landmarks * size + shift).tolist()}
+    Path("recipe.json").write_text(json.dumps(values))
+    assert main(["translate", "--recipe", "recipe.json"]) == 2
+    assert "the crop of the face" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -129,6 +140,7 @@ def test_names_lead_nowhere_else(work: Path, tmp_path: Path) -> None:
         (lambda v: v["input"].update(mask="!"), "a mask must be a PNG in base64"),
         (lambda v: v["input"].update(mask=encode_mask(Image.new("L", (3, 4)))), "must be square"),
         (lambda v: v["input"].update(face={"box": [0, 0, 1, 1], "landmarks": [[0, 0]]}), "five landmarks"),
+        (lambda v: v["input"].update(name="a\0b.png"), "the name of an image"),
         (lambda v: v["input"].update(rendered=[1, 2, 10**9]), "size from 16 to 1024"),
         (lambda v: v.update(threads=0), "threads must lie between"),
         (lambda v: v.update(exemplars=7), "damaged recipe"),
@@ -180,3 +192,15 @@ def test_scaled_sources_keep_the_face_in_place() -> None:
     assert small.face is not None
     assert np.allclose(small.face.landmarks * 4, FACE.landmarks * 0 + source.face.landmarks)  # type: ignore[union-attr]
     assert source.scaled(1000).read().size == (400, 200)
+
+
+@pytest.mark.parametrize("box", [(100, 20, 260, 180), (-40, 90, 120, 250)])  # the second reaches beyond two edges
+def test_close_ups_show_the_same_crop(box: tuple[int, int, int, int]) -> None:
+    source = Source("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop(box))
+    close = source.close_up()
+    size = min(400, box[2]) - max(0, box[0]), min(200, box[3]) - max(0, box[1])
+    assert np.abs(np.subtract(close.read().size, size)).max() <= 1  # whole pixels around it
+    whole, part = (np.asarray(one.seen(32).rgb).astype(int) for one in (source, close))
+    assert np.abs(whole - part)[2:-2, 2:-2].max() <= 1
+    plain = Source("me.png", source.read)
+    assert plain.close_up() is plain

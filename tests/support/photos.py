@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from lomit.photo import Face
 from lomit.photo.faces import TEMPLATE
@@ -27,3 +27,18 @@ def smooth(width: int, height: int) -> Image.Image:
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def wide_profile() -> bytes:
+    """A wide RGB space: sRGB's profile with its red primary pulled outwards."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    name = data.find("sRGB".encode("utf-16-be"))
+    while name >= 0:  # its description would say that it is sRGB
+        data[name : name + 8] = "wide".encode("utf-16-be")
+        name = data.find("sRGB".encode("utf-16-be"))
+    for i in range(int.from_bytes(data[128:132], "big")):
+        entry = 132 + 12 * i
+        if data[entry : entry + 4] == b"rXYZ":
+            start = int.from_bytes(data[entry + 4 : entry + 8], "big") + 8
+            data[start : start + 4] = int(0.60 * 65536).to_bytes(4, "big")
+    return bytes(data)

@@ -34,7 +34,9 @@ def translate_photos(options: TranslateOptions, jobs: Sequence[Job]) -> int:
             way, and where nothing could be translated.
     """
     worker = _Worker(options)
-    _check_outputs(options, jobs, [worker.path(job) for job in jobs])
+    paths = [worker.path(job) for job in jobs]
+    masks = [path.with_name(f"{job.name}_mask.png") for job, path in zip(jobs, paths, strict=True)]
+    _check_outputs(options, jobs, paths + masks * options.save_masks)
     faces = done = 0
     skipped: set[str] = set()
     for job in tqdm(jobs, unit="photo", disable=None if len(jobs) > 1 else True):
@@ -135,13 +137,16 @@ class _Worker(FaceOptions):
     def run(self, job: Job) -> int:
         """Translates a photograph and writes it; returns how many of its faces were translated."""
         from lomit.photo import choose_faces, find_faces, translate_photo
+        from lomit.photo.align import check_place
+        from lomit.photo.faces import sizes_for
         from lomit.photo.files import read_photograph, write_photograph
 
         options = self.options
         try:
             photo = read_photograph(job.input)
-            faces = self.faces or find_faces(photo.picture)
-            choose_faces(faces, self.face, photo.picture.name)
+            faces = self.faces or find_faces(photo.picture, sizes_for(self.face))
+            for chosen in choose_faces(faces, self.face, photo.picture.name):
+                check_place(faces[chosen], photo.picture)
             exemplar, theirs = self._exemplar(job.exemplars[0]) if job.exemplars else (None, None)
             own, guide = (None if path is None else read_mask(path) for path in (job.input_mask, job.exemplar_mask))
         except LomitError as error:
@@ -168,10 +173,13 @@ class _Worker(FaceOptions):
 
     def _read_exemplar(self, path: Path) -> tuple[Picture, list[Face]]:
         from lomit.photo import choose_faces, find_faces
+        from lomit.photo.align import check_place
+        from lomit.photo.faces import sizes_for
 
         picture = read_image(path)
-        faces = self.exemplar_faces or find_faces(picture)
-        choose_faces(faces, self.exemplar_face, picture.name, "--exemplar-box")
+        faces = self.exemplar_faces or find_faces(picture, sizes_for(self.exemplar_face))
+        (chosen,) = choose_faces(faces, self.exemplar_face, picture.name, "--exemplar-box")
+        check_place(faces[chosen], picture)
         return picture, faces
 
 

@@ -191,8 +191,8 @@ def _plan(options: TranslateOptions) -> list[Job]:
         if not options.photo and getattr(options, name) != getattr(TranslateOptions, name):
             raise LomitError(f"--{name.replace('_', '-')} needs --photo")
     if options.photo:
-        for name in ("steps", "random", "composite"):
-            if getattr(options, name):
+        for name in ("steps", "random", "composite", "processes"):
+            if getattr(options, name) != getattr(TranslateOptions, name):
                 raise LomitError(f"--{name} does not go with --photo; leave out one of them")
     if options.pairs is not None:
         if options.input is not None or options.exemplar:

@@ -78,6 +78,6 @@ def _check(options: TranslateOptions) -> None:
     if len(options.exemplar) != 1 and options.label is None:
         raise LomitError(f"--video needs one --exemplar; {len(options.exemplar)} given")
     given = ("steps", "random", "composite", "input_mask", "exemplar_mask", "face_box", "quality", "save_masks")
-    for name in given:
-        if getattr(options, name):
+    for name in (*given, "format", "processes"):
+        if getattr(options, name) != getattr(type(options), name):
             raise LomitError(f"--{name.replace('_', '-')} does not go with --video; leave out one of them")

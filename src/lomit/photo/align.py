@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,10 @@ Matrix = np.ndarray
 """2 x 3: (x, y, 1) -> (x, y)."""
 MARGIN = 3
 """Pixels around a warped region that the interpolation reaches into."""
+BAND = 2**22
+"""Pixels of a photograph that are worked on at a time."""
+LARGEST = 8
+"""Side of the largest crop, in longer sides of the photograph."""
 
 
 def fit_similarity(source: np.ndarray, target: np.ndarray) -> Matrix:
@@ -60,6 +65,21 @@ def fit_error(face: Face) -> float:
     return float(np.sqrt(((fitted - face.landmarks) ** 2).sum(axis=1).mean())) / side_of(face)
 
 
+def check_place(face: Face, picture: Picture) -> None:
+    """Faces that were found lie in the photograph; those that a person or a file names may lie anywhere.
+
+    Raises:
+        LomitError: for a crop that lies outside of the photograph, or is far larger.
+    """
+    low, high = _extent(crop_to_photo(face))
+    crop = f"the crop of the face, {','.join(str(round(edge)) for edge in (*low, *high))},"
+    size = f"{picture.name}, which has {picture.size[0]} x {picture.size[1]} pixels"
+    if not ((low < picture.size) & (high > 0)).all():
+        raise LomitError(f"{crop} lies outside of {size}")
+    if (high - low).max() > LARGEST * max(picture.size):
+        raise LomitError(f"{crop} is far larger than {size}")
+
+
 def align(picture: Picture | Image.Image | np.ndarray, face: Face, size: int) -> Image.Image:
     """The training crop of a face: RGB in sRGB, size x size.
 
@@ -93,7 +113,21 @@ def view(image: Image.Image, face: Face, size: int) -> Image.Image:
     return resize(warped, size)
 
 
-def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.ndarray]:
+def covered(face: Face, size: tuple[int, int]) -> Box:
+    """The part of a photograph of this width and height that a face's crop lies in; edges cross where there is none."""
+    left, top, right, bottom = _bounds(crop_to_photo(face), 0)
+    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+
+
+def bands(box: Box) -> Iterator[Box]:
+    """A part of a photograph in pieces, top to bottom, so that what is computed of a large face fits into memory."""
+    left, top, right, bottom = box
+    rows = max(1, BAND // max(1, right - left))
+    for start in range(top, bottom, rows):
+        yield left, start, right, min(bottom, start + rows)
+
+
+def place(crop: np.ndarray, face: Face, size: tuple[int, int], part: Box | None = None) -> tuple[Box, np.ndarray]:
     """The inverse of `align` for values of any kind: where they lie in a photograph.
 
     A crop with more pixels than its place has is scaled down first, with antialiasing.
@@ -102,14 +136,14 @@ def place(crop: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, np.
         crop: float32, S x S x C.
         face: whose crop it is.
         size: width and height of the photograph.
+        part: of `covered`; None: all of it.
 
     Returns:
         The part of the photograph that the crop lies in (which is empty where it lies outside), and the values there,
         float32, H x W x C; 0 outside of the crop.
     """
     matrix = crop_to_photo(face)
-    left, top, right, bottom = _bounds(matrix, 0)
-    box = max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+    box = covered(face, size) if part is None else part
     shape = max(0, box[2] - box[0]), max(0, box[3] - box[1])
     if 0 in shape:
         return (0, 0, 0, 0), np.zeros((0, 0, crop.shape[2]), dtype=np.float32)
@@ -129,10 +163,15 @@ def _coefficients(step: np.ndarray, shift: np.ndarray) -> tuple[float, ...]:
     return a, b, c, d, e, f
 
 
+def _extent(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and the largest (x, y) of a crop's corners."""
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) @ matrix[:, :2].T + matrix[:, 2]
+    return corners.min(axis=0), corners.max(axis=0)
+
+
 def _bounds(matrix: Matrix, margin: int) -> Box:
     """The pixels that a crop covers, with a margin."""
-    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) @ matrix[:, :2].T + matrix[:, 2]
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    (left, top), (right, bottom) = _extent(matrix)
     return math.floor(left) - margin, math.floor(top) - margin, math.ceil(right) + margin, math.ceil(bottom) + margin
 
 

@@ -30,6 +30,10 @@ POINTS = "shape_predictor_5_face_landmarks.dat"
 """dlib's model of the five points; unlike that of 68 points, it may be used commercially."""
 WIDE = 2 * LONGEST
 """A large photograph in which nothing is found is searched again at this size."""
+SIZES = (LONGEST, WIDE, 2 * WIDE)
+"""At which a large photograph is searched where small faces beside large ones are wanted, too."""
+SHARED = 0.5
+"""Of two detections that share this much of the smaller one's area, the one of the smaller size searched counts."""
 CLEAR = 0.3
 """Detections below this score count only where there is none above: folds and badges score up to 0.1, of CelebA's faces
 99 % score more."""
@@ -67,25 +71,53 @@ class Face:
             )
         return cls(box, np.array([left, top]) + TEMPLATE * (right - left))
 
+    def moved(self, x: int, y: int) -> Face:
+        """The same face so many pixels to the right and down."""
+        left, top, right, bottom = self.box
+        return Face((left + x, top + y, right + x, bottom + y), self.landmarks + np.array((x, y)), self.score)
 
-def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | None = None) -> list[Face]:
+
+def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Sequence[int] | None = None) -> list[Face]:
     """The faces of a photograph, the largest first; an empty list where there is none.
 
     Args:
         picture: the photograph.
-        longest: the photograph is searched at this size at most (longer side, in pixels).  None: at 640, and where
-            nothing is found there, at 1280.  Faces are found from about 40 pixels on at that size.
+        longest: the photograph is searched at this size at most (longer side, in pixels).  Several, rising: at each of
+            them, and what is found at any counts (`SIZES`; takes some seconds).  None: at 640, and where nothing is
+            found there, at 1280.  Faces are found from about 40 pixels on at that size.
 
     Raises:
         LomitError: where the `faces` extra is not installed, or the image can't be used.
     """
     check_detector()
     seen = as_picture(picture).on_white()
-    found = detect_scored(seen, longest or LONGEST)
-    if not found and longest is None and max(seen.size) > LONGEST:
-        found = detect_scored(seen, WIDE)
-    clear = [(box, score) for box, score in found if score >= CLEAR]
-    return [Face(box, _landmarks(seen, box), score) for box, score in clear or found]
+    sizes = (LONGEST, WIDE) if longest is None else (longest,) if isinstance(longest, int) else longest
+    found: list[tuple[Box, float]] = []
+    searched = 0
+    for size in sizes:
+        if searched >= max(seen.size) or (found and longest is None):
+            break
+        here = [each for each in detect_scored(seen, size) if each[1] >= CLEAR or not found]
+        found += [(box, score) for box, score in here if all(_shared(box, other) < SHARED for other, _ in found)]
+        searched = size
+    clear = [(box, score) for box, score in found if score >= CLEAR] or found
+    clear.sort(key=lambda each: _area(each[0]), reverse=True)
+    return [Face(box, _landmarks(seen, box), score) for box, score in clear]
+
+
+def _area(box: Box) -> int:
+    return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
+
+
+def _shared(box: Box, other: Box) -> float:
+    """The area that two boxes share, in that of the smaller one."""
+    both = max(box[0], other[0]), max(box[1], other[1]), min(box[2], other[2]), min(box[3], other[3])
+    return _area(both) / min(_area(box), _area(other))
+
+
+def sizes_for(which: int | Literal["all"]) -> Sequence[int] | None:
+    """`longest` of `find_faces` for a choice as `choose_faces` takes it: the largest face is found quickly."""
+    return None if which == 0 else SIZES
 
 
 def check_detector() -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
-from lomit.photo.align import place, view
+from lomit.photo.align import bands, covered, place, view
 from lomit.photo.colour import from_srgb
 from lomit.photo.faces import Face
 
@@ -70,10 +70,11 @@ def paste(
     gain = np.ones_like(weight) if detail == "all" else detail_gain(_grey(before), _grey(after))[..., None]
     seen = _floats(view(picture.rgb, face, size))
     planes = np.concatenate([weight, after - before, gain, seen], axis=2)
-    box, placed = place(planes, face, picture.size)
     colours = picture.rgb.copy()
-    if placed.size:
-        colours.paste(_changed(picture.rgb.crop(box), placed, strength), box[:2])
+    for band in bands(covered(face, picture.size)):
+        box, placed = place(planes, face, picture.size, band)
+        if placed.size:
+            colours.paste(_changed(picture.rgb.crop(box), placed, strength), box[:2])
     return picture.with_colours(colours)
 
 
@@ -86,9 +87,11 @@ def on_photo(mask: Image.Image | None, face: Face, size: tuple[int, int], crop: 
         crop: side of the crops.
     """
     plane = Image.new("L", size)
-    box, placed = place(weights(mask, crop)[..., None], face, size)
-    if placed.size:
-        plane.paste(Image.fromarray(np.ceil(_clean(placed[..., 0]) * 255).astype(np.uint8)), box[:2])
+    weight = weights(mask, crop)[..., None]
+    for band in bands(covered(face, size)):
+        box, placed = place(weight, face, size, band)
+        if placed.size:
+            plane.paste(Image.fromarray(np.ceil(_clean(placed[..., 0]) * 255).astype(np.uint8)), box[:2])
     return plane
 
 

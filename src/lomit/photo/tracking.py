@@ -117,7 +117,7 @@ class Tracker:
             corner = max(0, left - room), max(0, top - room)
             box = (*corner, min(image.width, right + room), min(image.height, bottom + room))
             if box[0] < box[2] and box[1] < box[3]:
-                near = [_moved(face, corner) for face in self._find(image.crop(box), SEARCHED)]
+                near = [face.moved(*corner) for face in self._find(image.crop(box), SEARCHED)]
                 if _nearest(near, self._tracks[0].face, 0.7) is not None:
                     return near
         return list(self._find(image, None))
@@ -153,9 +153,3 @@ def _nearest(faces: Sequence[Face], last: Face, reach: float) -> Face | None:
 
 def _centre(face: Face) -> np.ndarray:
     return np.array([face.box[0] + face.box[2], face.box[1] + face.box[3]]) / 2
-
-
-def _moved(face: Face, by: tuple[int, int]) -> Face:
-    left, top, right, bottom = face.box
-    box = (left + by[0], top + by[1], right + by[0], bottom + by[1])
-    return Face(box, face.landmarks + np.array(by), face.score)

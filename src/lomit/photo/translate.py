@@ -12,8 +12,8 @@ from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image
-from lomit.photo.align import align, view
-from lomit.photo.faces import Face, choose_faces, find_faces
+from lomit.photo.align import align, check_place, view
+from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.paste import on_photo, paste
 from lomit.predictor import Predictor, Result
 
@@ -116,12 +116,14 @@ def translate_photo(
         reference: what the output is compared with.
 
     Raises:
-        LomitError: where no such face is found, an image can't be used, the `faces` extra is not installed, or the
-            method can't do what is asked.
+        LomitError: where no such face is found or it lies elsewhere, an image can't be used, the `faces` extra is not
+            installed, or the method can't do what is asked.
     """
     picture = _read(photo, "photograph")
-    found = list(faces) if faces is not None else find_faces(picture)
+    found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
     chosen = [found[i] for i in choose_faces(found, face, picture.name)]
+    for one in chosen:
+        check_place(one, picture)
     size = predictor.image_size
     guide = None
     if exemplar is not None:
@@ -151,8 +153,9 @@ def align_exemplar(
 ) -> Guide:
     """An exemplar as the network sees it; the arguments are those of `translate_photo`, S being `size`."""
     picture = _read(exemplar, "exemplar")
-    found = list(faces) if faces is not None else find_faces(picture)
+    found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
     chosen = found[choose_faces(found, face, picture.name, "--exemplar-box")[0]]
+    check_place(chosen, picture)
     return Guide(chosen, align(picture, chosen, size), crop_mask(mask, picture, chosen, size))
 
 

@@ -21,6 +21,7 @@ from lomit.editing import Edit
 from lomit.errors import LomitError
 from lomit.exported import is_exported
 from lomit.images import Picture
+from lomit.photo.align import check_place
 from lomit.photo.faces import Face
 from lomit.recipe.source import Rendered, Source, content_hash
 from lomit.weights import CONFIG, WEIGHTS, find_model
@@ -48,10 +49,12 @@ class Origin:
         """The image with its face.
 
         Raises:
-            LomitError: where it is another image than the recipe was made from.
+            LomitError: where it is another image than the recipe was made from, or the face does not lie in it.
         """
         if content_hash(picture) != self.sha256:
             raise LomitError(f"{picture.name} is not the image that the recipe calls {self.name}: its pixels differ")
+        if self.face is not None:
+            check_place(self.face, picture)
         return Source(self.name, lambda: picture, self.face, self.rendered)
 
 
@@ -214,7 +217,10 @@ def _origin(values: Mapping[str, Any]) -> Origin:
         if min(seed, index) < 0 or not 16 <= size <= 1024:
             raise LomitError("a rendered face needs a seed, an index and a size from 16 to 1024")
         rendered = Rendered(seed, index, size)
-    return Origin(str(values["name"]), str(values["sha256"]), face, rendered)
+    name = str(values["name"])
+    if not name.isprintable():
+        raise LomitError("the name of an image has characters in it that can't be shown")
+    return Origin(name, str(values["sha256"]), face, rendered)
 
 
 def gather(recipe: Recipe, given: Sequence[str | None], folder: Path, read: Callable[[Path], Picture]) -> list[Source]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lomit.data.transforms import centre_box, resize
 from lomit.images import Picture, as_picture
-from lomit.photo.align import align
+from lomit.photo.align import align, covered
 from lomit.photo.faces import Face
 
 
@@ -60,6 +60,16 @@ class Source:
                 square = resize(picture.on_white().crop(centre_box(picture.size)), size)
             self._seen[size] = Picture(square, name=self.name)
         return self._seen[size]
+
+    def close_up(self) -> Source:
+        """The part of the image around the face; the same where no face is meant."""
+        face = self.face
+        if face is None:
+            return self
+        picture = self.read()
+        box = covered(face, picture.size)
+        part = Picture(picture.rgb.crop(box), picture.alpha and picture.alpha.crop(box), picture.icc, picture.name)
+        return replace(self, read=lambda: part, face=face.moved(-box[0], -box[1]), _seen={})
 
     def scaled(self, longest: int) -> Source:
         """The same image, no side longer than this."""

@@ -23,6 +23,8 @@ from lomit.recipe.file import encode_mask
 pytest.importorskip("gradio", reason="needs the editor extra")
 LIMITS = Limits(upload_bytes=2 * 2**20, upload_pixels=2_000_000, kept=3, sessions=14, queue=40)
 JOIN = "/gradio_api/queue/join"
+SLIDERS = (1.0, 0.0, 0.5, [], True)
+"""What the controls of a new page say."""
 
 
 @pytest.fixture(scope="package")
@@ -103,7 +105,7 @@ class Visitor:
 
     def act(self, action: str, **told: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The workbench and the viewer after an action."""
-        bench, viewer, *_ = self.send(self.page.bench, "act", {"action": action, **told})
+        bench, viewer, *_ = self.send(self.page.bench, "act", {"action": action, **told}, *SLIDERS)
         return bench, viewer
 
     def open(self, pane: int, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -112,12 +114,16 @@ class Visitor:
 
     def stroke(self, pane: int, mask: Image.Image) -> None:
         """A mask drawn on the image that lies in the pane."""
+        self.send(self.page.bench, "stroke", {"masks": [self.drawn(pane, mask)]})
+
+    def drawn(self, pane: int, mask: Image.Image) -> dict[str, Any]:
+        """A mask as the page sends it."""
         slot = self.page.sessions.get(self.hash).slots[pane]
         assert slot is not None
-        self.send(self.page.bench, "stroke", {"pane": pane, "revision": slot.stamp, "mask": encode_mask(mask)})
+        return {"pane": pane, "revision": slot.stamp, "mask": encode_mask(mask)}
 
-    def save(self, what: str) -> dict[str, Any]:
-        (file,) = self.send(self.page.saves[what], "click")
+    def save(self, what: str, *sliders: Any, **told: Any) -> dict[str, Any]:
+        (file,) = self.send(self.page.viewer, "save", {"what": what, **told}, *(sliders or SLIDERS))
         return dict(file)
 
     def close(self) -> None:

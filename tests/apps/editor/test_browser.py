@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from lomit.apps.editor.page import Page
 from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.editing import Edited
+from lomit.recipe.file import decode_mask
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000
@@ -238,6 +240,29 @@ def test_no_click_is_lost_while_another_is_not_answered(person: Person, monkeypa
     assert person.result() == both
 
 
+def test_strokes_that_wait_for_an_answer_are_saved(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = Session.render
+
+    def slow(session: Session) -> Edited | None:
+        time.sleep(0.5)
+        return render(session)
+
+    monkeypatch.setattr(Session, "render", slow)
+    tab = person.tab
+    for stage in (0, 1, 0):  # the second and the third wait for the first, and only the third is sent after it
+        tab.locator(".stage").nth(stage).focus()
+        for key in ("p", "Space", "Shift+ArrowDown", "Space"):
+            tab.keyboard.press(key)
+    recipe = json.loads(person.save("Recipe"))
+    # A second exemplar of an earlier test may follow.
+    for pane, image in enumerate([recipe["input"], recipe["exemplars"][0]]):
+        note = tab.locator(".pane .note").nth(pane).inner_text()
+        assert f"covers {np.asarray(decode_mask(image['mask'])).mean() / 2.55:.0f} %, edited" in note
+    assert json.loads(person.save("Recipe")) == recipe  # saved again though it is the same
+    tab.wait_for_function("document.querySelector('.viewer .note').textContent === ''")
+    person.settle()
+
+
 def test_bad_uploads(person: Person, tmp_path: Path) -> None:
     before, alert = person.result(), person.tab.locator(".bench .alert")
     (tmp_path / "text.png").write_text("no image")
@@ -261,6 +286,10 @@ def test_bad_uploads(person: Person, tmp_path: Path) -> None:
         person.tab.wait_for_function(
             "(line) => document.querySelector('.bench .alert').textContent.startsWith(line)", arg=line
         )
+    person.open(0, tmp_path / "text.png")
+    person.settle()
+    person.open(0, tmp_path / "text.png")  # the same line again
+    person.settle()
     assert alert.is_visible()
     assert person.result() == before
 

@@ -21,13 +21,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.editor.conftest import JOIN, LIMITS, Visitor
+from apps.editor.conftest import JOIN, LIMITS, SLIDERS, Visitor
+from lomit.apps.editor.models import Models
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.server import running
 from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.recipe.file import encode_mask
+from lomit.weights import save_pretrained
+from support.tiny import tiny_translator
 
 Editor = tuple[Page, str]
 JSON = {"content-type": "application/json"}
@@ -72,7 +75,7 @@ def test_large_bodies_and_other_hosts_are_refused(editor: Editor) -> None:
 
 
 def test_bodies_without_a_length_are_counted(visitor: Visitor) -> None:
-    asked = visitor.request(visitor.page.bench, "act", {})
+    asked = visitor.request(visitor.page.bench, "act", {}, *SLIDERS)
     padding = LIMITS.body_bytes - len(asked)
     pieces = [asked, *[b" " * 2**16] * (padding // 2**16), b" " * (padding % 2**16)]
     # An iterator is sent chunked.
@@ -92,7 +95,7 @@ def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
     opened = {"action": "open", "pane": 0, "name": "x", "data": stolen}
     for told in (stolen, opened, {"action": "sample", "pane": stolen}):
         with pytest.raises(RuntimeError, match="can ?not be accessed"):
-            visitor.send(visitor.page.bench, "act", told)
+            visitor.send(visitor.page.bench, "act", told, *SLIDERS)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +105,92 @@ def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
         {"action": "open", "pane": 0, "name": "x", "data": "?"},
         {"action": "sample", "pane": 0, "sample": -1}, {"action": "sample", "pane": True, "sample": 0},
         {"action": "face", "pane": 2, "face": 0}, {"action": "restore", "id": 77}, {"action": "__class__"},
+        {"action": "keep", "masks": 7}, {"action": "keep", "masks": [None]}, {"action": "keep", "masks": [{}]},
+        {"action": "keep", "masks": [{"pane": 0, "revision": 0}] * 4},
     ],
 )  # fmt: skip
 def test_nonsense_is_answered_with_a_line(visitor: Visitor, told: dict[str, Any]) -> None:
     visitor.load()
-    bench, *_ = visitor.send(visitor.page.bench, "act", told)
+    bench, *_ = visitor.send(visitor.page.bench, "act", told, *SLIDERS)
     assert bench["alert"]
+    again, *_ = visitor.send(visitor.page.bench, "act", told, *SLIDERS)
+    assert again != bench  # else the page would take no notice
 
 
 def test_masks_of_another_size_are_refused(visitor: Visitor) -> None:
     visitor.load()
     for mask in ("?", encode_mask(Image.new("L", (3, 3)))):
         with pytest.raises(RuntimeError, match="mask must be"):
-            visitor.send(visitor.page.bench, "stroke", {"pane": 0, "revision": 1, "mask": mask})
+            visitor.send(visitor.page.bench, "stroke", {"masks": [{"pane": 0, "revision": 1, "mask": mask}]})
+
+
+def test_what_is_clicked_brings_masks_and_sliders_along(visitor: Visitor) -> None:
+    """Strokes and sliders that wait in the page for an answer would else be missing in what is saved."""
+    bench, *_ = visitor.load()
+    session = visitor.page.sessions.get(visitor.hash)
+    black = visitor.drawn(0, Image.new("L", (256, 256)))
+    first = visitor.save("recipe")
+    assert visitor.save("recipe") != first  # an equal answer would not be saved a second time
+    sliders = (0.5, 0.25, 0.5, [], False)
+    recipe = json.loads(
+        base64.b64decode(visitor.save("recipe", *sliders, masks=[black], settings=bench["settings"])["data"])
+    )
+    assert (recipe["strength"], recipe["threshold"], recipe["composite"]) == (0.5, 0.25, False)
+    assert recipe["input"]["mask"] == black["mask"]
+    visitor.act("keep")
+    # What a page says before it has seen that an older variant is back is not for that one.
+    visitor.act("restore", id=session.kept[0].id)
+    recipe = json.loads(
+        base64.b64decode(
+            visitor.save("recipe", *SLIDERS, masks=[{**black, "mask": None}], settings=bench["settings"])["data"]
+        )
+    )
+    assert recipe["strength"] == 0.5
+    assert recipe["input"]["mask"] == black["mask"]
+
+
+def test_sliders_work_after_another_model_was_chosen(tmp_path: Path) -> None:
+    save_pretrained(tiny_translator("stargan", training=False), tmp_path / "rival")
+    with running(str(tmp_path / "rival"), port=0, device="cpu") as (page, url):
+        one, attributes = Visitor(page, url), ["Smiling", "Hat"]
+        one.load()
+        for name in ("avatars", "rival", "avatars", "rival"):
+            bench, _, model, strength, _, _, label, _ = one.send(page.model, "input", None, name)
+            lomit = name == "avatars"
+            assert (model, bench["has_masks"], strength["visible"]) == (name, lomit, lomit)
+            assert (label["value"], label["visible"]) == ([], not lomit)
+            values = (0.5, 0, 0.5, [] if lomit else attributes[:1], True)
+            assert one.send(page.controls[0], "input", None, *values)[0]["after"]
+            recipe = json.loads(base64.b64decode(one.save("recipe", *values)["data"]))
+            assert recipe["model"]["name"] == name
+            assert recipe["label"] == (None if lomit else {"Smiling": 1.0, "Hat": 0.0})
+        one.close()
+
+
+def test_two_domains_begin_with_the_attributes(tmp_path: Path) -> None:
+    save_pretrained(tiny_translator("munit", training=False), tmp_path / "rival")
+    page = Page(Models(str(tmp_path / "rival"), "cpu"), [], LIMITS)
+    begun, attributes = page.sessions.begin("one"), ("Smiling", "Hat")
+    assert begun.settings.label == attributes
+    assert (
+        page._save("one", {"what": "masks"})["alert"] == "there is no result yet: open an input and an exemplar first"
+    )
+    assert page._choose("one", {}, "avatars")[6]["value"] == []
+    assert page._choose("one", {}, "rival")[6]["value"] == list(attributes)
+
+
+@pytest.mark.parametrize(
+    "sliders", [(5, 0, 0, [], True), (None, 0, 0, [], True), ("x", 0, 0, [], True), (1, 1, 0, [], True)]
+)
+def test_numbers_out_of_range_change_nothing(visitor: Visitor, sliders: tuple[Any, ...]) -> None:
+    bench, *_ = visitor.load()
+    session = visitor.page.sessions.get(visitor.hash)
+    before = session.settings
+    with pytest.raises(RuntimeError):
+        visitor.save("recipe", *sliders, settings=bench["settings"])
+    with pytest.raises(RuntimeError):
+        visitor.send(visitor.page.controls[0], "input", None, *sliders)
+    assert session.settings == before
 
 
 def test_a_page_that_was_never_loaded_gets_nothing(visitor: Visitor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import MASK_SIDE, Settings
+from lomit.apps.editor.state import MASK_SIDE, Settings, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
+from lomit.images import Picture
+from lomit.photo.faces import Face
+from lomit.recipe.source import Source
 from lomit.weights import save_pretrained
+from support.photos import noise, wide_profile
 from support.tiny import tiny_translator
 
 
@@ -96,6 +101,26 @@ def test_variants(session: Session) -> None:
         session.restore(1)
 
 
+def test_a_close_up_shows_the_face_of_a_photograph(session: Session) -> None:
+    assert not views.viewer(session)["can_close"]
+    photo = Picture(noise(900, 700))
+    session.slots[0] = Slot(Source("me.png", lambda: photo, Face.from_crop((300, 200, 500, 400))))
+    session.keep()
+
+    def shown(name: str) -> Image.Image:
+        return Image.open(io.BytesIO(base64.b64decode(views.viewer(session)[name].partition(",")[2])))
+
+    assert views.viewer(session)["can_close"]
+    assert shown("after").size == (640, 498)
+    whole = views.viewer(session)["kept"][0]["image"]
+    session.close = True
+    assert {shown(name).size for name in ("before", "after", "change")} <= {(200, 200), (201, 201)}
+    assert views.viewer(session)["kept"][0]["image"] not in ("", whole)
+    before = np.asarray(shown("before").convert("L")).astype(int)[:200, :200]
+    assert np.abs(before - np.asarray(photo.rgb.crop((300, 200, 500, 400)).convert("L"))).mean() < 12
+    assert finished(session).shape == (700, 900, 3)
+
+
 def test_names_are_harmless_and_differ(session: Session) -> None:
     file = io.BytesIO()
     Image.new("RGB", (20, 20), "red").save(file, "PNG")
@@ -109,11 +134,29 @@ def test_names_are_harmless_and_differ(session: Session) -> None:
     assert session.slots[2].source.name == "image"
 
 
+def test_pages_see_srgb_and_files_keep_their_space(session: Session) -> None:
+    profile = wide_profile()
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20), (200, 60, 60)).save(file, "PNG", icc_profile=profile)
+    session.open(0, "me.png", file.getvalue())
+    told = views.viewer(session)
+    for shown in ("before", "after"):
+        with Image.open(io.BytesIO(base64.b64decode(told[shown].partition(",")[2]))) as image:
+            assert "icc_profile" not in image.info
+            assert image.convert("RGB").getpixel((0, 10))[0] > 215
+    saved = views.download(session, "result")
+    with Image.open(io.BytesIO(base64.b64decode(saved["data"]))) as image:
+        assert image.info["icc_profile"] == profile
+        assert image.getpixel((0, 10)) == (200, 60, 60)
+
+
 def test_a_bad_upload_changes_nothing(session: Session) -> None:
     before = list(session.slots)
     for data in (b"", b"no image", b"%!PS-Adobe"):
         with pytest.raises(LomitError, match="is not an image"):
             session.open(0, "x.png", data)
+    with pytest.raises(LomitError, match=r"me\.heic is a HEIC image"):
+        session.open(0, "me.heic", b"\0\0\0\x18ftypheic")
     assert session.slots == before
 
 
@@ -150,6 +193,8 @@ def test_nothing_to_show_without_images(models: Models) -> None:
 def test_paths_of_models_stay_here(models: Models) -> None:
     assert models.names[0] == "tiny"
     assert "avatars" in models.names
+    assert models.about("avatars").startswith("LOMIT for rendered faces")
+    assert models.about("tiny") == f"Its attributes are {', '.join(models.get('tiny').attributes)}."
     with pytest.raises(KeyError):
         models.get("/etc")
 

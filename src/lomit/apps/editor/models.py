@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
+from lomit.exported import is_exported
 from lomit.predictor import Predictor
 from lomit.recipe.file import model_hash
-from lomit.weights import known_models
+from lomit.weights import card_summary, find_model, known_models
 
 LOADED = 4
 """Models in memory at a time."""
@@ -31,7 +32,7 @@ class Models:
         self._paths: dict[str, str] = {self._name(first): first}
         self._paths |= {name: name for name in known_models() if name not in self._paths}
         self._device, self._lock = device, Lock()
-        self._loaded: dict[str, tuple[Predictor, str]] = {}
+        self._loaded: dict[str, tuple[Predictor, str, str]] = {}
         self.names = list(self._paths)
         self.get(self.names[0])
 
@@ -43,13 +44,20 @@ class Models:
         """Of the model's files, as they were when it was loaded."""
         return self._load(name)[1]
 
-    def _load(self, name: str) -> tuple[Predictor, str]:
+    def about(self, name: str) -> str:
+        """What it is for, as its card says; else its attributes."""
+        return self._load(name)[2]
+
+    def _load(self, name: str) -> tuple[Predictor, str, str]:
         path = self._paths[name]
         with self._lock:
             if name not in self._loaded:
                 while len(self._loaded) >= LOADED:
                     self._loaded.pop(next(iter(self._loaded)))
-                self._loaded[name] = Predictor.from_pretrained(path, self._device), model_hash(path)
+                predictor = Predictor.from_pretrained(path, self._device)
+                about = "" if is_exported(path) else card_summary(find_model(path))
+                attributes = f"Its attributes are {', '.join(predictor.attributes)}." if predictor.attributes else ""
+                self._loaded[name] = predictor, model_hash(path), about or attributes
             return self._loaded[name]
 
     @staticmethod

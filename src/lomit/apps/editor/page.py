@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.resources import files
@@ -20,6 +20,7 @@ from lomit.apps.editor.state import Settings
 from lomit.apps.editor.store import Sessions
 from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError
+from lomit.predictor import Predictor
 from lomit.recipe.file import decode_mask
 
 TITLE = "lomit edit"
@@ -27,9 +28,8 @@ INTRODUCTION = (
     "Give a face the style of another one, inside a mask. **Erase** what shall stay as it is, from either mask, or "
     "**paint** what shall change."
 )
-FILES = {"result": "Save result", "masks": "Masks", "recipe": "Recipe", "all": "All (zip)"}
-"""What can be saved -> its button."""
-
+PANES = 3
+"""Images of a page: an input and two exemplars."""
 # Tells the workbench, which draws masks as they count, at once.
 SHOW_THRESHOLD = "(t) => { window.dispatchEvent(new CustomEvent('lomit-threshold', { detail: t })); return t; }"
 
@@ -47,11 +47,10 @@ class Page:
         samples: what is offered.
         sessions: what pages hold.
         bench, viewer, model, controls, saver: components that handlers give values to.
-        saves: kind of file -> button.
     """
 
     def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
-        settings = Settings(models.names[0])
+        settings = Settings(models.names[0], label=_first_label(models.get(models.names[0])))
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
         self._models, self._limits, self.samples = models, limits, samples
         self.blocks = self._build()
@@ -69,8 +68,6 @@ class Page:
                     self.bench = _component("workbench", samples=thumbnails, max_bytes=self._limits.upload_bytes)
                 with gr.Column(elem_id="view"):
                     self.viewer = _component("viewer")
-                    with gr.Row(elem_id="save"):
-                        self.saves = {what: gr.Button(text, size="sm", min_width=80) for what, text in FILES.items()}
                     self.saver = _component("saver")
                 with gr.Column(elem_id="settings"):
                     self.controls = self._sliders()
@@ -89,7 +86,11 @@ class Page:
         ]
 
     def _connect(self, blocks: Any) -> None:
-        """Events of one page come one after the other, and all share one queue before the model."""
+        """Events of one page come one after the other, and all share one queue before the model.
+
+        While a stroke or a slider waits for its answer the page sends only the last one of those that follow.  What is
+        clicked meanwhile overtakes it, and so brings masks and sliders along as they stand in the page.
+        """
         everything = [self.bench, self.viewer, self.model, *self.controls]
         shown = [self.viewer]
         one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
@@ -97,9 +98,10 @@ class Page:
         blocks.load(self._handler(self._begin), None, everything, **one)
         # Gradio's own choice would drop a click while the one before it is not answered.
         each = one | {"trigger_mode": "multiple"}
-        self.bench.act(self._handler(self._act), None, everything, show_progress="minimal", **each)
+        self.bench.act(self._handler(self._act), self.controls, everything, show_progress="minimal", **each)
         self.bench.stroke(self._handler(self._stroke), None, shown, **quiet)
-        self.viewer.act(self._handler(self._act), None, everything, show_progress="hidden", **each)
+        self.viewer.act(self._handler(self._act), self.controls, everything, show_progress="hidden", **each)
+        self.viewer.save(self._handler(self._save), self.controls, self.saver, show_progress="hidden", **each)
         self.model.input(self._handler(self._choose), self.model, everything, show_progress="minimal", **one)
         strength, threshold, blend, label, composite = self.controls
         for control in (strength, label, composite):
@@ -108,8 +110,6 @@ class Page:
         threshold.input(self._handler(self._set), self.controls, shown, **quiet)
         # The predicted mask of the input follows the exemplars' shares.
         blend.input(self._handler(self._set), self.controls, everything, **quiet)
-        for what, button in self.saves.items():
-            button.click(self._handler(partial(self._save, what)), None, self.saver, show_progress="hidden", **one)
         blocks.unload(self._handler(self._end))
 
     def _handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,42 +140,53 @@ class Page:
         self.blocks.state_holder.session_data.pop(page, None)
         self.blocks.state_holder.time_last_used.pop(page, None)
 
-    def _act(self, page: str, told: dict[str, Any]) -> list[Any]:
+    def _act(self, page: str, told: dict[str, Any], *values: Any) -> list[Any]:
         session = self.sessions.get(page)
         try:
+            self._adopt(session, told, values)
             _perform(session, told)
         except LomitError as error:
             return self._everything(session, str(error))
         return self._everything(session)
 
     def _stroke(self, page: str, told: dict[str, Any]) -> Any:
-        session, mask = self.sessions.get(page), told["mask"]
-        image = None if mask is None else decode_mask(str(mask))
-        session.stroke(_pane(told), image, _number(told, "revision", 2**31))
+        session = self.sessions.get(page)
+        self._adopt(session, told)
         return views.viewer(session)
+
+    def _adopt(self, session: Session, told: dict[str, Any], values: Sequence[Any] = ()) -> None:
+        """Takes over masks and sliders as they stand in the page, where it has seen what they are for."""
+        masks = told.get("masks", [])
+        if not isinstance(masks, list) or len(masks) > PANES or not all(isinstance(each, dict) for each in masks):
+            raise _unknown()
+        for each in masks:
+            image = None if each.get("mask") is None else decode_mask(str(each["mask"]))
+            session.stroke(_pane(each), image, _number(each, "revision", 2**31))
+        if values and told.get("settings") == session.settings_stamp:
+            session.settings = _settings(session.settings, values)
 
     def _choose(self, page: str, told: dict[str, Any], model: str) -> list[Any]:
         session = self.sessions.get(page)
         if model not in self._models.names:
             raise LomitError("no such model")
-        predictor = self._models.get(model)
-        label = predictor.attributes if "exemplar" in predictor.guides else ()
-        session.settings = replace(session.settings, model=model, label=label)
+        label = _first_label(self._models.get(model))
+        session.set(replace(session.settings, model=model, label=label))
         return self._everything(session)
 
     def _set(self, page: str, told: dict[str, Any], *values: Any) -> Any:
         session = self.sessions.get(page)
-        strength, threshold, blend, label, composite = values
-        changed = replace(
-            session.settings, strength=float(strength), threshold=float(threshold), blend=float(blend),
-            label=tuple(map(str, label)), composite=bool(composite),
-        )  # fmt: skip
+        changed = _settings(session.settings, values)
         blended = changed.blend != session.settings.blend
         session.settings = changed
         return self._everything(session) if blended else views.viewer(session)
 
-    def _save(self, what: str, page: str, told: dict[str, Any]) -> Any:
-        return views.download(self.sessions.get(page), what)
+    def _save(self, page: str, told: dict[str, Any], *values: Any) -> Any:
+        session = self.sessions.get(page)
+        try:
+            self._adopt(session, told, values)
+            return views.download(session, str(told.get("what")))
+        except LomitError as error:
+            return {"alert": str(error), "answer": session.answer()}
 
     def _everything(self, session: Session, alert: str = "") -> list[Any]:
         """The values of all that an action may change."""
@@ -192,7 +203,8 @@ class Page:
             gr.update(value=s.strength, visible=predictor.can_blend),
             gr.update(value=s.threshold, visible=predictor.has_masks),
             gr.update(value=s.blend, visible=blending),
-            gr.update(choices=attributes, value=list(s.label), visible=bool(attributes)),
+            # What is not among the choices, Gradio would not take back.
+            gr.update(choices=attributes, value=list(s.label) if attributes else [], visible=bool(attributes)),
             gr.update(value=s.composite, visible=predictor.has_masks),
         ]
 
@@ -214,6 +226,8 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
         session.remove(_pane(told))
     elif action == "swap":
         session.swap()
+    elif action == "close":
+        session.close = bool(_number(told, "on", 2))
     elif action == "keep":
         session.keep()
     elif action == "restore":
@@ -221,17 +235,35 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
     elif action == "drop":
         session.drop(_number(told, "id", 2**31))
     else:
-        raise LomitError("the page asks for something unknown; load it again")
+        raise _unknown()
+
+
+def _first_label(predictor: Predictor) -> tuple[str, ...]:
+    """What is ticked at first: towards the domain with the attributes, as `lomit translate` has it; else nothing."""
+    return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
+
+
+def _settings(settings: Settings, values: Sequence[Any]) -> Settings:
+    """The settings with what the controls say, in the order of `Page.controls`; Gradio has checked the ranges."""
+    strength, threshold, blend, label, composite = values
+    return replace(
+        settings, strength=float(strength), threshold=float(threshold), blend=float(blend),
+        label=tuple(map(str, label)), composite=bool(composite),
+    )  # fmt: skip
+
+
+def _unknown() -> LomitError:
+    return LomitError("the page asks for something unknown; load it again")
 
 
 def _pane(told: dict[str, Any]) -> int:
-    return _number(told, "pane", 3)
+    return _number(told, "pane", PANES)
 
 
 def _number(told: dict[str, Any], name: str, below: int) -> int:
     value = told.get(name)
     if type(value) is not int or not 0 <= value < below:
-        raise LomitError("the page asks for something unknown; load it again")
+        raise _unknown()
     return value
 
 

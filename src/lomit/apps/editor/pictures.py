@@ -7,15 +7,16 @@ import io
 
 from PIL import Image
 
-from lomit.images import as_picture, save_png
+from lomit.images import Picture, as_picture, save_png
+from lomit.photo.colour import to_srgb
 
 QUALITY = 90
 
 
-def data_url(image: Image.Image) -> str:
-    """An image as JPEG, on white where it is transparent."""
-    file = io.BytesIO()
-    as_picture(image).on_white().save(file, "JPEG", quality=QUALITY)
+def data_url(image: Picture | Image.Image) -> str:
+    """An image as JPEG in sRGB, on white where it is transparent."""
+    file, picture = io.BytesIO(), as_picture(image)
+    to_srgb(picture.on_white(), picture.icc).save(file, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -98,7 +98,7 @@ def running(
                 server_port=port,
                 share=False,
                 auth=None if password is None else _checker(password),
-                auth_message="Any user name; the password is the one that the editor was started with.",
+                auth_message="Type any user name; the password is the one that the editor was started with.",
                 prevent_thread_lock=True,
                 quiet=True,
                 footer_links=[],

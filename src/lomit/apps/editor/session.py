@@ -18,7 +18,7 @@ from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Settings, Slot, 
 from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
-from lomit.photo.faces import Face, find_faces
+from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.scene import Scene
 from lomit.recipe.source import Source, content_hash
@@ -33,14 +33,19 @@ class _Cache:
 
     key: object = None
     scene: Scene | None = None
-    preview: Source | None = None
-    before: str = ""
     size: tuple[int, int] = (0, 0)
+    previews: dict[bool, tuple[Source, str]] = field(default_factory=dict)
+    """Of the close-up, and of the whole picture: the picture, and what it is sent as."""
 
 
 @dataclass
 class Session:
-    """One page.  Methods raise `LomitError`, and then nothing has changed."""
+    """One page.  Methods raise `LomitError`, and then nothing has changed.
+
+    Attributes:
+        close: whether results are shown close up.
+        settings_stamp: changes where a page has to take over the settings, instead of keeping what its sliders say.
+    """
 
     models: Models
     limits: Limits
@@ -48,8 +53,11 @@ class Session:
     settings: Settings
     slots: list[Slot | None] = field(default_factory=lambda: [None, None, None])
     kept: list[Variant] = field(default_factory=list)
+    close: bool = False
+    settings_stamp: int = 0
     _count: int = 0
     _stamp: int = 0
+    _answers: int = 0
     _cache: _Cache = field(default_factory=_Cache)
 
     def open(self, pane: int, name: str, data: bytes) -> None:
@@ -107,8 +115,8 @@ class Session:
             raise LomitError("there is no result to keep yet")
         self._count += 1
         title = ", ".join(slot.source.name for slot in self.slots if slot)
-        image = data_url(self.preview(edited))
-        self.kept.append(Variant(self._count, title, image, tuple(self.slots), self.settings))
+        images = tuple(data_url(self.preview(edited, close)) for close in (False, True))
+        self.kept.append(Variant(self._count, title, images, tuple(self.slots), self.settings))
 
     def restore(self, id: int) -> None:
         """Everything as it was when the variant was kept."""
@@ -117,7 +125,11 @@ class Session:
             raise LomitError("that variant is gone")
         for pane, slot in enumerate(variant.slots):
             self._put(pane, slot)
-        self.settings = variant.settings
+        self.set(variant.settings)
+
+    def set(self, settings: Settings) -> None:
+        """Other settings than those that the page's sliders show."""
+        self.settings, self.settings_stamp = settings, self.settings_stamp + 1
 
     def drop(self, id: int) -> None:
         self.kept = [variant for variant in self.kept if variant.id != id]
@@ -144,10 +156,8 @@ class Session:
         label = self._label()
         key = (self.settings.model, tuple(sources), label and tuple(label.items()))
         if key != self._cache.key:
-            preview = own.source.scaled(PREVIEW)
-            before = data_url(preview.read().on_white())
             scene = Scene(predictor, sources[0], sources[1:], label)
-            self._cache = _Cache(key, scene, preview, before, own.source.read().size)
+            self._cache = _Cache(key, scene, own.source.read().size)
         return self._cache.scene
 
     def render(self) -> Edited | None:
@@ -155,20 +165,40 @@ class Session:
         scene = self.scene
         return None if scene is None else scene.render(self.edit)
 
+    def answer(self) -> int:
+        """Another number each time: a page takes no notice of an answer that equals the one before it."""
+        self._answers += 1
+        return self._answers
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the input."""
         return self._cache.size
 
+    @property
+    def has_face(self) -> bool:
+        """Whether the input is a photograph with an aligned face, which can be shown close up."""
+        own = self.slots[INPUT]
+        return own is not None and own.source.face is not None
+
     def before(self) -> tuple[Image.Image, str]:
         """The input as a page shows it: the image, and what it is sent as."""
-        assert self._cache.preview is not None
-        return self._cache.preview.read().on_white(), self._cache.before
+        preview, url = self._preview(self.close)
+        return preview.read().on_white(), url
 
-    def preview(self, edited: Edited) -> Image.Image:
-        """The whole picture as a page shows it."""
+    def preview(self, edited: Edited, close: bool | None = None) -> Image.Image:
+        """The picture as a page shows it; `close` None: as it is chosen."""
         assert self._cache.scene is not None
-        return self._cache.scene.place(edited, self.edit, self.settings.composite, self._cache.preview)
+        source, _ = self._preview(self.close if close is None else close)
+        return self._cache.scene.place(edited, self.edit, self.settings.composite, source)
+
+    def _preview(self, close: bool) -> tuple[Source, str]:
+        assert self._cache.scene is not None
+        if close not in self._cache.previews:
+            own = self._cache.scene.input
+            shown = (own.close_up() if close else own).scaled(PREVIEW)
+            self._cache.previews[close] = shown, data_url(shown.read())
+        return self._cache.previews[close]
 
     def finish(self) -> tuple[Image.Image, Edited, Recipe]:
         """The result at the input's own size, its masks, and how it is made anew."""
@@ -225,7 +255,7 @@ class Session:
 def _faces(picture: Picture) -> tuple[tuple[Face, ...], str]:
     """The faces of a picture, and a sentence where none is found."""
     try:
-        faces = tuple(find_faces(picture))
+        faces = tuple(find_faces(picture, SIZES[:2]))  # the third takes longer than a person likes to wait
     except LomitError:
         return (), "The extra lomit[faces] would find and align faces"
     return faces, "" if faces else "No face found"

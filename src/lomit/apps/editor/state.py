@@ -49,10 +49,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Variant:
-    """A result that was kept, with all it was made of."""
+    """A result that was kept, with all it was made of; `images` shows it whole and close up."""
 
     id: int
     title: str
-    image: str
+    images: tuple[str, ...]
     slots: tuple[Slot | None, ...]
     settings: Settings

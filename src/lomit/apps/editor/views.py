@@ -35,7 +35,10 @@ def bench(session: Session, alert: str = "") -> Json:
         notes[EXEMPLAR] = f"The model '{session.settings.model}' takes no exemplar: choose attributes below"
     predicted = _predicted(session)
     return {
+        "answer": session.answer(),
         "alert": alert,
+        "settings": session.settings_stamp,
+        "about": session.models.about(session.settings.model),
         "threshold": session.settings.threshold if predictor.has_masks else 0,
         "has_masks": predictor.has_masks,
         "can_blend": predictor.can_blend,
@@ -57,8 +60,9 @@ def viewer(session: Session, edited: Edited | None = None) -> Json:
             "size": f"{width} × {height} pixels",
             "note": "",
         }
-    kept = [{"id": v.id, "image": v.image, "title": v.title} for v in session.kept]
-    return told | {"kept": kept, "most": session.limits.kept}
+    kept = [{"id": v.id, "image": v.images[session.close], "title": v.title} for v in session.kept]
+    told |= {"kept": kept, "most": session.limits.kept}
+    return told | {"can_close": session.has_face, "close": session.close}
 
 
 def download(session: Session, what: str) -> Json:
@@ -71,14 +75,16 @@ def download(session: Session, what: str) -> Json:
     masks = {f"{stem}_{name}.png": png_bytes(edited.mask(k, _side(session, k, side))) for k, name in _masks(edited)}
     recipes = {f"{stem}.recipe.json": recipe.to_json().encode()}
     if what == "result":
-        return _file(files)
-    if what == "recipe":
-        return _file(recipes)
-    if what == "masks":
+        file = _file(files)
+    elif what == "recipe":
+        file = _file(recipes)
+    elif what == "masks":
         if not masks:
             raise LomitError(f"the model '{session.settings.model}' has no masks")
-        return _file(masks, f"{stem}_masks.zip")
-    return _file(files | masks | recipes | _originals(session), f"{stem}.zip")
+        file = _file(masks, f"{stem}_masks.zip")
+    else:
+        file = _file(files | masks | recipes | _originals(session), f"{stem}.zip")
+    return file | {"answer": session.answer()}
 
 
 def _masks(edited: Edited) -> list[tuple[int, str]]:

@@ -2,7 +2,9 @@
 
 watch("value", () => {
   const file = props.value;
-  if (!file || !file.data) return;
+  if (!file) return;
+  window.dispatchEvent(new CustomEvent("lomit-saved", { detail: file.alert || "" }));
+  if (!file.data) return;
   const bytes = Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([bytes], { type: file.type }));

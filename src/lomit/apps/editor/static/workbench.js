@@ -34,7 +34,7 @@ class Pane {
     file.onchange = () => { this.open(file.files[0]); file.value = ""; };
     const opener = make("label", { className: "button" }, "Open…", file);
     this.closer = make("button", { type: "button", textContent: "×", ariaLabel: `Remove the ${lower}` });
-    this.closer.onclick = () => { second = false; trigger("act", { action: "remove", pane: number }); layout(); };
+    this.closer.onclick = () => { second = false; ask({ action: "remove", pane: number }); layout(); };
     this.closer.hidden = number < 2;
     const head = make("header", {}, make("h3", { textContent: SHORT[number] }), make("span", { className: "hint", textContent: HINTS[number] }), this.closer, opener);
 
@@ -61,12 +61,12 @@ class Pane {
     };
     this.note = make("p", { className: "note", ariaLive: "polite" });
     this.face = make("select", { ariaLabel: `Face in the ${lower}` });
-    this.face.onchange = () => trigger("act", { action: "face", pane: number, face: Number(this.face.value) });
+    this.face.onchange = () => ask({ action: "face", pane: number, face: Number(this.face.value) });
     this.samples = make("div", { className: "samples", role: "group", ariaLabel: `Samples for the ${lower}` });
     (props.samples || []).forEach((sample, index) => {
       const b = make("button", { type: "button", title: sample.name, ariaLabel: `Sample as ${lower}: ${sample.name}` },
         make("img", { src: sample.image, alt: "" }));
-      b.onclick = () => trigger("act", { action: "sample", pane: number, sample: index });
+      b.onclick = () => ask({ action: "sample", pane: number, sample: index });
       this.samples.append(b);
     });
     this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage,
@@ -113,13 +113,13 @@ class Pane {
 
   open(file) {
     if (!file) return;
-    if (!file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
+    if (file.type && !file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
     if (file.size > props.max_bytes) return alert(`${file.name} has ${UNITS(file.size)}; at most ${UNITS(props.max_bytes)} can be opened`);
     const reader = new FileReader();
     reader.onerror = () => alert(`${file.name} can't be read`);
     reader.onload = () => {
       alert("");
-      trigger("act", { action: "open", pane: this.number, name: file.name, data: reader.result.split(",", 2)[1] || "" });
+      ask({ action: "open", pane: this.number, name: file.name, data: reader.result.split(",", 2)[1] || "" });
     };
     reader.readAsDataURL(file);
   }
@@ -134,10 +134,13 @@ class Pane {
     this.face.replaceChildren(...told.faces.map((text, k) =>
       make("option", { value: k, textContent: text, selected: k === told.face })));
     this.told = told.note;
+    const call = (this.call = {});
+    const [mask, predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
+    if (this.call !== call) return;
     const afresh = told.revision !== this.revision;
     const followed = !this.mask || same(this.mask, this.predicted);
+    // Not before the masks are there: what is drawn is sent as belonging to this revision.
     this.revision = told.revision;
-    const [mask, predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
     this.predicted = predicted;
     if (afresh || !predicted || followed) this.mask = mask;
     if (afresh || !predicted) [this.done, this.undone] = [[], []];
@@ -240,8 +243,11 @@ class Pane {
 
   send() {
     this.draw();
-    trigger("stroke", { pane: this.number, revision: this.revision, mask: same(this.mask, this.predicted) ? null : encoded(this.mask) });
+    trigger("stroke", { masks: drawn() });
   }
+
+  // The mask as the server takes it; null for the prediction.
+  sent() { return same(this.mask, this.predicted) ? null : encoded(this.mask); }
 
   key(e) {
     if (!this.editable) return;
@@ -270,6 +276,15 @@ class Pane {
 
 const radius = () => Number(find(".radius").value);
 const same = (a, b) => Boolean(a && b) && a.every((v, i) => v === b[i]);
+
+// What is drawn: masks of all panes, because of several strokes that wait for an answer only the last one is sent.
+function drawn() {
+  return panes.filter((pane) => pane.mask && pane.predicted).map((pane) => ({ pane: pane.number, revision: pane.revision, mask: pane.sent() }));
+}
+
+function ask(told) {
+  trigger("act", { ...told, masks: drawn(), settings: props.value?.settings });
+}
 
 function alert(text) {
   find(".alert").textContent = text || "";
@@ -311,8 +326,9 @@ function layout() {
 }
 
 find(".more").onclick = () => { second = true; active = 2; layout(); panes[2].root.scrollIntoView({ block: "nearest" }); };
-find(".swap").onclick = () => trigger("act", { action: "swap" });
+find(".swap").onclick = () => ask({ action: "swap" });
 find(".shown").onchange = () => panes.forEach((pane) => pane.draw());
+window.addEventListener("lomit-ask", (e) => Object.assign(e.detail, { masks: drawn(), settings: props.value?.settings }));
 window.addEventListener("lomit-threshold", (e) => { threshold = e.detail; panes.forEach((pane) => pane.draw()); });
 
 async function update() {
@@ -321,6 +337,7 @@ async function update() {
   threshold = told.threshold;
   second = told.can_blend && (second || Boolean(told.panes[2].image));
   alert(told.alert);
+  find(".about").textContent = told.about;
   find(".tools").classList.toggle("off", !told.has_masks);
   element.querySelectorAll(".tools input").forEach((input) => { input.disabled = !told.has_masks; });
   find(".swap").disabled = !told.panes[0].image || !told.panes[1].image;
