@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from lomit.models.base import Batch
 from lomit.nn import kernels
+from lomit.nn.blocks import ConvBlock, instance_norm, layer_norm
 from support.tiny import random_batch, tiny_translator
 
 CPU = torch.device("cpu")
@@ -65,6 +66,33 @@ def check_padding(device: torch.device) -> None:
             torch.testing.assert_close(found, other, rtol=1e-5, atol=1e-5)
 
 
+def check_blocks(device: torch.device) -> None:
+    """Blocks of every kind, value and gradients, with the kernels and without."""
+    torch.manual_seed(0)
+    relu = torch.nn.ReLU(inplace=True)
+    blocks = [
+        ConvBlock(3, 4, 5, 1, 2, norm, relu, upsample=up)
+        for norm in (instance_norm, layer_norm)
+        for up in (False, True)
+    ]
+    blocks += [ConvBlock(3, 4, 3, 2, 1, layer_norm), ConvBlock(3, 4, 3, 1, 1, None, relu)]
+    blocks += [ConvBlock(3, 4, 3, 1, 1, instance_norm, torch.nn.Tanh())]
+    usable = kernels.usable
+    for block in blocks:
+        block.to(device)
+        x = torch.randn(2, 3, 6, 6, device=device, requires_grad=True)
+        found = []
+        for answer in (True, False):
+            try:
+                kernels.usable = lambda _, answer=answer: answer  # type: ignore[assignment, misc]
+                y = block(x)
+                found.append([y, *torch.autograd.grad(y.square().sum(), [x, *block.parameters()])])
+            finally:
+                kernels.usable = usable
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def check_step(device: torch.device) -> None:
     """Both of LOMIT's losses and all their gradients, with the kernels and without."""
     usable, found = kernels.usable, []
@@ -99,16 +127,18 @@ def test_padding_on_a_gpu() -> None:
 
 
 @pytest.mark.cuda
-def test_a_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_a_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    check_blocks(torch.device("cuda"))
     check_step(torch.device("cuda"))
 
 
-def test_by_the_interpreter() -> None:
+@pytest.mark.parametrize("check", ["norms", "padding", "blocks", pytest.param("step", marks=pytest.mark.slow)])
+def test_by_the_interpreter(check: str) -> None:
     """Triton decides by an environment variable, before it reads the kernels."""
     pytest.importorskip("triton")
     root = Path(__file__).parents[2]
-    code = "import test_kernels as t; t.check_norms(t.CPU); t.check_padding(t.CPU); t.check_step(t.CPU)"
+    code = f"import test_kernels as t; t.check_{check}(t.CPU)"
     paths = os.pathsep.join(str(root / part) for part in ("src", "tests", "tests/nn"))
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
