@@ -2,11 +2,12 @@
 # What a borrowed GPU should run, each part in one call that loses nothing when it is cut off.  docs/gpu.md explains it.
 #
 #   OUT=results benchmarks/gpu.sh check     # tests marked cuda, then the sweep: under five minutes
+#   OUT=results benchmarks/gpu.sh tables    # the other benchmarks: two minutes
 #   OUT=results RUN=run PACK=faces.pack benchmarks/gpu.sh train    # trains, saves and ends; again: goes on
 #   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights in files of at most 15 MiB
 #
 # Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
-# options of lomit train) choose the run, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for
+# options of lomit train) choose the run, IMAGES names a folder of images to translate, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for
 # a machine without a package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +16,7 @@ stage=${1:-check}
 out=${OUT:-gpu}
 run=${RUN:-runs/gpu}
 python=${PYTHON:-python3}
-preset=${PRESET:-celeba-all-w32-b64}
+preset=${PRESET:-celeba-all-quick}
 minutes=${MINUTES:-9}
 mode=${COMPILE:-auto}
 mkdir -p "$out" "$run"
@@ -44,6 +45,19 @@ check() {
         --rounds 5 --json "$out/sweep.json" ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
 }
 
+tables() {
+    measure step --preset "$preset" --compile graphs
+    measure r1 --limit-gib 20
+    if [ -n "${PACK:-}" ]; then measure data --preset "$preset" --root "$PACK" --compile graphs; fi
+    if [ -n "${IMAGES:-}" ]; then measure translate --model avatars --batch-size 64 --images "$IMAGES" --against plain; fi
+}
+
+# One that takes too long must not cost the others.
+measure() {
+    timeout "${EACH:-60}" "$python" -m lomit bench "$@" --rounds 5 --json "$out/bench-$1.json" 2>&1 |
+        tee "$out/bench-$1.txt" || echo "bench $1 failed or took too long"
+}
+
 train() {
     local resume=()
     if [ -e "$run/checkpoints/latest" ]; then resume=(--resume); fi
@@ -58,6 +72,6 @@ finish() {
 }
 
 case "$stage" in
-check | train | finish) "$stage" ;;
-*) echo "unknown part '$stage': check, train or finish" >&2; exit 2 ;;
+check | tables | train | finish) "$stage" ;;
+*) echo "unknown part '$stage': check, tables, train or finish" >&2; exit 2 ;;
 esac

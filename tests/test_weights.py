@@ -282,7 +282,8 @@ def test_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_checkout_has_models_in_the_package_and_beside_it() -> None:
     known = known_models()
     assert known["avatars"] == weights.packaged() / "avatars"
-    assert known["celeba-all-64"] == ROOT / "weights" / "celeba-all-64"
+    for name in ("celeba-all-64", "celeba-all-128"):
+        assert known[name] == ROOT / "weights" / name
 
 
 @pytest.mark.parametrize("name", known_models())

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lomit.cli import main
-from lomit.config import to_dict
+from lomit.config import TrainConfig, to_dict
 from lomit.engine.loop import Loop
-from lomit.engine.train import read_run_config, train
+from lomit.engine.train import make_fabric, read_run_config, train
 from lomit.errors import LomitError
 from lomit.models import Batch, presets
 from lomit.models.lomit import Lomit
@@ -318,3 +319,25 @@ def test_training_works_outside_the_main_thread(data: Path, tmp_path: Path) -> N
     thread.start()
     thread.join()
     assert [o.step for o in outcome] == [1]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_images_reach_a_loss_as_they_are(precision: str) -> None:
+    """Fabric's own plugin rounds them to bfloat16, which reconstruction losses would then aim at."""
+    fabric = make_fabric(TrainConfig(precision=precision, accelerator="cpu"))  # type: ignore[arg-type]
+    seen: list[Tensor] = []
+
+    class Loss(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.extend([x, F.conv2d(x, self.weight)])
+            return seen[1].mean()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(2, 3, 3, 3))
+
+    image = torch.rand(1, 3, 8, 8)
+    total = fabric.setup_module(Loss())(image)
+    assert torch.equal(seen[0], image)
+    assert seen[0].dtype == total.dtype == torch.float32
+    assert seen[1].dtype == (torch.float32 if precision == "32-true" else torch.bfloat16)

@@ -538,3 +538,17 @@ def test_narrow_presets_weigh_many_attributes_like_few() -> None:
     assert weights["celeba-makeup-lipstick-64"] == (2, 2)
     for name in ("celeba-all-64", "emotionet-aus-64"):
         assert weights[name][0] * weights[name][1] == pytest.approx(10)
+
+
+@pytest.mark.parametrize("run", ["avatars", "celeba-all", "celeba-hair-smile"])
+def test_quick_presets_have_the_losses_of_the_narrow_ones_and_the_grid_of_the_paper(run: str) -> None:
+    presets = get_method("lomit").presets
+    paper, narrow, quick = (presets[f"{run}{suffix}"][1]() for suffix in ("", "-64", "-quick"))
+    assert isinstance(paper.model, LomitConfig)
+    assert isinstance(narrow.model, LomitConfig)
+    assert isinstance(quick.model, LomitConfig)
+    assert quick.model.weights == narrow.model.weights
+    assert quick.data == paper.data
+    assert (quick.model.cell, quick.model.res_blocks) == (paper.model.cell, paper.model.res_blocks)
+    assert quick.model.width == paper.model.width // 2
+    assert quick.train.decay_start + quick.model.warmup < quick.train.steps
