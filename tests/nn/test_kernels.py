@@ -77,6 +77,7 @@ def check_blocks(device: torch.device) -> None:
     ]
     blocks += [ConvBlock(3, 4, 3, 2, 1, layer_norm), ConvBlock(3, 4, 3, 1, 1, None, relu)]
     blocks += [ConvBlock(3, 4, 3, 1, 1, instance_norm, torch.nn.Tanh())]
+    assert kernels._works(device)
     usable = kernels.usable
     for block in blocks:
         block.to(device)
@@ -150,12 +151,13 @@ def test_only_a_gpu_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not kernels.usable(x)
 
     class OnGpu:
-        is_cuda, dtype = True, torch.bfloat16
+        is_cuda, dtype, device = True, torch.bfloat16, CPU
 
         def numel(self) -> int:
             return 1
 
     monkeypatch.setattr(kernels, "_module", lambda: kernels)
+    monkeypatch.setattr(kernels, "_works", lambda _: True)
     assert kernels.usable(OnGpu())  # type: ignore[arg-type]
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert not kernels.usable(OnGpu())  # type: ignore[arg-type]
@@ -165,3 +167,20 @@ def test_padding_that_the_image_is_too_small_for_is_refused() -> None:
     for padding, mode in ((4, "reflect"), (2, "replicate")):
         with pytest.raises(RuntimeError, match=f"{mode} padding of {padding} is more than"):
             kernels.pad(torch.zeros(1, 2, 4, 9), padding, mode)  # type: ignore[arg-type]
+
+
+def test_where_triton_does_not_run_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("Failed to find C compiler.\nAnd more")
+
+    monkeypatch.setattr(kernels, "_map", failing)
+    kernels._works.cache_clear()
+    try:
+        assert not kernels._works(CPU)
+        assert not kernels._works(CPU)
+    finally:
+        kernels._works.cache_clear()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.endswith("Triton does not run here (Failed to find C compiler.)")

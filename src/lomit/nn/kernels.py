@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import os
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+logger = logging.getLogger(__name__)
 
 Mode = Literal["reflect", "replicate"]
 
@@ -42,7 +45,20 @@ def usable(x: Tensor) -> bool:
     """Whether the kernels take this feature map: on a GPU, in a float type they know, and not under a compiler."""
     if not x.is_cuda or torch.compiler.is_compiling() or x.dtype not in (torch.bfloat16, torch.float16, torch.float32):
         return False
-    return x.numel() > 0 and _module() is not None
+    return x.numel() > 0 and _module() is not None and _works(x.device)
+
+
+@functools.cache
+def _works(device: torch.device) -> bool:
+    """Whether the smallest of them runs: an old GPU can't, nor can Triton where it finds no C compiler."""
+    x, one = torch.zeros(1, 4, 1, 1, device=device), torch.ones(1, 4, device=device)
+    try:
+        _map(x, one, one, relu=True)
+    except Exception as error:
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        logger.warning("norms and padding are left to torch, which takes longer: Triton does not run here (%s)", why)
+        return False
+    return True
 
 
 def norm(
