@@ -7,8 +7,9 @@
 #   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights in files of at most 15 MiB
 #
 # Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
-# options of lomit train) choose the run, IMAGES names a folder of images to translate, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for
-# a machine without a package index.
+# options of lomit train) choose the run, IMAGES names a folder of images to translate, EACH the seconds that a benchmark
+# may take, PYTHON the interpreter; WHEELS names a folder of wheels to install first, for a machine without a package
+# index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

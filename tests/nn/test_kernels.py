@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -175,7 +176,8 @@ def test_where_triton_does_not_run_one_line_says_so(
     def failing(*_: object, **__: object) -> torch.Tensor:
         raise RuntimeError("Failed to find C compiler.\nAnd more")
 
-    monkeypatch.setattr(kernels, "_map", failing)
+    monkeypatch.setattr(kernels, "_mapped", failing)
+    monkeypatch.setattr(kernels, "_module", lambda: SimpleNamespace(affine=None))
     kernels._works.cache_clear()
     try:
         assert not kernels._works(CPU)

@@ -12,7 +12,6 @@ from lomit.bench.timing import Timing, interleaved
 from lomit.config import RunConfig
 from lomit.data.cache import Cache
 from lomit.data.sampling import PairSampler, load_batch
-from lomit.engine.updates import WARM_UP
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,7 @@ def measure_data(config: RunConfig, cache: Cache, device: torch.device, rounds: 
         for _ in range(20):
             load_batch(cache, sampler, next(counter), device, config.data.flip)
 
-    for _ in range(WARM_UP + 1 if config.train.compile != "none" else 0):  # until updates are captured
-        for update in step.updates:
-            step.update(update)
+    step.settle()
     tasks = {update.phase.name: (lambda update=update: step.update(update)) for update in step.updates}  # type: ignore[misc]
     timings = interleaved({"load": load, **tasks}, rounds, device)
     loads = Timing(tuple(t / 20 for t in timings["load"].seconds))

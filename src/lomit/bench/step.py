@@ -60,6 +60,7 @@ class Step:
         runners = make_runners(self.fabric, self.translator, config.train)
         self.runners = [runner for runner in runners if ending or runner.phase.end is None]
         self.said: list[str] = []
+        self.compiles = config.train.compile != "none"
         self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
         self.means = Means()
         self.lr = config.train.lr
@@ -71,6 +72,12 @@ class Step:
         if update.moves_generator:
             self.ema.update(self.translator.generator)
         return terms
+
+    def settle(self) -> None:
+        """Updates until all that is to be captured or compiled is."""
+        for _ in range(WARM_UP + 1 if self.compiles else 0):
+            for update in self.updates:
+                self.update(update)
 
 
 def noise(config: RunConfig, device: torch.device) -> Batch:
@@ -110,10 +117,7 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
             task()
     # Before anything is captured: a graph's memory is taken once, and a replay takes none.
     memory = {name: peak_memory(task, device) for name, task in tasks.items()}
-    settled = WARM_UP + 1 if config.train.compile != "none" else 0
-    for _ in range(settled):
-        for name in counted:
-            tasks[name]()
+    step.settle()
     marks = {
         f"{mark} {label}": (stick.macs[mark], task)
         for label, dtype in DTYPES.items()

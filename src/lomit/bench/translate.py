@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -95,19 +94,11 @@ def measure(
         paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
         with torch.no_grad():
             outputs = {name: path(x, exemplar) for name, path in paths.items()}
-            if device.type == "cuda":
-                tasks = {name: partial(path, x, exemplar) for name, path in paths.items()}
-                times = {name: list(timing.seconds) for name, timing in interleaved(tasks, rounds, device).items()}
-            else:
-                times = {name: [] for name in paths}
-                for _ in range(rounds):
-                    for name, path in paths.items():
-                        start = clock()
-                        path(x, exemplar)
-                        times[name].append(clock() - start)
+            tasks = {name: partial(path, x, exemplar) for name, path in paths.items()}
+            timings = interleaved(tasks, rounds, device, int(device.type == "cuda"), clock)
     finally:
         torch.set_num_threads(before)
-    medians = {name: max(statistics.median(values), 1e-9) for name, values in times.items()}
+    medians = {name: max(timing.median, 1e-9) for name, timing in timings.items()}
     rows = []
     for name, seconds in medians.items():
         error = (outputs[name] - outputs[PLAIN]).abs() / 2

@@ -53,7 +53,7 @@ def _works(device: torch.device) -> bool:
     """Whether the smallest of them runs: an old GPU can't, nor can Triton where it finds no C compiler."""
     x, one = torch.zeros(1, 4, 1, 1, device=device), torch.ones(1, 4, device=device)
     try:
-        _map(x, one, one, relu=True)
+        _mapped(_module().affine, True, x, one, one)
     except Exception as error:
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         logger.warning("norms and padding are left to torch, which takes longer: Triton does not run here (%s)", why)
@@ -117,25 +117,26 @@ class _Norm(torch.autograd.Function):
         x = _channels_last(x)
         pixels = x.shape[2] * x.shape[3]
         count = pixels * (x.shape[1] if layer else 1)
-        total, squares = _sums(x)
+        raw, squares = _sums(x)
+        total = raw
         if before is not None:
             before = before.float()
-            squares = squares + before * (2 * total + pixels * before)
-            total = total + pixels * before
+            squares = squares + before * (2 * raw + pixels * before)
+            total = raw + pixels * before
         mean, mean_square = _over_channels(torch.stack([total, squares]), layer) / count
         inverse = torch.rsqrt((mean_square - mean * mean).clamp(min=0) + eps)
         scale = (inverse if weight is None else inverse * weight.float()).expand_as(total).contiguous()
         shift = -mean * scale if bias is None else bias.float() - mean * scale
         if before is not None:
             shift = shift + before * scale
-        ctx.save_for_backward(x, weight, before, total, mean, inverse, scale, shift)  # type: ignore[arg-type]
+        ctx.save_for_backward(x, weight, before, raw, mean, inverse, scale, shift)  # type: ignore[arg-type]
         ctx.options = layer, relu, count, bias is not None  # type: ignore[attr-defined]
-        return _map(x, scale, shift, relu)
+        return _mapped(_module().affine, relu, x, scale, shift)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, weight, before, total, mean, inverse, scale, shift = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, weight, before, raw, mean, inverse, scale, shift = ctx.saved_tensors  # type: ignore[attr-defined]
         layer, relu, count, has_bias = ctx.options  # type: ignore[attr-defined]
         grad = _channels_last(grad.to(x.dtype))
         # With g the gradient before ReLU and x_hat = (x + before - mean) inverse: sums of g and of g x_hat, B x C each.
@@ -147,12 +148,10 @@ class _Norm(torch.autograd.Function):
         # dx = inverse (w g - mean(w g) - x_hat mean(w g x_hat)), written as a map of g and x.
         of_x = (-inverse * inverse * second).expand_as(scale).contiguous()
         constant = (-inverse * first).expand_as(scale) + shifted * of_x
-        dx = _map_back(x, grad, scale, shift, of_x, constant, relu)
+        dx = _mapped(_module().affine_backward, relu, x, grad, scale, shift, of_x, constant)
         d_before = None
         if before is not None and layer:
-            pixels = x.shape[2] * x.shape[3]
-            of_total = of_x * (total - pixels * before)
-            d_before = (scale * summed + of_total + pixels * constant).sum(0)
+            d_before = (scale * summed + of_x * raw + x.shape[2] * x.shape[3] * constant).sum(0)
         elif before is not None:
             d_before = torch.zeros_like(before)  # an instance's mean takes it away again
         d_weight = None if weight is None else by_x_hat.sum(0).to(weight.dtype)
@@ -217,6 +216,7 @@ def _sums(
     b, c, h, w = x.shape
     rows, channels = _tile(x)
     groups = -(-c // channels)
+    # Off a GPU, in Triton's interpreter, any number does.
     multiprocessors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 4
     parts = max(1, min(-(-h * w // rows), WAVES * multiprocessors // max(1, b * groups)))
     each = -(-h * w // (parts * rows)) * rows
@@ -232,23 +232,10 @@ def _sums(
     return out.sum(2)
 
 
-def _map(x: Tensor, scale: Tensor, shift: Tensor, relu: bool) -> Tensor:
-    """scale x + shift, then ReLU; scale and shift are B x C."""
+def _mapped(kernel: Any, relu: bool, x: Tensor, *operands: Tensor) -> Tensor:
+    """A feature map of x's size, pixel by pixel from x and the operands, by `affine` or `affine_backward`."""
     b, c, h, w = x.shape
     rows, channels = _tile(x)
     y, grid = _empty(x, h, w), (b, -(-h * w // rows), -(-c // channels))
-    _module().affine[grid](x, scale, shift, y, h * w, c, ROWS=rows, CHANNELS=channels, RELU=relu)
+    kernel[grid](x, *operands, y, h * w, c, ROWS=rows, CHANNELS=channels, RELU=relu)
     return y
-
-
-def _map_back(
-    x: Tensor, grad: Tensor, scale: Tensor, shift: Tensor, of_x: Tensor, constant: Tensor, relu: bool
-) -> Tensor:
-    """scale g + of_x x + constant with g the gradient before ReLU; all but x and grad are B x C."""
-    b, c, h, w = x.shape
-    rows, channels = _tile(x)
-    dx, grid = _empty(x, h, w), (b, -(-h * w // rows), -(-c // channels))
-    _module().affine_backward[grid](
-        x, grad, scale, shift, of_x, constant, dx, h * w, c, ROWS=rows, CHANNELS=channels, RELU=relu
-    )
-    return dx
