@@ -209,6 +209,55 @@ def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
     return _MaskSmoothness.apply(_at_least_float32(m).flatten(2), c_hat).mean()  # type: ignore[no-any-return]
 
 
+_ANCHORS = 256
+"""Pixels that `mask_agreement` starts from, drawn anew each time where there are more."""
+
+
+class _MaskAgreement(torch.autograd.Function):
+    """`mask_agreement` and its derivative in one pass; homogeneous of degree 1 in the mask, as `_MaskSmoothness`."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, m: Tensor, c: Tensor, anchors: Tensor, alike: float
+    ) -> Tensor:
+        def slopes_of(m: Tensor, c: Tensor) -> Tensor:
+            weight = (c[:, anchors] @ c.transpose(-2, -1)).sub_(alike).clamp_(min=0)
+            weight /= weight.sum(-1, keepdim=True).mul_(len(anchors))
+            signs = torch.sign(m[:, :, anchors, None] - m[:, :, None, :]).mul_(weight[:, None])
+            slopes = -signs.sum(-2)
+            return slopes.index_add_(-1, anchors, signs.sum(-1))
+
+        # One image at a time stays in the processor's cache.
+        slopes = torch.cat([slopes_of(m[i : i + 1], c[i : i + 1]) for i in range(len(m))])
+        ctx.save_for_backward(slopes)
+        return (m * slopes).sum(-1)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (slopes,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grad[..., None] * slopes, None, None, None
+
+
+def mask_agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
+    """Not in the paper: R1 among alike pixels, each with a say of its own.
+
+    The mean over pixels i of sum_j w_ij |m_i - m_j| / sum_j w_ij, where w_ij = max(0, cos(c_i, c_j) - alike).  In
+    Eq. 13 a pixel is bound to a region by its similarity times the region's size, so a mouth of 15 cells hangs on the
+    skin around it eight times as hard as on itself, and unlike regions are driven apart.  Here pixels below the cut
+    take no part, and a small region is bound to itself as hard as a large one.  No gradient reaches c.  Of more than
+    256 pixels that many are drawn as i: the mean's expectation stays.
+
+    Args:
+        m: masks, B x K x h x w; an image's K masks share its content.
+        c: content codes, B x C x h x w.
+        alike: cosine similarity from which pixels count, below 1.
+    """
+    c_hat = F.normalize(_at_least_float32(c.detach()).flatten(2), dim=1).transpose(1, 2)
+    n = c_hat.shape[1]
+    anchors = torch.arange(n, device=c.device) if n <= _ANCHORS else torch.randperm(n, device=c.device)[:_ANCHORS]
+    return _MaskAgreement.apply(_at_least_float32(m).flatten(2), c_hat, anchors, alike).mean()  # type: ignore[no-any-return]
+
+
 def style_contrast(s_f_1: Tensor, s_f_2: Tensor) -> Tensor:
     """Eq. 14, R2: -E || s_1^f - s_2^f ||_1, as a mean over code entries.  Codes are B x S."""
     return -F.l1_loss(s_f_1, s_f_2)
@@ -217,6 +266,11 @@ def style_contrast(s_f_1: Tensor, s_f_2: Tensor) -> Tensor:
 def mask_area(m: Tensor) -> Tensor:
     """Eq. 15, R3: the mean of the mask (the paper: its 1-norm, N times as large)."""
     return m.mean()
+
+
+def mask_doubt(m: Tensor) -> Tensor:
+    """Not in the paper: the mean of m (1 - m), 0 where a mask has committed itself to 0 or 1, 1/4 at one half."""
+    return (m * (1 - m)).mean()
 
 
 def background_change(x_translated: Tensor, x_self: Tensor, m: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ def start_from(source: str, translator: Translator, ema: Ema) -> list[str]:
     if there != here:
         raise LomitError(f"train.init: {source} holds a {there}, this run trains a {here}")
     averaged = load_pretrained(folder).generator.state_dict()
+    # A layer that starts at zero changes nothing: it may be new.
+    averaged |= {n: t for n, t in ema.module.state_dict().items() if n not in averaged and not t.any()}
     _require_fit(folder, averaged, ema.module.state_dict())
     given = {f"generator.{name}": tensor for name, tensor in averaged.items()}
     if (folder / TRAINING).is_file():

@@ -36,6 +36,8 @@ class LossWeights:
     keep: float = 0.0
     """Not in the paper: nothing is to change outside the mask, measured from the self translation.  A pixel is worth
     a mask where it changes by more than r3 / keep, in units of [-1, 1]."""
+    commit: float = 0.0
+    """Not in the paper: masks are to leave the middle, by the mean of m (1 - m) over R1's masks."""
 
 
 @dataclass
@@ -59,6 +61,9 @@ class LomitConfig(ModelConfig):
     """Normalisation in A; `batch` is the paper's, the only layer whose train and eval outputs differ."""
     mask_init: float = 1.0
     """Factor on the initial weights of A's last convolution; small values start the masks near one half."""
+    mask_noise: float = 0.0
+    """Not in the paper: standard deviation of Gaussian noise on A's logits while training.  What must come through it
+    has to be said with values near 0 or 1."""
     masks: Literal["cosegmentation", "own", "ones"] = "cosegmentation"
     """`own`: each mask from its own image alone; `ones`: m = 1 everywhere, plain AdaIN (ablations)."""
     gamma: Literal["exp", "linear"] = "exp"
@@ -73,6 +78,17 @@ class LomitConfig(ModelConfig):
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""
+    mask_sees: Literal["content", "styles"] = "content"
+    """What the co-segmentation networks know of the two images: the pooled content code of the partner (the paper's), or
+    also the foreground codes of both images as wholes, so that a mask can depend on what differs.  Instance norm takes
+    the colours out of the content: from its pooled code a linear classifier tells 60 % of the smiles, from the
+    foreground code of the whole image 90 % (not in the paper)."""
+    r1_alike: float | None = None
+    """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
+    with the same say (`lomit.losses.mask_agreement`); None is Eq. 13."""
+    style_cls_of: Literal["all", "differing"] = "all"
+    """Of which attributes `weights.style_cls` asks the foreground codes of a pair: all, or those in which it differs.
+    What both have in common then needs no mask."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss terms."""
 
@@ -82,5 +98,11 @@ class LomitConfig(ModelConfig):
                 raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
         if self.warmup < 0:
             raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
+        if self.mask_noise < 0:
+            raise LomitError(f"model.mask-noise must be at least 0; it is {self.mask_noise}")
+        if self.r1_alike is not None and not -1 <= self.r1_alike < 1:
+            raise LomitError(f"model.r1-alike is a cosine similarity from -1 to below 1; it is {self.r1_alike}")
+        if self.mask_sees == "styles" and not self.weights.style_cls:
+            raise LomitError("model.mask-sees styles needs codes that tell attributes: model.weights.style-cls above 0")
         if self.image_size < 16 or self.image_size % 16:
             raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

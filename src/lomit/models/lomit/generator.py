@@ -24,6 +24,7 @@ from lomit.nn.blocks import (
     instance_norm,
     layer_norm,
     resize_mask,
+    swap_halves,
 )
 
 _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
@@ -100,11 +101,23 @@ class CoSegmentation(nn.Module):
         norm: a key of `_MASK_NORMS`.
         last_gain: factor on the initial weights of A's last convolution.
         exchange: False lets each image attend to itself (ablation).
+        noise: standard deviation of Gaussian noise on the logits while training (not in the paper).
+        style_dim: entries of the code that follows GAP(c) in a summary; 0 is the paper's (see `LomitConfig.mask_sees`).
     """
 
-    def __init__(self, channels: int, convs: int, norm: str, last_gain: float, exchange: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        convs: int,
+        norm: str,
+        last_gain: float,
+        exchange: bool = True,
+        noise: float = 0.0,
+        style_dim: int = 0,
+    ) -> None:
         super().__init__()
-        self.exchange = exchange
+        self.exchange, self.noise = exchange, noise
+        self.styles = nn.Linear(2 * style_dim, 2 * channels, bias=False) if style_dim else None
         self.attention = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
@@ -118,12 +131,33 @@ class CoSegmentation(nn.Module):
         he_init(self)
         with torch.no_grad():
             self.A[-1].weight.mul_(self._last_gain)  # type: ignore[union-attr, operator]
+            if self.styles is not None:
+                # The paper's network at first: weights trained without codes start as what they are.
+                self.styles.weight.zero_()
 
-    def forward(self, c: Tensor, c_partner: Tensor) -> Tensor:
-        """Masks of images whose content is c, each seen beside its partner.  B x C x h x w -> B x 1 x h x w."""
-        source = c_partner if self.exchange else c
-        attention = self.attention(source.mean(dim=(2, 3)))
-        return torch.sigmoid(at_least_float32(self.A(attention[:, :, None, None] * c)))
+    def forward(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
+        """Masks of images with content c, each seen beside its partner.
+
+        Args:
+            c: B x C x h x w.
+            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + style_dim).
+
+        Returns:
+            B x 1 x h x w in (0, 1).
+        """
+        channels = c.shape[1]
+        first, *rest = self.attention
+        hidden = first((partner if self.exchange else summary)[:, :channels])
+        if self.styles is not None:
+            s, s_partner = summary[:, channels:], partner[:, channels:]
+            hidden = hidden + self.styles(torch.cat([s_partner, s_partner - s], dim=1))
+        for layer in rest:
+            hidden = layer(hidden)
+        attention = hidden
+        logits = at_least_float32(self.A(attention[:, :, None, None] * c))
+        if self.training and self.noise:
+            logits = logits + self.noise * torch.randn_like(logits)
+        return torch.sigmoid(logits)
 
 
 class Decoder(nn.Sequential):
@@ -181,8 +215,9 @@ class LomitGenerator(nn.Module):
             None
             if config.masks == "ones"
             else CoSegmentation(
-                channels, config.mask_convs, config.mask_norm, config.mask_init, config.masks == "cosegmentation"
-            )
+                channels, config.mask_convs, config.mask_norm, config.mask_init, config.masks == "cosegmentation",
+                config.mask_noise, config.style_dim if config.mask_sees == "styles" else 0,
+            )  # fmt: skip
         )
         self.mlp_f = StyleMLP(config.style_dim, channels, config.gamma)
         self.mlp_b = StyleMLP(config.style_dim, channels, config.gamma)
@@ -196,11 +231,33 @@ class LomitGenerator(nn.Module):
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
-    def masks(self, c: Tensor, c_partner: Tensor) -> Tensor:
-        """Masks of the images with content c beside partners with content c_partner, B x 1 x H/cell x W/cell."""
+    def summary(self, x: Tensor, c: Tensor) -> Tensor:
+        """What an image's own mask and its partner's know of it: GAP(c), and the code of `told` where masks see it.
+
+        B x 3 x H x W and B x C x h x w -> B x (C or C + S).  No gradient reaches the code: it is taught to tell
+        attributes, not to move masks.
+        """
+        pooled = c.mean(dim=(2, 3))
+        if self.config.mask_sees == "content" or self.cosegmentation is None:
+            return pooled
+        with torch.no_grad():
+            return torch.cat([pooled, self.told(x).to(pooled.dtype)], dim=1)
+
+    def told(self, x: Tensor) -> Tensor:
+        """The foreground code of whole images, E_s^f(x), B x S."""
+        encoders = self.style_encoders
+        return at_least_float32(encoders.foreground(encoders.stem(x)))
+
+    def masks(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
+        """Masks of images with content c beside their partners, by the summaries of both; B x 1 x H/cell x W/cell."""
         if self.cosegmentation is None:
             return torch.ones_like(at_least_float32(c[:, :1]))
-        return self.cosegmentation(c, c_partner)  # type: ignore[no-any-return]
+        return self.cosegmentation(c, summary, partner)  # type: ignore[no-any-return]
+
+    def pair_masks(self, x: Tensor, c: Tensor) -> Tensor:
+        """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners."""
+        summary = self.summary(x, c)
+        return self.masks(c, summary, swap_halves(summary))
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """E_s^f(x^f) and E_s^b(x^b) of Eq. 2 under a mask of any resolution; each B x S."""
@@ -223,9 +280,11 @@ class LomitGenerator(nn.Module):
 
     def translate(self, x: Tensor, exemplar: Tensor, masks: Masks | None = None) -> Translation:
         """x_{1->2} and the masks used (given ones come back as they were given)."""
-        c1, c2 = halves(self.content(torch.cat([x, exemplar])))
+        both = torch.cat([x, exemplar])
+        c = self.content(both)
+        c1, _ = halves(c)
         if masks is None:
-            masks = Masks(*halves(self.masks(torch.cat([c1, c2]), torch.cat([c2, c1]))))
+            masks = Masks(*halves(self.pair_masks(both, c)))
         s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
         return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
 
@@ -235,8 +294,10 @@ class LomitGenerator(nn.Module):
         What one image is given changes nothing for the others of the batch.  The masks that come back hold the
         predicted ones scaled to H x W.
         """
-        c1, c2 = halves(self.content(torch.cat([x, exemplar])))
-        m1, m2 = halves(self.masks(torch.cat([c1, c2]), torch.cat([c2, c1])))
+        both = torch.cat([x, exemplar])
+        c = self.content(both)
+        c1, _ = halves(c)
+        m1, m2 = halves(self.pair_masks(both, c))
         size = (x.shape[-2], x.shape[-1])
         used = Masks(
             *(

@@ -94,7 +94,8 @@ class Lomit(Translator):
         """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
         g = self.generator
         c = g.content(x)
-        s_f, s_b = g.styles(x, g.masks(c, g.content(partner)))
+        m = g.masks(c, g.summary(x, c), g.summary(partner, g.content(partner)))
+        s_f, s_b = g.styles(x, m)
         return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
 
     def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
@@ -109,10 +110,12 @@ class Lomit(Translator):
         """
         g = self.generator
         c = g.content(x)
+        own = g.summary(x, c)
         m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
         for exemplar, weight in zip(exemplars, weights, strict=True):
             c2 = g.content(exemplar)
-            m1, m2 = g.masks(c, c2), g.masks(c2, c)
+            partner = g.summary(exemplar, c2)
+            m1, m2 = g.masks(c, own, partner), g.masks(c2, partner, own)
             m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
             s_f = s_f + weight * g.styles(exemplar, m2)[0]
             s_b = s_b + weight * g.styles(x, m1)[1]
@@ -134,7 +137,7 @@ class Lomit(Translator):
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad(), g.frozen_statistics():
             c = g.content(x)
-            m = g.masks(c, swap_halves(c))
+            m = g.pair_masks(x, c)
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
         x, translated = self._as_d_sees(x), self._as_d_sees(translated)
@@ -166,7 +169,8 @@ class Lomit(Translator):
         x = torch.cat([batch.x1, batch.x2])
         c = g.content(x)
         with torch.no_grad(), g.frozen_statistics():
-            m = g.masks(c, c)
+            summary = g.summary(x, c)
+            m = g.masks(c, summary, summary)
         loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
         return self.config.weights.x * loss, _detached({"x": loss})
 
@@ -188,12 +192,15 @@ class Lomit(Translator):
         What E_s^f does not look for yet draws no mask to itself; asked through masks on the hair alone, its codes never
         came to know a smile (docs/experiments.md, 12).
         """
-        encoders = self.generator.style_encoders
-        s_f = encoders.foreground(encoders.stem(torch.cat([batch.x1, batch.x2])))
-        terms = self._told_by(at_least_float32(s_f), batch)
+        terms = self._told_by(self.generator.told(torch.cat([batch.x1, batch.x2])), batch)
         return self.config.weights.style_cls * terms["style_cls"], _detached(terms)
 
-    def _told_by(self, s_f: Tensor, batch: Batch) -> Terms:
+    def _r1(self, m: Tensor, c: Tensor) -> Tensor:
+        """Eq. 13, or the term in its place (`LomitConfig.r1_alike`)."""
+        alike = self.config.r1_alike
+        return losses.mask_smoothness(m, c) if alike is None else losses.mask_agreement(m, c, alike)
+
+    def _told_by(self, s_f: Tensor, batch: Batch, differing: bool = False) -> Terms:
         """Cross entropy of the attributes told from the foreground codes; nothing where `weights.style_cls` is 0.
 
         Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
@@ -202,6 +209,8 @@ class Lomit(Translator):
         if self.style_classifier is None:
             return {}
         y = torch.cat([batch.y1, batch.y2])
+        if differing:
+            y = y.where(y != swap_halves(y), -1.0)
         return {"style_cls": 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
@@ -212,7 +221,8 @@ class Lomit(Translator):
 
         # x1 -> x2 and x2 -> x1, beside x1 -> x1 and x2 -> x2: one decoder pass.
         c = g.content(x)
-        m, m_self = g.masks(c, swap_halves(c)), g.masks(c, c)
+        summary = g.summary(x, c)
+        m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
         s_f, s_b = g.styles(x, m)
         translated, own = g.decode(
             torch.cat([c, c]), torch.cat([m, m_self]), torch.cat([swap_halves(s_f), s_f]), torch.cat([s_b, s_b])
@@ -220,7 +230,7 @@ class Lomit(Translator):
 
         # And back: x_{1->2->1} takes s_f from the foreground of x_{2->1} and s_b from the background of x_{1->2}.
         c_t = g.content(translated)
-        m_t = g.masks(c_t, swap_halves(c_t))
+        m_t = g.pair_masks(translated, c_t)
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
@@ -234,13 +244,20 @@ class Lomit(Translator):
             "c": 2 * losses.content_loss(at_least_float32(c_t), at_least_float32(c)),
             "cyc": 2 * losses.cycle_loss(cycled, x),
             "x": 2 * losses.self_reconstruction_loss(own, x),
-            "R1": 2 * 3 * losses.mask_smoothness(all_masks, c),
+            "R1": 2 * 3 * self._r1(all_masks, c),
             "R2": losses.style_contrast(*s_f.chunk(2)),
             "R3": 2 * 3 * losses.mask_area(all_masks),
         }
         total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
-        for name, loss in self._told_by(s_f, batch).items():
+        differing = self.config.style_cls_of == "differing"
+        for name, loss in self._told_by(s_f, batch, differing).items():
             terms[name], total = loss, total + w.style_cls * loss
+        if self.config.mask_sees == "styles":
+            told = self._told_by(g.told(x), batch)["style_cls"]
+            terms["told"], total = told, total + w.style_cls * told
+        if w.commit:
+            terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
+            total = total + w.commit * terms["commit"]
         if w.keep:
             grown = resize_mask(m, (x.shape[-2], x.shape[-1]))
             terms["keep"] = 2 * losses.background_change(translated, own, grown)
@@ -250,6 +267,7 @@ class Lomit(Translator):
                 "mask/mean": m.mean(),
                 "mask/std": m.std(),
                 "mask/spread": m.flatten(1).std(dim=1).mean(),
+                "mask/self": m_self.mean(),
             }
         return total, _detached(terms) | statistics
 
@@ -259,11 +277,12 @@ class Lomit(Translator):
         g = self.generator
         x = torch.cat([batch.x1, batch.x2])
         c = g.content(x)
-        m, m_self = g.masks(c, swap_halves(c)), g.masks(c, c)
+        summary = g.summary(x, c)
+        m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
         s_f, s_b = g.styles(x, m)
         translated = g.decode(c, m, swap_halves(s_f), s_b)
         c_t = g.content(translated)
-        m_t = g.masks(c_t, swap_halves(c_t))
+        m_t = g.pair_masks(translated, c_t)
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled, own = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t), g.decode(c, m_self, s_f, s_b)
         n = len(batch.x1)

@@ -30,9 +30,10 @@ class PreparedLomit:
         self.masks: list[Masks] = []
         for exemplar in exemplars:
             # Stacked as in `LomitGenerator.translate`, so that an unedited result has the same bits.
-            c1, c2 = halves(generator.content(torch.cat([x, exemplar])))
-            self._content.append(c1)
-            self.masks.append(Masks(*halves(generator.masks(torch.cat([c1, c2]), torch.cat([c2, c1])))))
+            both = torch.cat([x, exemplar])
+            c = generator.content(both)
+            self._content.append(c[:1])
+            self.masks.append(Masks(*halves(generator.pair_masks(both, c))))
 
     def translate(
         self, own: Tensor, guides: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0
