@@ -30,6 +30,9 @@ class Choices:
     mask_norm: str = "batch"
     gamma: str = "exp"
     shared_style_head: bool = False
+    mask_sees: str = "content"
+    r1_alike: float | None = None
+    style_cls_of: str = "all"
     cls: float = 1.0
     gp: float = 10.0
     sc: float = 1.0
@@ -40,6 +43,7 @@ class Choices:
     style_cls: float = 0.0
     source_cls: float = 0.0
     keep: float = 0.0
+    commit: float = 0.0
 
 
 @dataclass
@@ -140,18 +144,27 @@ class PlainLomit:
         w, b = self.weight(f"{head}.3")
         return x.mean((2, 3)) @ w[:, :, 0, 0].T + b
 
-    def mask(self, c: Tensor, c_other: Tensor) -> Tensor:
-        """m = A(c_attn(c_other) * c)."""
+    def mask(self, c: Tensor, c_other: Tensor, x: Tensor, other: Tensor) -> Tensor:
+        """m = A(c_attn(c_other) * c), of an image x seen beside another one."""
         if self.choices.masks == "ones":
             return torch.ones_like(c[:, :1])
         name = "generator.cosegmentation"
         seen = c if self.choices.masks == "own" else c_other
-        hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3))).tanh()
-        h = self.linear(f"{name}.attention.2", hidden).sigmoid()[:, :, None, None] * c
+        hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3)))
+        if self.choices.mask_sees == "differences":  # beyond the paper
+            p, p_other = (self.tell(self.E_s("foreground", image)).sigmoid().detach() for image in (x, other))
+            differ = torch.cat([p_other - p, (p_other - p).abs()], 1)
+            hidden = hidden + 10 * differ @ self.tensors[f"{name}.differences.weight"].T
+        h = self.linear(f"{name}.attention.2", hidden.tanh()).sigmoid()[:, :, None, None] * c
         last = self.blocks(f"{name}.A") - 1
         for i in range(last):
             h = self.mask_norm(f"{name}.A.{i}.1", self.conv(f"{name}.A.{i}.0", h, padding=1)).relu()
         return self.conv(f"{name}.A.{last}", h).sigmoid()
+
+    def tell(self, s_f: Tensor) -> Tensor:
+        """Logits of the attributes, from foreground codes (beyond the paper)."""
+        seen = self.choices.mask_sees == "differences"
+        return self.linear("generator.told_attributes" if seen else "style_classifier", s_f)
 
     def beta_gamma(self, region: str, s: Tensor) -> tuple[Tensor, Tensor]:
         name = f"generator.mlp_{region[0]}.layers"
@@ -196,7 +209,7 @@ class PlainLomit:
     def codes(self, x: Tensor, other: Tensor) -> Codes:
         """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
         c = self.E_c(x)
-        m = self.mask(c, self.E_c(other))
+        m = self.mask(c, self.E_c(other), x, other)
         at_full_size = self.full_size(m)
         s_f = self.E_s("foreground", at_full_size * x)
         return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
@@ -239,7 +252,7 @@ class PlainLomit:
         total = pair[0].new_zeros(())
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
-            m_self = self.mask(code.c, code.c)
+            m_self = self.mask(code.c, code.c, x, x)
             own = self.G(code.c, m_self, code.s_f, code.s_b)
             cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)
             total = total - self.D_src(fake).mean() + w.cls * cross_entropy(self.D_cls(fake), labels[there])
@@ -248,12 +261,18 @@ class PlainLomit:
             total = total + w.sc * l1(again.c, code.c)  # Eq. 7
             total = total + w.x * l1(cycled, x) + w.x * l1(own, x)  # Eqs. 8 and 9
             if w.style_cls:  # beyond the paper
-                told = self.linear("style_classifier", code.s_f)
-                total = total + w.style_cls * cross_entropy(told, labels[here])
+                told = self.tell(code.s_f)
+                alike = (labels[here] == labels[there]) & (w.style_cls_of == "differing")
+                total = total + w.style_cls * cross_entropy(told, labels[here].masked_fill(alike, -1))
+                if w.mask_sees == "differences":
+                    told = self.tell(self.E_s("foreground", x))
+                    total = total + w.style_cls * cross_entropy(told, labels[here])
             if w.keep:  # beyond the paper
                 total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
-                total = total + w.r1 * mask_smoothness_matrix(m, code.c) + w.r3 * m.mean()  # Eqs. 13 and 15
+                smooth = mask_smoothness_matrix(m, code.c) if w.r1_alike is None else agreement(m, code.c, w.r1_alike)
+                total = total + w.r1 * smooth + w.r3 * m.mean()  # Eqs. 13 and 15
+                total = total + w.commit * (m * (1 - m)).mean()  # beyond the paper
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14
 
 
@@ -270,8 +289,7 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """-log D_cls(y | x), summed over the annotated attributes, mean over the batch (Eqs. 11 and 12)."""
-    p = logits.sigmoid()
-    entropy = -torch.where(y == 1, p.log(), (1 - p).log())
+    entropy = -torch.where(y == 1, logits, -logits).sigmoid().log()
     return torch.where(y < 0, torch.zeros_like(entropy), entropy).sum(1).mean()
 
 
@@ -281,6 +299,15 @@ def mask_smoothness_matrix(m: Tensor, c: Tensor) -> Tensor:
     c = c / c.norm(dim=1, keepdim=True)
     distance = (m[:, :, None] - m[:, None, :]).abs()
     return (distance * (c.transpose(1, 2) @ c)).mean()
+
+
+def agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
+    """Not in the paper: how far each pixel's mask is from those of pixels with a cosine similarity above `alike`."""
+    m, c = m.flatten(1), c.detach().flatten(2)
+    c = c / c.norm(dim=1, keepdim=True)
+    weight = (c.transpose(1, 2) @ c - alike).relu()
+    distance = (m[:, :, None] - m[:, None, :]).abs()
+    return ((weight * distance).sum(2) / weight.sum(2)).mean()
 
 
 def bilinear(m: Tensor, times: int) -> Tensor:

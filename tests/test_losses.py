@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lomit import losses
-from plain_lomit import mask_smoothness_matrix
+from plain_lomit import agreement, mask_smoothness_matrix
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -316,6 +316,52 @@ def test_eq_13_at_training_size_in_float32() -> None:
     torch.testing.assert_close(found.double(), slope, rtol=1e-3, atol=1e-4 * slope.abs().max().item())
 
 
+def agreement_by_loops(m: Tensor, c: Tensor, alike: float) -> float:
+    total = 0.0
+    for b in range(len(m)):
+        values, codes = m[b].flatten().tolist(), c[b].flatten(1).T
+        for i, value in enumerate(values):
+            cosines = [((codes[i] @ code) / (codes[i].norm() * code.norm())).item() for code in codes]
+            weights = [max(0.0, cosine - alike) for cosine in cosines]
+            apart = sum(w * abs(value - other) for w, other in zip(weights, values, strict=True))
+            total += apart / sum(weights) / len(values)
+    return total / len(m)
+
+
+@pytest.mark.parametrize("alike", [-1.0, 0.2, 0.7])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_agreement_is_each_pixels_own_mean_over_pixels_alike(mask: Callable[[], Tensor], alike: float) -> None:
+    m, c = mask().requires_grad_(), draw(2, 3, 4, 5, seed=1).requires_grad_()
+    loss = losses.mask_agreement(m, c, alike)
+    close(loss, agreement_by_loops(m, c, alike))
+    (found,) = torch.autograd.grad(3 * loss, m)
+    (expected,) = torch.autograd.grad(3 * agreement(m, c, alike), m)
+    close(found, expected)
+    losses.mask_agreement(m, c, alike).backward()
+    assert c.grad is None, "the content must get no gradient"
+
+
+def test_agreement_binds_a_small_region_to_itself_and_eq_13_to_what_surrounds_it() -> None:
+    # 4 pixels of a mouth among 60 of skin, somewhat alike (cosine 0.4): all else equal, where is the mouth drawn to?
+    mouth = torch.zeros(8, 8, dtype=torch.bool)
+    mouth[6:, 6:] = True
+    c = torch.where(mouth, torch.tensor([0.4, 0.84**0.5]).view(2, 1, 1), torch.tensor([1.0, 0.0]).view(2, 1, 1))[None]
+    m = torch.where(mouth, 0.9, 0.1)[None, None].requires_grad_()
+    (by_eq_13,) = torch.autograd.grad(losses.mask_smoothness(m, c), m)
+    (by_agreement,) = torch.autograd.grad(losses.mask_agreement(m, c, 0.6), m)
+    assert (by_eq_13[0, 0][mouth] > 0).all(), "Eq. 13 takes the mouth's mask down to the skin's"
+    assert not by_agreement.any(), "each region already agrees with itself"
+
+
+def test_agreement_of_many_pixels_is_estimated_without_bias() -> None:
+    m, c = draw_mask(1, 2, 20, 20), draw(1, 6, 20, 20, seed=1)
+    torch.manual_seed(0)
+    drawn = torch.stack([losses.mask_agreement(m, c, 0.3) for _ in range(200)])
+    expected = torch.stack([agreement(m[:, k : k + 1], c, 0.3) for k in (0, 1)]).mean()
+    assert drawn.std() > 0
+    assert abs(drawn.mean() - expected) < 4 * drawn.std() / 200**0.5
+
+
 # Eqs. 14 and 15
 
 
@@ -326,6 +372,10 @@ def test_eqs_14_and_15_by_hand() -> None:
 
 
 # Beyond the paper
+
+
+def test_doubt_by_hand() -> None:
+    close(losses.mask_doubt(torch.tensor([[[[0.0, 1.0], [0.5, 0.2]]]], dtype=torch.float64)), (0.25 + 0.16) / 4)
 
 
 def test_change_outside_a_mask_by_hand() -> None:

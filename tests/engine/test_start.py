@@ -93,6 +93,19 @@ def test_a_model_gives_the_generator_and_the_discriminator_starts_anew(
     assert f"weights of {model}; started anew: discriminator\n" in printed
 
 
+def test_layers_that_start_at_zero_may_be_new(
+    data: Path, before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = with_train(tiny_run(data, steps=1), init=str(before))
+    weights = replace(config.model.weights, style_cls=1.0)  # type: ignore[attr-defined]
+    config = replace(config, model=replace(config.model, mask_sees="differences", weights=weights))  # type: ignore[call-arg]
+    seen = started(config, tmp_path / "run")
+    new = "generator.cosegmentation.differences, generator.told_attributes"
+    assert f"started anew: {new}\n" in capsys.readouterr().out
+    averaged = load_pretrained(before).generator.state_dict()
+    assert_equal({n: t for n, t in seen["averaged"].items() if n in averaged}, averaged)
+
+
 def test_with_other_attributes_the_class_head_starts_anew(
     data: Path, before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

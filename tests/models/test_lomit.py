@@ -339,7 +339,7 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
         x = torch.cat([batch.x1, batch.x2])
         g = translator.generator
         c = g.content(x)
-        m = g.masks(c, c)
+        m = g.masks(c, g.summary(x, c), g.summary(x, c))
         own = g.decode(c, m, *g.styles(x, m))
         total, terms = translator.warmup_loss(batch)
     torch.testing.assert_close(total, translator.config.weights.x * 2 * (own - x).abs().mean())
@@ -364,6 +364,9 @@ def test_foreground_codes_can_be_asked_for_the_attributes() -> None:
     (total, terms), (without, _) = asked.generator_loss(batch), plain.generator_loss(batch)
     g, x1, x2 = asked.generator, batch.x1, batch.x2
 
+    def masks(c: Tensor, partner: Tensor) -> Tensor:
+        return g.masks(c, c.mean((2, 3)), partner.mean((2, 3)))
+
     def entropy(masks: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         result = torch.zeros(())
         for x, partner, y in ((x1, x2, batch.y1), (x2, x1, batch.y2)):
@@ -372,11 +375,60 @@ def test_foreground_codes_can_be_asked_for_the_attributes() -> None:
             result = result + (-torch.where(y == 1, p.log(), (1 - p).log()) * (y >= 0)).sum(1).mean()
         return result
 
-    torch.testing.assert_close(terms["style_cls"], entropy(g.masks))
-    torch.testing.assert_close(total - without, 0.5 * entropy(g.masks), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(terms["style_cls"], entropy(masks))
+    torch.testing.assert_close(total - without, 0.5 * entropy(masks), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(asked.warmup_style(batch)[0], 0.5 * entropy(lambda c, _: torch.ones_like(c[:, :1])))
     names = [phase.name for phase in asked.phases()]
     assert names == [*(phase.name for phase in plain.phases()), "warmup_style"]
+
+
+def test_noise_on_masks_is_for_training_alone() -> None:
+    translator = trained_looking(mask_norm="group", mask_noise=2.0)
+    plain = trained_looking(mask_norm="group")
+    plain.load_state_dict(translator.state_dict())
+    x = torch.cat([random_batch().x1, random_batch().x2])
+    with torch.no_grad():
+        c = translator.generator.content(x)
+        expected = plain.generator.pair_masks(x, c)
+        assert torch.equal(translator.eval().generator.pair_masks(x, c), expected)
+        translator.train()
+        torch.manual_seed(0)
+        noise = torch.stack([translator.generator.pair_masks(x, c).logit() - expected.logit() for _ in range(200)])
+    assert abs(noise.std().item() - 2.0) < 0.1
+    assert abs(noise.mean().item()) < 0.1
+
+
+def test_masks_that_see_differences_begin_as_the_papers() -> None:
+    """Weights trained without them fit: the new layers start at zero."""
+    weights = LossWeights(style_cls=1.0)
+    seeing = tiny(mask_norm="group", mask_sees="differences", weights=weights)
+    plain = tiny(mask_norm="group", weights=weights)
+    of_training_alone = ("style_classifier.weight", "style_classifier.bias")
+    given = {n: t for n, t in plain.state_dict().items() if n not in of_training_alone}
+    missing, unexpected = seeing.load_state_dict(given, strict=False)
+    told = ["generator.told_attributes.weight", "generator.told_attributes.bias"]
+    assert (sorted(missing), unexpected) == (sorted(["generator.cosegmentation.differences.weight", *told]), [])
+    batch = random_batch()
+    x = torch.cat([batch.x1, batch.x2])
+    g = seeing.generator
+    assert g.cosegmentation is not None
+    assert g.cosegmentation.differences is not None
+    assert g.told_attributes is not None
+    with torch.no_grad():
+        c = g.content(x)
+        expected = plain.generator.pair_masks(x, c)
+        assert torch.equal(g.pair_masks(x, c), expected)
+        g.cosegmentation.differences.weight.normal_()
+        summary = g.summary(x, c)
+        assert torch.equal(g.pair_masks(x, c), expected), "codes that tell nothing show no difference"
+        g.told_attributes.weight.normal_()
+        assert not torch.allclose(g.pair_masks(x, c), expected)
+        assert torch.equal(g.masks(c, summary, summary), plain.generator.masks(c, summary, summary)), "nothing differs"
+    total, _ = seeing.generator_loss(batch)
+    total.backward()
+    for layer in (g.cosegmentation.differences, g.told_attributes):
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.any()
 
 
 def test_a_sample_sheet_shows_both_ways() -> None:

@@ -26,6 +26,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "codes-that-tell": {"mask_norm": "group", "weights": replace(WEIGHTS, style_cls=0.8)},
     "classes-that-doubt": {"mask_norm": "group", "weights": replace(WEIGHTS, source_cls=0.6)},
     "outside-kept": {"mask_norm": "group", "weights": replace(WEIGHTS, keep=0.9)},
+    "masks-that-commit": {"mask_norm": "group", "weights": replace(WEIGHTS, commit=0.7)},
+    "r1-among-alike": {"mask_norm": "group", "r1_alike": 0.3},
+    "masks-that-see-differences": {
+        "mask_norm": "group",
+        "mask_sees": "differences",
+        "weights": replace(WEIGHTS, style_cls=0.8),
+    },
+    "codes-that-tell-what-differs": {
+        "mask_norm": "group",
+        "style_cls_of": "differing",
+        "weights": replace(WEIGHTS, style_cls=0.8),
+    },
     "cells-of-2": {"mask_norm": "group", "cell": 2},
     "deeper-32px": {"mask_norm": "group", "res_blocks": 2, "mask_convs": 3, "image_size": 32, "width": 3},
 }
@@ -59,7 +71,7 @@ def gradients(total: Tensor, translator: Lomit) -> dict[str, Tensor]:
 
 def plain(translator: Lomit) -> PlainLomit:
     config = translator.config
-    fields = {n: getattr(config, n) for n in ("cell", "masks", "mask_norm", "gamma", "shared_style_head")}
+    fields = {name: getattr(config, name) for name in vars(Choices()) if hasattr(config, name)}
     return PlainLomit(named_tensors(translator), Choices(**fields, **vars(config.weights)))
 
 

@@ -78,11 +78,11 @@ class LomitConfig(ModelConfig):
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""
-    mask_sees: Literal["content", "styles"] = "content"
-    """What the co-segmentation networks know of the two images: the pooled content code of the partner (the paper's), or
-    also the foreground codes of both images as wholes, so that a mask can depend on what differs.  Instance norm takes
-    the colours out of the content: from its pooled code a linear classifier tells 60 % of the smiles, from the
-    foreground code of the whole image 90 % (not in the paper)."""
+    mask_sees: Literal["content", "differences"] = "content"
+    """What the co-segmentation networks know of the partner: its pooled content code (the paper's), or also in which
+    attributes the two images differ, as the foreground codes of the whole images tell (not in the paper).  Instance
+    norm takes colours out of the content: its pooled code tells 60 % of the smiles, that foreground code 90 %, and
+    masks by the former hardly depend on the partner (docs/experiments.md, 18)."""
     r1_alike: float | None = None
     """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
     with the same say (`lomit.losses.mask_agreement`); None is Eq. 13."""
@@ -102,7 +102,9 @@ class LomitConfig(ModelConfig):
             raise LomitError(f"model.mask-noise must be at least 0; it is {self.mask_noise}")
         if self.r1_alike is not None and not -1 <= self.r1_alike < 1:
             raise LomitError(f"model.r1-alike is a cosine similarity from -1 to below 1; it is {self.r1_alike}")
-        if self.mask_sees == "styles" and not self.weights.style_cls:
-            raise LomitError("model.mask-sees styles needs codes that tell attributes: model.weights.style-cls above 0")
+        if self.mask_sees == "differences" and not self.weights.style_cls:
+            raise LomitError(
+                "model.mask-sees differences needs codes that tell attributes: model.weights.style-cls > 0"
+            )
         if self.image_size < 16 or self.image_size % 16:
             raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

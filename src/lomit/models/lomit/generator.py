@@ -27,6 +27,8 @@ from lomit.nn.blocks import (
     swap_halves,
 )
 
+_HASTE = 10.0
+"""Factor on what masks see of differences: their layer starts at zero, and Adam's steps don't grow with its inputs."""
 _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
 
 
@@ -102,7 +104,7 @@ class CoSegmentation(nn.Module):
         last_gain: factor on the initial weights of A's last convolution.
         exchange: False lets each image attend to itself (ablation).
         noise: standard deviation of Gaussian noise on the logits while training (not in the paper).
-        style_dim: entries of the code that follows GAP(c) in a summary; 0 is the paper's (see `LomitConfig.mask_sees`).
+        attributes: whose probabilities follow GAP(c) in a summary; 0 is the paper's (`LomitConfig.mask_sees`).
     """
 
     def __init__(
@@ -113,11 +115,11 @@ class CoSegmentation(nn.Module):
         last_gain: float,
         exchange: bool = True,
         noise: float = 0.0,
-        style_dim: int = 0,
+        attributes: int = 0,
     ) -> None:
         super().__init__()
         self.exchange, self.noise = exchange, noise
-        self.styles = nn.Linear(2 * style_dim, 2 * channels, bias=False) if style_dim else None
+        self.differences = nn.Linear(2 * attributes, 2 * channels, bias=False) if attributes else None
         self.attention = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
@@ -131,16 +133,16 @@ class CoSegmentation(nn.Module):
         he_init(self)
         with torch.no_grad():
             self.A[-1].weight.mul_(self._last_gain)  # type: ignore[union-attr, operator]
-            if self.styles is not None:
-                # The paper's network at first: weights trained without codes start as what they are.
-                self.styles.weight.zero_()
+            if self.differences is not None:
+                # The paper's network at first: weights that were trained as that go on from what they are.
+                self.differences.weight.zero_()
 
     def forward(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
         """Masks of images with content c, each seen beside its partner.
 
         Args:
             c: B x C x h x w.
-            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + style_dim).
+            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + attributes).
 
         Returns:
             B x 1 x h x w in (0, 1).
@@ -148,9 +150,9 @@ class CoSegmentation(nn.Module):
         channels = c.shape[1]
         first, *rest = self.attention
         hidden = first((partner if self.exchange else summary)[:, :channels])
-        if self.styles is not None:
-            s, s_partner = summary[:, channels:], partner[:, channels:]
-            hidden = hidden + self.styles(torch.cat([s_partner, s_partner - s], dim=1))
+        if self.differences is not None:
+            difference = partner[:, channels:] - summary[:, channels:]
+            hidden = hidden + _HASTE * self.differences(torch.cat([difference, difference.abs()], dim=1))
         for layer in rest:
             hidden = layer(hidden)
         attention = hidden
@@ -215,9 +217,17 @@ class LomitGenerator(nn.Module):
             None
             if config.masks == "ones"
             else CoSegmentation(
-                channels, config.mask_convs, config.mask_norm, config.mask_init, config.masks == "cosegmentation",
-                config.mask_noise, config.style_dim if config.mask_sees == "styles" else 0,
-            )  # fmt: skip
+                channels,
+                config.mask_convs,
+                config.mask_norm,
+                config.mask_init,
+                config.masks == "cosegmentation",
+                config.mask_noise,
+                len(config.attributes) if config.mask_sees == "differences" else 0,
+            )
+        )
+        self.told_attributes = (
+            nn.Linear(config.style_dim, len(config.attributes)) if config.mask_sees == "differences" else None
         )
         self.mlp_f = StyleMLP(config.style_dim, channels, config.gamma)
         self.mlp_b = StyleMLP(config.style_dim, channels, config.gamma)
@@ -226,22 +236,32 @@ class LomitGenerator(nn.Module):
         for part in (self.cosegmentation, self.mlp_f, self.mlp_b):
             if part is not None:
                 part.reset_parameters()
+        if self.told_attributes is not None:
+            nn.init.zeros_(self.told_attributes.weight)  # as `CoSegmentation.differences`
 
     def content(self, x: Tensor) -> Tensor:
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
     def summary(self, x: Tensor, c: Tensor) -> Tensor:
-        """What an image's own mask and its partner's know of it: GAP(c), and the code of `told` where masks see it.
+        """What an image's own mask and its partner's know of it: GAP(c), and the attributes where masks see them.
 
-        B x 3 x H x W and B x C x h x w -> B x (C or C + S).  No gradient reaches the code: it is taught to tell
-        attributes, not to move masks.
+        Attributes are probabilities, told from the foreground code of the whole image.  No gradient reaches them:
+        they are taught to be right, not to move masks.
+
+        Args:
+            x: B x 3 x H x W.
+            c: B x C x h x w.
+
+        Returns:
+            B x C or B x (C + A).
         """
         pooled = c.mean(dim=(2, 3))
-        if self.config.mask_sees == "content" or self.cosegmentation is None:
+        if self.told_attributes is None:
             return pooled
         with torch.no_grad():
-            return torch.cat([pooled, self.told(x).to(pooled.dtype)], dim=1)
+            probabilities = torch.sigmoid(at_least_float32(self.told_attributes(self.told(x))))
+        return torch.cat([pooled, probabilities.to(pooled.dtype)], dim=1)
 
     def told(self, x: Tensor) -> Tensor:
         """The foreground code of whole images, E_s^f(x), B x S."""

@@ -45,7 +45,7 @@ class Lomit(Translator):
             if not config.attributes:
                 raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
             self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
-            if config.weights.style_cls:
+            if config.weights.style_cls and self.generator.told_attributes is None:
                 self.style_classifier = nn.Linear(config.style_dim, len(config.attributes))
 
     def phases(self) -> Sequence[Phase]:
@@ -206,12 +206,13 @@ class Lomit(Translator):
         Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
         one that no code tells it of; this term lets the codes, and the masks that decide what they see, go first.
         """
-        if self.style_classifier is None:
+        classifier = self.generator.told_attributes or self.style_classifier
+        if classifier is None:
             return {}
         y = torch.cat([batch.y1, batch.y2])
         if differing:
             y = y.where(y != swap_halves(y), -1.0)
-        return {"style_cls": 2 * losses.classification_loss(at_least_float32(self.style_classifier(s_f)), y)}
+        return {"style_cls": 2 * losses.classification_loss(at_least_float32(classifier(s_f)), y)}
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
@@ -252,7 +253,7 @@ class Lomit(Translator):
         differing = self.config.style_cls_of == "differing"
         for name, loss in self._told_by(s_f, batch, differing).items():
             terms[name], total = loss, total + w.style_cls * loss
-        if self.config.mask_sees == "styles":
+        if g.told_attributes is not None:
             told = self._told_by(g.told(x), batch)["style_cls"]
             terms["told"], total = told, total + w.style_cls * told
         if w.commit:
