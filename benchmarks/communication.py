@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import torch
 
-from lomit.bench.step import noise
 from lomit.bench.timing import spread, synchronise
 from lomit.commands.bench_gpus import gradient_bytes, preset_config
 from lomit.engine.phases import make_runners, run_phase
@@ -31,10 +30,9 @@ def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
     fabric = make_fabric(train)
     fabric.launch()
     torch.manual_seed(train.seed)
-    translator = method_of(model).build(model, training=True).to(fabric.device)
+    translator = method_of(model).build_trainable(model).to(fabric.device)
     runners = [runner for runner in make_runners(fabric, translator, train) if runner.phase.end is None]
-    each = replace(config, model=model, train=replace(train, batch_size=batch_size // fabric.world_size))
-    batch = noise(each, fabric.device)
+    batch = translator.noise(batch_size // fabric.world_size, fabric.device)
 
     def seconds(runner: object, alone: bool) -> float:
         fabric.barrier()

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from lomit.config import RunConfig
 from lomit.engine.phases import only_require
-from lomit.models import Batch, Translator, method_of, presets
+from lomit.models import Batch, Guide, Translator, method_of, presets
 from lomit.models.domains import TwoDomainGenerator
 from lomit.nn.blocks import count_parameters
 
@@ -63,7 +63,7 @@ def translation_cost(translator: Translator, x: Tensor, label: Tensor) -> float:
     with torch.no_grad():
         if isinstance(g, TwoDomainGenerator):  # what `translate` does once it has sorted the images by domain
             return gmac(lambda: g.decode(g.content(x, 0), g.style(x, 1), 1))
-        return gmac(lambda: translator.translate(x, x, label=label))
+        return gmac(lambda: translator.translate(x, Guide(x, label=label)))
 
 
 def iteration_cost(translator: Translator, batch: Batch) -> float:
@@ -81,7 +81,7 @@ def main() -> None:
     for name, (preset, changes) in RUNS.items():
         config = prepared(preset, changes)
         with torch.device("meta"):
-            translator = method_of(config.model).build(config.model, training=True)
+            translator = method_of(config.model).build_trainable(config.model)
             size, labels, pairs = config.model.image_size, len(config.model.attributes), config.train.batch_size
             x, y = torch.empty(pairs, 3, size, size), torch.zeros(pairs, labels)
         once, iteration = translation_cost(translator, x[:1], y[:1]), iteration_cost(translator, Batch(x, x, y, y))

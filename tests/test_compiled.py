@@ -13,7 +13,7 @@ from doubles import double
 from lomit import Predictor
 from lomit.compiled import Compiled
 from lomit.errors import LomitError
-from lomit.models.base import Masks
+from lomit.models.base import Guide, Masks
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
 
@@ -38,7 +38,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def translator() -> Lomit:
     torch.manual_seed(0)
     config = LomitConfig(attributes=("Smiling",), image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1)
-    return Lomit(config, training=False).eval().requires_grad_(False)
+    return Lomit(config).eval().requires_grad_(False)
 
 
 def test_small_batches_are_filled_up(translator: Lomit, sizes: list[int]) -> None:
@@ -58,9 +58,10 @@ def test_small_batches_are_filled_up(translator: Lomit, sizes: list[int]) -> Non
 
 
 @pytest.mark.usefixtures("sizes")
-def test_methods_that_can_not_fill_masks() -> None:
-    compiled = Compiled(double(16, has_masks=False))
-    assert not hasattr(compiled, "translate_filling")
+def test_methods_without_masks_to_fill() -> None:
+    x = torch.zeros(1, 3, 16, 16)
+    with pytest.raises(LomitError, match="'plain-double' has no masks"):
+        Compiled(double(16, has_masks=False)).translate_filling(x, Guide(x, masks=Masks(x[:, :1], x[:, :1])))
 
 
 def test_failures_get_one_line(translator: Lomit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,14 +76,16 @@ def test_failures_get_one_line(translator: Lomit, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch, "compile", compile)
     x = torch.zeros(1, 3, 32, 32)
     with pytest.raises(LomitError, match=r"^compiling failed \(.+\); leave out --compile$"):
-        Compiled(translator).translate(x, x)
+        Compiled(translator).translate(x, Guide(x))
 
 
 @pytest.mark.slow
 def test_compiled_code_gives_what_eager_code_gives(translator: Lomit) -> None:
     x, exemplar = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     compiled = Compiled(translator)
-    assert (compiled.translate(x, exemplar).image - translator.translate(x, exemplar).image).abs().max() < 1e-4
+    assert (
+        compiled.translate(x, Guide(exemplar)).image - translator.translate(x, Guide(exemplar)).image
+    ).abs().max() < 1e-4
     masks = Masks(torch.rand(2, 1, 32, 32), torch.full((2, 1, 32, 32), torch.nan))
-    got, expected = (f.translate_filling(x, exemplar, masks) for f in (compiled, translator))
+    got, expected = (f.translate_filling(x, Guide(exemplar, masks=masks)) for f in (compiled, translator))
     assert (got.image - expected.image).abs().max() < 1e-4

@@ -29,7 +29,7 @@ def square(value: int) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(tiny_translator("lomit", training=False, image_size=S), "cpu")
+    return Predictor(tiny_translator("lomit", image_size=S), "cpu")
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_equal_edits_have_equal_bits(predictor: Predictor, editing: Editing) -> 
 
 @pytest.mark.parametrize("has_masks", [True, False])
 def test_methods_without_codes_to_keep(has_masks: bool) -> None:
-    predictor = Predictor(double(16, has_masks), "cpu")
+    translator = double(16, has_masks=False)
+    translator.has_masks = has_masks
+    predictor = Predictor(translator, "cpu")
     edits = predictor.edit(noise(0), [Image.new("RGB", (S, S), "red")])
     assert (edits.has_masks, predictor.can_blend) == (has_masks, False)
     (result,) = predictor.translate([noise(0)], [Image.new("RGB", (S, S), "red")])
@@ -119,7 +121,7 @@ def test_methods_without_codes_to_keep(has_masks: bool) -> None:
 
 @pytest.mark.parametrize("method", ["stargan", "munit", "drit"])
 def test_rivals(method: str) -> None:
-    predictor = Predictor(tiny_translator(method, training=False), "cpu")
+    predictor = Predictor(tiny_translator(method), "cpu")
     exemplars = [noise(1)] if "exemplar" in predictor.guides else []
     results = [predictor.edit(noise(0), exemplars, {"Smiling": v}).render(Edit()) for v in (0.0, 1.0)]
     assert results[0].masks == []

@@ -33,7 +33,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(method: str, *words: str) -> int:
     if not Path(method).exists():
-        save_pretrained(tiny_translator(method, training=False), method)
+        save_pretrained(tiny_translator(method), method)
     return main(["translate", "--model", method, "--device", "cpu", "--out", "out", "--input", "inputs", *words])
 
 
@@ -89,7 +89,7 @@ def test_what_a_method_cannot_do_is_one_line(
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_calls_give_equal_results(method: str, work: Path) -> None:
     """Exemplar mode draws nothing: DRIT's codes are means."""
-    predictor = Predictor(tiny_translator(method, training=False), "cpu")
+    predictor = Predictor(tiny_translator(method), "cpu")
     image, guide = Image.open("inputs/a.png"), Image.open("guide.png")
     by_label = "exemplar" not in predictor.translator.guides
     words = {"label": {"Hat": 1}} if by_label else {"exemplars": [guide]}
@@ -98,7 +98,7 @@ def test_equal_calls_give_equal_results(method: str, work: Path) -> None:
 
 
 def test_styles_are_one_for_all_or_one_for_each(work: Path) -> None:
-    predictor = Predictor(tiny_translator("munit", training=False), "cpu")
+    predictor = Predictor(tiny_translator("munit"), "cpu")
     images = [Image.open(f"inputs/{name}.png") for name in "ab"]
     styles = predictor.random_styles(2, seed=1)
     one, two = predictor.translate(images, styles=styles)

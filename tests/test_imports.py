@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"errors"},
     "losses": {"errors"},
     "rival_losses": {"errors"},
-    "models": MODELS,
+    "models": MODELS | {"data"},
     "weights": MODELS,
     "exported": MODELS,
     "compiled": MODELS,

@@ -173,7 +173,7 @@ def test_interpolation_errors(predictor: Predictor) -> None:
         predictor.interpolate(RED, [BLUE], 1)
     with pytest.raises(LomitError, match="one exemplar or two; 3 given"):
         predictor.interpolate(RED, [BLUE] * 3, 2)
-    with pytest.raises(LomitError, match="'double' can't interpolate"):
+    with pytest.raises(LomitError, match="'plain-double' can't interpolate"):
         Predictor(double(S, has_masks=False), "cpu").interpolate(RED, [BLUE], 2)
 
 
@@ -196,7 +196,7 @@ def test_unknown_device() -> None:
 def lomit() -> Lomit:
     torch.manual_seed(0)
     config = LomitConfig(attributes=("Smiling",), image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1)
-    return Lomit(config, training=False)
+    return Lomit(config)
 
 
 def test_lomit_is_deterministic_and_reads_masks_back(lomit: Lomit) -> None:

@@ -204,7 +204,7 @@ def tiny_lomit(work: Path) -> str:
         attributes=("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Facial_Hair"),
         image_size=32, width=4, d_width=4, res_blocks=1, mask_convs=1,
     )  # fmt: skip
-    return str(save_pretrained(Lomit(config, training=False), work / "lomit"))
+    return str(save_pretrained(Lomit(config), work / "lomit"))
 
 
 def test_several_processes_make_the_same_files(tiny_lomit: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from doubles import Double, double, saved_double
 from lomit import weights
 from lomit.cli import main
 from lomit.errors import LomitError
+from lomit.models.base import Guide
 from lomit.weights import card_summary, find_model, known_models, load_pretrained, save_pretrained
 from support.tiny import tiny_translator
 
@@ -92,7 +93,7 @@ def test_saving_does_not_overwrite_unless_told_to(model: Path) -> None:
 
 
 def test_weights_in_several_files_come_back_as_one(tmp_path: Path) -> None:
-    translator = tiny_translator(training=False)
+    translator = tiny_translator()
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     save_pretrained(translator, whole, half=True)
     most = (whole / "model.safetensors").stat().st_size // 2
@@ -119,7 +120,7 @@ def test_weights_in_several_files_come_back_as_one(tmp_path: Path) -> None:
     "text", ["", "[]", '{"weight_map": {"a": "../model.safetensors"}}', '{"weight_map": {"a": 1}}']
 )
 def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
-    folder = save_pretrained(tiny_translator(training=False), tmp_path / "cut", max_shard_bytes=40_000)
+    folder = save_pretrained(tiny_translator(), tmp_path / "cut", max_shard_bytes=40_000)
     (folder / "model.safetensors.index.json").write_text(text)
     with pytest.raises(LomitError, match=r"model.safetensors.index.json is damaged or half-written"):
         load_pretrained(folder)
@@ -127,7 +128,7 @@ def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_tensor_that_no_file_may_hold_is_named(tmp_path: Path) -> None:
     with pytest.raises(LomitError, match=r"alone takes .* MiB; allow larger files or store float16"):
-        save_pretrained(tiny_translator(training=False), tmp_path / "cut", max_shard_bytes=1200)
+        save_pretrained(tiny_translator(), tmp_path / "cut", max_shard_bytes=1200)
     assert not any(path.name.startswith("model") for path in (tmp_path / "cut").iterdir())
 
 
@@ -293,7 +294,7 @@ def test_every_model_of_the_repository_says_what_it_is(name: str) -> None:
     config = translator.config
     x = torch.rand(1, 3, config.image_size, config.image_size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     label = torch.ones(1, len(config.attributes))
-    assert torch.isfinite(translator.translate(x, x.flip(3), label=label, source=1 - label).image).all()
+    assert torch.isfinite(translator.translate(x, Guide(x.flip(3), label=label, source=1 - label)).image).all()
     card = (folder / "README.md").read_text(encoding="utf-8")
     for words in ("Intended use", "budget", "lomit evaluate", "failures", *config.attributes):
         assert words in card, words

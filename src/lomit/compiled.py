@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.models.base import Masks, Translation, Translator
+from lomit.models.base import Guide, Masks, Translation, Translator
 from lomit.nn.rewriting import rewritten
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
@@ -37,33 +35,34 @@ class Compiled:
             raise LomitError("--compile needs a C++ compiler, such as g++; install one or leave out --compile")
         # A copy, whose views the compiler can follow; its weights are there once more.
         translator = rewritten(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._translate = _compile(translator.translate)
-        filling = getattr(translator, "translate_filling", None)
-        if filling is not None:
-            self.translate_filling = partial(self._fill, _compile(filling))
+        self._translate, filling = _compile(translator.translate), translator.translate_filling
+        self._translate_filling = _compile(filling) if translator.has_masks else filling
         self._size = 0
 
-    def translate(
-        self, x: Tensor, exemplar: Tensor | None, label: Tensor | None = None, style: Tensor | None = None
-    ) -> Translation:
-        """See `Translator.translate`, without masks."""
-        n, (x, exemplar, label, style) = len(x), self._filled_up(x, exemplar, label, style)
-        return _first(_run(lambda: self._translate(x, exemplar, label=label, style=style)), n)
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        """See `Translator.translate`."""
+        return self._call(self._translate, x, guide)
 
-    def _fill(self, filling: Callable[..., Translation], x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
-        """`translate_filling`, where the method has it: masks are NaN where the predicted one is to be used."""
-        n, (x, exemplar, own, guide) = len(x), self._filled_up(x, exemplar, masks.input, masks.exemplar)
-        return _first(_run(lambda: filling(x, exemplar, Masks(own, guide))), n)
+    def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
+        """See `Translator.translate_filling`."""
+        return self._call(self._translate_filling, x, guide)
 
-    def _filled_up(self, x: Tensor, *others: Tensor | None) -> list[Any]:
-        self._size = max(self._size, len(x))
-        missing = self._size - len(x)
-        if not missing:
-            return [x, *others]
-        return [None if t is None else torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]) for t in (x, *others)]
+    def _call(self, compiled: Callable[[Tensor, Guide], Translation], x: Tensor, guide: Guide) -> Translation:
+        n, self._size = len(x), max(self._size, len(x))
+        missing = self._size - n
+
+        def filled_up(t: Tensor) -> Tensor:
+            return torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]) if missing else t
+
+        def each(t: Tensor | None) -> Tensor | None:
+            return None if t is None else filled_up(t)
+
+        masks = guide.masks and Masks(filled_up(guide.masks.input), filled_up(guide.masks.exemplar))
+        guide = Guide(each(guide.exemplar), each(guide.label), each(guide.style), masks, each(guide.source))
+        return _first(_run(lambda: compiled(filled_up(x), guide)), n)
 
 
-def _compile(function: Callable[..., Translation]) -> Callable[..., Translation]:
+def _compile(function: Callable[[Tensor, Guide], Translation]) -> Callable[[Tensor, Guide], Translation]:
     # Freezing folds what depends on weights alone and packs them for the CPU's kernels.
     return torch.compile(function, dynamic=False, options={"freezing": True})
 

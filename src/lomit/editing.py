@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
-from lomit.models.base import Masks, Translation, Translator, method_of
+from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator, method_of
 from lomit.nn.blocks import resize_mask
 from lomit.squares import mask_image, mask_planes, put_back, to_tensor
 
@@ -108,10 +107,11 @@ class Editing:
         size = translator.config.image_size
         self._pictures = [picture, *exemplars]
         self._size, self._device = size, device
-        x, *guides = (to_tensor([p], size, device) for p in self._pictures)
-        prepare = getattr(translator, "prepare", None)
+        x, *seen = (to_tensor([p], size, device) for p in self._pictures)
         with torch.inference_mode():
-            self._prepared: Any = prepare(x, guides) if prepare else _Plain(translator, x, guides, label)
+            self._prepared: Prepared = (
+                translator.prepare(x, seen) if isinstance(translator, Editable) else _Plain(translator, x, seen, label)
+            )
             self.has_masks = bool(self._prepared.masks)
 
     def predicted(self, side: int, blend: float = 0.0) -> list[Image.Image]:
@@ -136,7 +136,7 @@ class Editing:
             raise LomitError("the method has no masks; leave out the masks you gave")
         with torch.inference_mode():
             masks = self._used(given, weights, edit.threshold)
-            translation = self._prepared.translate(masks[0] if masks else None, masks[1:], weights, edit.strength)
+            translation = self._prepared.translate(masks, weights, edit.strength)
             return Edited(translation.image, [mask[0, 0] for mask in masks])
 
     def _weights(self, blend: float) -> list[float]:
@@ -165,23 +165,21 @@ class Editing:
 
 
 class _Plain:
-    """What `PreparedLomit` is, for any translator: every edit is a whole translation; no strength, no blend."""
+    """For a translator that is not `Editable`: every edit is a whole translation; no strength, no blend."""
 
     def __init__(self, translator: Translator, x: Tensor, exemplars: Sequence[Tensor], label: Tensor | None) -> None:
         if len(exemplars) > 1:
             raise LomitError(f"the method '{method_of(translator.config).name}' takes one exemplar, not two")
-        self._translator, self._label = translator, label
-        self._x, self._exemplar = x, exemplars[0] if exemplars else None
-        self._first = translator.translate(x, self._exemplar, label=label)
+        self._translator, self._x = translator, x
+        self._guide = Guide(exemplars[0] if exemplars else None, label)
+        self._first = translator.translate(x, self._guide)
         self.masks = [] if self._first.masks is None else [self._first.masks]
 
-    def translate(
-        self, own: Tensor | None, guides: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0
-    ) -> Translation:
+    def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         if strength != 1:
             raise LomitError(f"the method '{method_of(self._translator.config).name}' has no strength; leave it at 1")
-        if own is None or (own is self.masks[0].input and guides[0] is self.masks[0].exemplar):
+        if not masks or (masks[0] is self.masks[0].input and masks[1] is self.masks[0].exemplar):
             return self._first
         size = (self._x.shape[-2], self._x.shape[-1])
-        masks = Masks(resize_mask(own, size), resize_mask(guides[0], size))
-        return self._translator.translate(self._x, self._exemplar, label=self._label, masks=masks)
+        used = Masks(resize_mask(masks[0], size), resize_mask(masks[1], size))
+        return self._translator.translate(self._x, replace(self._guide, masks=used))

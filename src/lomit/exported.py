@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 import lomit.models  # noqa: F401  registers the methods
 from lomit.errors import LomitError
-from lomit.models.base import Masks, Phase, Translation, Translator, method_of, read_saved_config
+from lomit.models.base import Guide, Masks, Translation, Translator, method_of, read_saved_config
 from lomit.nn.blocks import resize_mask
 
 SUFFIX = ".onnx"
@@ -51,20 +50,9 @@ class ExportedTranslator(Translator):
         # Inputs with a default are listed apart.
         self.has_masks = bool(self._session.get_overridable_initializers())
 
-    def phases(self) -> Sequence[Phase]:
-        """None: an exported model is not trained."""
-        return ()
-
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
         """See `Translator.translate`; the masks that come back are as large as the images."""
+        exemplar, masks = guide.exemplar, guide.masks
         if exemplar is None:
             raise LomitError("an exported model takes its style from an exemplar image; give one")
         if masks is not None and not self.has_masks:
@@ -77,9 +65,9 @@ class ExportedTranslator(Translator):
         image, *used = (torch.from_numpy(array) for array in self._session.run(None, feed))
         return Translation(image, Masks(*used) if used else None)
 
-    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
-        """`translate` under masks that are NaN throughout where the predicted one is to be used."""
-        return self.translate(x, exemplar, masks=masks)
+    def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
+        """`translate`: the graph itself fills in the masks that are NaN."""
+        return self.translate(x, guide)
 
 
 def session_options() -> Any:

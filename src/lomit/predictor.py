@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from lomit.compiled import Compiled
 from lomit.data.transforms import denormalise
@@ -19,7 +17,7 @@ from lomit.editing import Editing
 from lomit.errors import LomitError, did_you_mean
 from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
-from lomit.models.base import Guide, Masks, Translation, Translator, method_of
+from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator, method_of
 from lomit.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.weights import load_pretrained, save_pretrained
 
@@ -156,14 +154,13 @@ class Predictor:
         for start in range(0, len(pictures), max(1, batch_size)):
             part = slice(start, start + max(1, batch_size))
             batch, exemplar = pictures[part], None if guides is None else guides[part]
-            translation = self._run(
-                self._tensor(batch),
+            guide = Guide(
                 None if exemplar is None else self._tensor(exemplar),
-                self._masks(own_masks[part], batch),
-                self._masks(guide_masks[part], batch if exemplar is None else exemplar),
                 None if target is None else target.expand(len(batch), -1),
                 None if styles is None else styles[part],
+                self._masks((own_masks[part], batch), (guide_masks[part], batch if exemplar is None else exemplar)),
             )
+            translation = self._run(self._tensor(batch), guide)
             results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
         return results
 
@@ -189,9 +186,7 @@ class Predictor:
         Raises:
             LomitError: where the method can't interpolate, or for another number of exemplars or steps.
         """
-        blend: Callable[[Tensor, list[Tensor], list[float]], Translation] | None
-        blend = getattr(self.translator, "interpolate", None)
-        if blend is None:
+        if not isinstance(self.translator, Editable):
             raise LomitError(f"the method '{self._method}' can't interpolate between exemplars")
         if steps < 2:
             raise LomitError(f"an interpolation needs at least 2 steps; {steps} asked for")
@@ -203,7 +198,7 @@ class Predictor:
         x, results = self._tensor([picture]), []
         for t in np.linspace(0, 1, steps).tolist():
             with torch.inference_mode():
-                translation = blend(x, ends, [1 - t, t])
+                translation = self.translator.interpolate(x, ends, [1 - t, t])
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
 
@@ -232,7 +227,7 @@ class Predictor:
         return Editing(self.translator, self.device, as_picture(image, "input"), guides, target)
 
     @property
-    def guides(self) -> frozenset[Guide]:
+    def guides(self) -> frozenset[GuideKind]:
         """What a translation can be guided by: exemplar, label, random."""
         return self.translator.guides
 
@@ -244,7 +239,7 @@ class Predictor:
     @property
     def can_blend(self) -> bool:
         """Whether `edit` takes a strength and a blend of two exemplars."""
-        return getattr(self.translator, "prepare", None) is not None
+        return isinstance(self.translator, Editable)
 
     def _check_guides(self, **given: object) -> None:
         """Says so where the method can't be guided by what is given."""
@@ -255,37 +250,23 @@ class Predictor:
                 usable = " or ".join(word for name, word in words.items() if name in allowed)
                 raise LomitError(f"the method '{self._method}' can't be guided by {words[guide]}; give {usable}")
 
-    def _run(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None,
-        own: Tensor | None,
-        guide: Tensor | None,
-        label: Tensor | None,
-        style: Tensor | None,
-    ) -> Translation:
-        """One batch.  Given masks are B x 1 x S x S, NaN throughout where the predicted one is to be used."""
+    def _run(self, x: Tensor, guide: Guide) -> Translation:
+        """One batch; masks are NaN throughout where the predicted one is to be used."""
+        translate = self._network.translate if guide.masks is None else self._network.translate_filling
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            if own is None and guide is None:
-                return self._network.translate(x, exemplar, label=label, style=style)
-            filling = getattr(self._network, "translate_filling", None)
-            if exemplar is not None and filling is not None:
-                unset = x.new_full((len(x), 1, self.image_size, self.image_size), torch.nan)
-                masks = Masks(unset if own is None else own, unset if guide is None else guide)
-                return filling(x, exemplar, masks)
-            translate = partial(self.translator.translate, x, exemplar, label=label, style=style)
-            if own is None or guide is None or own.isnan().any() or guide.isnan().any():
-                predicted = translate().masks
-                if predicted is None:
-                    raise LomitError(f"the method '{self._method}' has no masks; leave out the masks you gave")
-                own, guide = _filled(own, predicted.input), _filled(guide, predicted.exemplar)
-            return translate(masks=Masks(own, guide))
+            return translate(x, guide)
 
     def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
         return to_tensor(pictures, self.image_size, self.device)
 
-    def _masks(self, masks: Sequence[MaskLike | None], pictures: Sequence[Picture]) -> Tensor | None:
-        return mask_planes(masks, pictures, self.image_size, self.device)
+    def _masks(self, *given: tuple[Sequence[MaskLike | None], Sequence[Picture]]) -> Masks | None:
+        """Masks of inputs and exemplars, B x 1 x S x S, NaN where there is none; None where none is given at all."""
+        size, count = self.image_size, len(given[0][0])
+        planes = [mask_planes(masks, pictures, size, self.device) for masks, pictures in given]
+        if all(plane is None for plane in planes):
+            return None
+        unset = torch.full((count, 1, size, size), torch.nan, device=self.device)
+        return Masks(*(unset if plane is None else plane for plane in planes))
 
     def _label(self, label: Mapping[str, float]) -> Tensor:
         """1 x A."""
@@ -331,11 +312,3 @@ def _for_each(pictures: Sequence[Picture], items: Sequence) -> Sequence:
     if len(items) != len(pictures):
         raise LomitError(f"{len(pictures)} inputs need as many exemplars and masks, or one for all; {len(items)} given")
     return items
-
-
-def _filled(given: Tensor | None, predicted: Tensor) -> Tensor:
-    """The given masks with the predicted ones, scaled to their size, in the places that hold NaN."""
-    if given is None:
-        return predicted
-    scaled = F.interpolate(predicted, given.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.where(given.isnan(), scaled, given)

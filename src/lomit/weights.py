@@ -22,7 +22,7 @@ import lomit.models  # registers the methods
 from lomit import __version__
 from lomit.config import ModelConfig
 from lomit.errors import LomitError, did_you_mean
-from lomit.models.base import Translator, get_method, method_of, read_saved_config, saved_config
+from lomit.models.base import Translator, method_of, read_saved_config, saved_config
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 INDEX = "model.safetensors.index.json"
@@ -108,7 +108,7 @@ def load_pretrained(name_or_path: str | os.PathLike[str], device: str | torch.de
     folder = find_model(name_or_path)
     config = read_config(folder)
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
-        translator = get_method(method_of(config).name).build(config, training=False)
+        translator = method_of(config).build(config)
     _load_into(translator.generator, folder / WEIGHTS)
     translator.requires_grad_(False)
     return translator.eval().to(device)

@@ -52,7 +52,7 @@ def colour(image: Image.Image) -> tuple[int, ...]:
 
 
 def test_faces_are_drawn_by_class_and_nobody_serves_twice() -> None:
-    predictors = {"ours": Predictor(tiny_translator(training=False), "cpu")}
+    predictors = {"ours": Predictor(tiny_translator(), "cpu")}
     material = TranslatedFaces(predictors, Squares(), BROWN, BLOND, 20, seed=1)
     chosen = [*material.inputs, *material.exemplars, *material.real]
     assert len({face // 2 for face in chosen}) == len(chosen)
@@ -72,7 +72,7 @@ def test_people_who_have_images_of_both_classes_are_shared_out() -> None:
         def labels(self) -> np.ndarray:
             return np.array([[face % 2] * 2 for face in range(200)], dtype=np.int8)
 
-    predictors = {"ours": Predictor(tiny_translator(training=False), "cpu")}
+    predictors = {"ours": Predictor(tiny_translator(), "cpu")}
     assert len(TranslatedFaces(predictors, Both(), BROWN, BLOND, 50, seed=1).inputs) == 50
     with pytest.raises(LomitError, match="give 50 of Smiling=0"):
         TranslatedFaces(predictors, Both(), BROWN, BLOND, 60, seed=1)
@@ -82,7 +82,7 @@ def test_people_who_have_images_of_both_classes_are_shared_out() -> None:
 
 @pytest.mark.parametrize("method", ["lomit", "stargan", "munit", "drit"])
 def test_outputs_are_the_predictors_own(method: str) -> None:
-    predictor = Predictor(tiny_translator(method, training=False), "cpu")
+    predictor = Predictor(tiny_translator(method), "cpu")
     material = TranslatedFaces({"it": predictor}, Squares(), BROWN, BLOND, 20, seed=1)
     wanted = [Picture("output", "it", 3), Picture("input", "", 3), Picture("exemplar", "", 3), Picture("real", "", 0)]
     found = material.pictures(wanted, 0)
@@ -265,7 +265,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
     attributes = ("Brown_Hair", "Blond_Hair", "Smiling")
     models = []
     for seed, name in enumerate(("one", "two")):
-        made = tiny_translator(training=False, seed=seed, mask_norm="group", attributes=attributes)
+        made = tiny_translator(seed=seed, mask_norm="group", attributes=attributes)
         models.append(str(save_pretrained(made, tmp_path / name)))
     out = tmp_path / "study"
     words = ["--models", f"ours={models[0]}", f"rival={models[1]}", "--out", str(out), "--pairs", "6"]

@@ -61,7 +61,7 @@ def test_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
 def test_translate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Times every path of a small model; int8 of random weights may be too far off, and is then named."""
     model, out = tmp_path / "model", tmp_path / "translate.json"
-    save_pretrained(tiny_translator(training=False).eval(), model)
+    save_pretrained(tiny_translator().eval(), model)
     argv = ["bench", "translate", "--model", str(model), "--batch-size", "2", "--rounds", "1", "--threads", "1"]
     assert main([*argv, "--json", str(out)]) == 0
     assert capsys.readouterr().out.strip().endswith("times as fast as plain eager")

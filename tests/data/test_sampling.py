@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, keep_resident, load_batch
+from lomit.data.sampling import IndependentPairs, Sampler, TwoDomainPairs, keep_resident, load_batch
 from lomit.errors import LomitError
 
 LABELS = np.array([[k % 3 == 0, k % 2] for k in range(60)], dtype=np.int8)
@@ -17,11 +17,11 @@ LABELS[7, 0] = -1
 INDICES = np.arange(5, 55)
 
 
-def sampler(mode: str = "independent", batch_size: int = 8, seed: int = 3, **more: int) -> PairSampler:
-    return PairSampler(LABELS, INDICES, mode, batch_size, seed, **more)  # type: ignore[arg-type]
+def sampler(kind: type[Sampler] = IndependentPairs, batch_size: int = 8, seed: int = 3, **more: int) -> Sampler:
+    return kind(LABELS, INDICES, batch_size, seed, **more)
 
 
-def walk(s: PairSampler, side: int, steps: int) -> np.ndarray:
+def walk(s: Sampler, side: int, steps: int) -> np.ndarray:
     return np.concatenate([s.indices_at(k)[side] for k in range(steps)])
 
 
@@ -64,10 +64,10 @@ def test_processes_share_the_batch_that_one_would_draw(world: int) -> None:
 
 
 def test_two_domains_take_their_sides() -> None:
-    one = PairSampler(LABELS[:, :1], INDICES, "two-domain", 8, 3)
+    one = TwoDomainPairs(LABELS[:, :1], INDICES, 8, 3)
     assert set(walk(one, 0, 40).tolist()) == {k for k in range(5, 55) if k % 3 and k != 7}  # 7 is not annotated
     assert set(walk(one, 1, 40).tolist()) == {k for k in range(5, 55) if k % 3 == 0}
-    both = sampler("two-domain")
+    both = sampler(TwoDomainPairs)
     assert set(walk(both, 0, 40).tolist()) == {k for k in range(5, 55) if k % 3 and not k % 2}, "none of the attributes"
     assert set(walk(both, 1, 40).tolist()) == {k for k in range(5, 55) if k % 3 == 0 and k % 2}, "all of them"
 
@@ -83,11 +83,11 @@ def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(LomitError, match=r"train.batch_size \(8\) must be a multiple of the 3 processes"):
         sampler(world=3)
     with pytest.raises(LomitError, match="no image to train on"):
-        PairSampler(LABELS, INDICES[:0], "independent", 8, 0)
+        IndependentPairs(LABELS, INDICES[:0], 8, 0)
     with pytest.raises(LomitError, match="images with all of the attributes; there is none"):
-        PairSampler(LABELS, INDICES[INDICES % 3 > 0], "two-domain", 8, 0)
+        TwoDomainPairs(LABELS, INDICES[INDICES % 3 > 0], 8, 0)
     with pytest.raises(LomitError, match="images with none of the attributes; there is none"):
-        PairSampler(LABELS, INDICES[INDICES % 3 == 0], "two-domain", 8, 0)
+        TwoDomainPairs(LABELS, INDICES[INDICES % 3 == 0], 8, 0)
 
 
 @pytest.fixture
@@ -113,16 +113,17 @@ def cache(tmp_path: Path) -> Cache:
 def test_a_batch_holds_what_the_sampler_drew(cache: Cache) -> None:
     s = sampler()
     for step in (0, 9):
-        x1, x2, y1, y2 = load_batch(cache, s, step)
-        flips = s.flips_at(step)
-        for x, y, rows, mirrored in zip((x1, x2), (y1, y2), s.indices_at(step), flips, strict=True):
+        batch = load_batch(cache, s, step)
+        assert list(batch) == ["x1", "y1", "x2", "y2"]
+        for k, (rows, mirrored) in enumerate(zip(s.indices_at(step), s.flips_at(step), strict=True), start=1):
+            x, y = batch[f"x{k}"], batch[f"y{k}"]
             assert x.shape == (8, 3, 4, 4)
             assert x.dtype == y.dtype == torch.float32
             assert torch.allclose(x[:, 0, 0, 1], torch.from_numpy(rows) / 127.5 - 1, atol=1e-6)
             assert ((x[:, 0, 0, 3] == -1).numpy() == mirrored).all()
             assert ((x[:, 0, 0, 0] == -1).numpy() == ~mirrored).all()
             assert np.array_equal(y.numpy(), LABELS[rows].astype(np.float32))
-    plain = load_batch(cache, s, 0, flip=False)[0]
+    plain = load_batch(cache, s, 0, flip=False)["x1"]
     assert (plain[:, :, :, 0] == -1).all()
 
 
@@ -135,7 +136,7 @@ def test_loading_leaves_the_random_state_of_torch_and_numpy_alone(cache: Cache) 
 
 @pytest.mark.cuda
 def test_a_batch_on_a_gpu_is_the_same(cache: Cache) -> None:
-    here, there = (load_batch(cache, sampler(), 4, device) for device in ("cpu", "cuda"))
+    here, there = ([*load_batch(cache, sampler(), 4, device).values()] for device in ("cpu", "cuda"))
     assert all(b.is_cuda for b in there)
     for a, b in zip(here, there, strict=True):  # a GPU multiplies by the inverse of what a CPU divides by
         torch.testing.assert_close(a, b.cpu(), rtol=0, atol=2**-23)
@@ -149,7 +150,7 @@ def test_images_kept_on_the_device_give_the_same_batches(cache: Cache) -> None:
     cache.images = np.zeros_like(cache.images)  # from here on only the copy can give the pixels
     for step, expected in enumerate(before):
         found = load_batch(cache, sampler(), step)
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_images_that_do_not_fit_on_the_device_are_named(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

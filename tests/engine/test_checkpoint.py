@@ -18,12 +18,12 @@ from torch import Tensor
 from lomit.config import TrainConfig
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
-from lomit.engine.phases import Runner, make_runners, run_phase
+from lomit.engine.phases import Runner, make_runners, optimizers_of, run_phase
 from lomit.errors import LomitError
-from lomit.models import Translator
+from lomit.models import Trainable
 from lomit.weights import load_pretrained
 from support.runs import assert_same_tensors, checkpoint_folder, leftovers, saved_tensors
-from support.tiny import random_batch, snapshot, tiny_translator
+from support.tiny import random_batch, snapshot, tiny_trainable
 
 
 class State:
@@ -31,7 +31,7 @@ class State:
 
     def __init__(self, seed: int = 0, **options: Any) -> None:
         self.fabric = Fabric(accelerator="cpu", devices=1)
-        self.translator: Translator = tiny_translator("lomit", seed=seed, **options)
+        self.translator: Trainable = tiny_trainable("lomit", seed=seed, **options)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, 0.9)
         self.runners: list[Runner] = make_runners(self.fabric, self.translator, TrainConfig())
@@ -50,7 +50,7 @@ class State:
 
     def moments(self) -> list[dict[str, Tensor]]:
         """Adam's state of every parameter, in the order of the phases and their parameters."""
-        return [runner.optimizer.state[p] for runner in self.runners for p in runner.phase.parameters()]
+        return [state for optimizer in optimizers_of(self.runners).values() for state in optimizer.state.values()]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_moments_keep_the_memory_layout_of_their_weights(trained: State, tmp_pat
     for runner in other.runners:
         for parameter in runner.phase.parameters():
             for name in ("exp_avg", "exp_avg_sq"):
-                assert runner.optimizer.state[parameter][name].stride() == parameter.stride()
+                assert runner.optimizers[runner.phase.name].state[parameter][name].stride() == parameter.stride()
             layouts.add(parameter.is_contiguous())
     assert layouts == {True, False}, "the test needs weights that are channels last"
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lomit.engine.ema import Ema
-from support.tiny import snapshot, tiny_translator
+from support.tiny import snapshot, tiny_trainable
 
 
 def scalar(value: float) -> nn.Module:
@@ -69,7 +69,7 @@ def test_buffers_are_copied_and_nothing_requires_gradients() -> None:
 
 
 def test_in_place_of_the_generator_only_within() -> None:
-    translator = tiny_translator("lomit", mask_norm="batch").train()
+    translator = tiny_trainable("lomit", mask_norm="batch").train()
     generator = translator.generator
     ema = Ema(generator, 0.9)
     order, before = list(translator.state_dict()), snapshot(translator)

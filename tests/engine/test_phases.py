@@ -14,7 +14,7 @@ from lomit.engine.phases import learning_rate, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.errors import LomitError
 from support.runs import saved_tensors
-from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_translator
+from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_trainable
 from support.two_processes import comparable
 
 
@@ -41,14 +41,14 @@ def fabric() -> Fabric:
 @pytest.mark.parametrize("method", sorted(real_methods()))
 def test_a_phase_leaves_every_other_network_untouched(method: str, fabric: Fabric) -> None:
     """Weights, gradients and running statistics."""
-    translator = tiny_translator(method)
+    translator = tiny_trainable(method)
     runners = make_runners(fabric, translator, TrainConfig(lr=1e-2))
     batch = random_batch()
     for runner in runners:  # everyone has gradients and moments to lose
         run_phase(fabric, translator, runner, [batch], 1e-2)
     for runner in runners:
         own = {id(p) for p in runner.phase.parameters()}
-        buffers = {id(b) for m in runner.phase.modules for b in m.buffers()}
+        buffers = {id(b) for o in runner.phase.optimizers for m in o.modules for b in m.buffers()}
         before = snapshot(translator)
         gradients = {n: None if p.grad is None else p.grad.clone() for n, p in translator.named_parameters()}
         run_phase(fabric, translator, runner, [batch], 1e-2)
@@ -64,7 +64,7 @@ def test_a_phase_leaves_every_other_network_untouched(method: str, fabric: Fabri
 
 
 def test_only_the_generators_own_step_moves_its_running_statistics(fabric: Fabric) -> None:
-    translator = tiny_translator("lomit", mask_norm="batch")
+    translator = tiny_trainable("lomit", mask_norm="batch")
     critic, generator = make_runners(fabric, translator, TrainConfig())
     for runner, moves in ((critic, False), (generator, True)):
         before = snapshot(translator)
@@ -80,7 +80,7 @@ def test_terms_and_gradients_of_micro_batches_are_those_of_the_batch(fabric: Fab
     found = []
     with comparable():
         for parts in (1, 2, 4):
-            translator = tiny_translator("lomit", mask_norm="group")
+            translator = tiny_trainable("lomit", mask_norm="group")
             runner = make_runners(fabric, translator, TrainConfig())[index]
             terms = run_phase(fabric, translator, runner, batch.micro(parts), 1e-4)
             found.append((terms, [p.grad.clone() for p in runner.phase.parameters() if p.grad is not None]))
@@ -94,14 +94,14 @@ def test_terms_and_gradients_of_micro_batches_are_those_of_the_batch(fabric: Fab
 
 
 def test_clip_scale_and_decay_of_a_phase(fabric: Fabric) -> None:
-    translator = tiny_translator("lomit")
+    translator = tiny_trainable("lomit")
     phase = replace(translator.phases()[1], clip=1e-3, lr_scale=0.5, weight_decay=0.1)
     translator.phases = lambda: (phase,)  # type: ignore[method-assign]
     (runner,) = make_runners(fabric, translator, TrainConfig())
     run_phase(fabric, translator, runner, [random_batch()], 1e-2)
     norm = torch.stack([p.grad.norm() for p in phase.parameters() if p.grad is not None]).norm()
     assert norm.item() == pytest.approx(1e-3, rel=1e-3)
-    (group,) = runner.optimizer.param_groups
+    (group,) = runner.groups()
     assert (group["lr"], group["weight_decay"], group["betas"]) == (5e-3, 0.1, (0.5, 0.999))
 
 

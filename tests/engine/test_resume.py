@@ -39,7 +39,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.Tensor]]:
     def spy(cache: Any, sampler: Any, step: int, device: Any, flip: bool) -> Any:
         batch = load(cache, sampler, step, device, flip)
         if sampler.batch_size == 4:  # the validation sampler draws eight
-            batches.append((step, torch.cat(batch[:2]).clone()))
+            batches.append((step, torch.cat([batch["x1"], batch["x2"]]).clone()))
         return batch
 
     monkeypatch.setattr(lomit.engine.loop, "load_batch", spy)

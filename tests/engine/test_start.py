@@ -16,6 +16,7 @@ from lomit.cli import main
 from lomit.config import RunConfig
 from lomit.engine import checkpoint
 from lomit.engine.loop import Loop
+from lomit.engine.phases import optimizers_of
 from lomit.engine.train import train
 from lomit.errors import LomitError
 from lomit.weights import load_pretrained, save_pretrained
@@ -48,7 +49,7 @@ def started(config: RunConfig, out: Path) -> dict[str, Any]:
         seen["networks"] = {k: v.clone() for k, v in self.translator.state_dict().items()}
         seen["averaged"] = {k: v.clone() for k, v in self.ema.module.state_dict().items()}
         seen["step"] = self.step
-        seen["moments"] = sum(len(runner.optimizer.state_dict()["state"]) for runner in self.runners)
+        seen["moments"] = sum(len(optimizer.state) for optimizer in optimizers_of(self.runners).values())
         return run(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patched:

@@ -22,9 +22,8 @@ from lomit.engine.log import Means
 from lomit.engine.phases import loss_of, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.engine.updates import WARM_UP, Plan, Updates, plan
-from lomit.models.base import Batch
 from support.runs import assert_same_tensors, log_lines, saved_tensors
-from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_translator
+from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_trainable
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -72,16 +71,17 @@ def weights_and_lines(
     # On a GPU in float64: there sums change their order from run to run, and Adam makes steps of what that leaves.
     dtype = torch.float64 if device == "cuda" else torch.float32
     fabric = Fabric(accelerator=device, devices=1, precision="64-true" if device == "cuda" else "32-true")
-    translator = tiny_translator(method, **model).to(fabric.device, dtype)
+    translator = tiny_trainable(method, **model).to(fabric.device, dtype)
     runners = make_runners(fabric, translator, TrainConfig(lr=1e-3))
     for runner in runners:
         # Or Adam would turn a gradient that is nothing but rounding (a bias before a norm) into a whole step.
-        runner.optimizer.param_groups[0]["eps"] = 1e-3
+        for group in runner.groups():
+            group["eps"] = 1e-3
     said: list[str] = []
     updates = Updates(fabric, translator, runners, mode, said.append)
     for step in range(steps):
         torch.manual_seed(step)
-        batch = Batch(*(t.to(fabric.device, dtype) for t in vars(random_batch(seed=step)).values()))
+        batch = random_batch(seed=step).map(lambda t: t.to(fabric.device, dtype))
         for update in updates:
             if phases is None or update.phase.name in phases:
                 update([batch], 1e-3 / (step + 1))
@@ -100,14 +100,14 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("method", sorted(real_methods()))
 def test_every_phase_is_compiled_for_itself(method: str) -> None:
     """torch.compile looks compiled code up by a function's code; torch 2.11 took one phase's loss for another's."""
-    translator = tiny_translator(method)
+    translator = tiny_trainable(method)
     losses = {phase.name: loss_of(phase) for phase in translator.phases()}
     assert len({id(loss.__code__) for loss in losses.values()}) == len(losses)  # type: ignore[attr-defined]
     batch, found = random_batch(), {}
     for name, loss in losses.items():
         compiled = REAL_COMPILE(loss, backend="eager")
         torch.manual_seed(0)
-        found[name] = set(compiled(*vars(batch).values())[1])
+        found[name] = set(compiled(batch.tensors())[1])
     torch._dynamo.reset()
     assert found == {phase.name: set(phase.loss(batch)[1]) for phase in translator.phases()}
 
@@ -153,9 +153,9 @@ def test_a_run_goes_on_to_the_bit_where_compiling_fails(
         if len(calls) == 1:
             raise RuntimeError("can't trace this")
 
-        def compiled(*batch: Tensor) -> Any:
+        def compiled(tensors: dict[str, Tensor]) -> Any:
             torch.rand(3)
-            total, terms = function(*batch)
+            total, terms = function(tensors)
             return Broken.apply(total), terms
 
         return compiled
@@ -215,7 +215,7 @@ class Recorder:
         if self.fails:
             torch.rand(3)
             raise RuntimeError("operation not permitted when stream is capturing\nand more")
-        assert all(group["capturable"] and isinstance(group["lr"], Tensor) for group in runner.optimizer.param_groups)
+        assert all(group["capturable"] and isinstance(group["lr"], Tensor) for group in runner.groups())
         assert all(p.grad is None for p in runner.phase.parameters())
         kept: dict[str, Tensor] = {}
 
@@ -280,7 +280,7 @@ def test_what_waits_is_found() -> None:
 @pytest.mark.parametrize("method", sorted(real_methods()))
 def test_no_update_average_or_mean_waits_for_a_device(method: str) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
-    translator = tiny_translator(method)
+    translator = tiny_trainable(method)
     runners = make_runners(fabric, translator, TrainConfig())
     ema, means, batch = Ema(translator.generator, 0.9), Means(), random_batch(count=4)
     for _ in range(2):  # the first makes the optimisers' moments

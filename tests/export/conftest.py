@@ -19,7 +19,7 @@ def tiny() -> Lomit:
     config = LomitConfig(
         attributes=("Smiling", "Male"), image_size=S, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_init=3.0
     )
-    translator = Lomit(config, training=False)
+    translator = Lomit(config)
     # As after training: running statistics that are not 0 and 1.
     for name, buffer in translator.named_buffers():
         if name.endswith(("running_mean", "running_var")):

@@ -21,7 +21,7 @@ from lomit.errors import LomitError
 from lomit.export import export_model
 from lomit.export.int8 import feeds_of, quantise, run
 from lomit.exported import ExportedTranslator
-from lomit.models.base import Masks
+from lomit.models.base import Guide, Masks
 from lomit.models.lomit.model import Lomit
 from lomit.weights import save_pretrained
 
@@ -37,7 +37,7 @@ def random_masks(n: int) -> Masks:
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_any_batch_size_gives_what_pytorch_gives(exported: Path, translator: Lomit, n: int) -> None:
     x, exemplar = pairs(n)
-    got, expected = ExportedTranslator(exported).translate(x, exemplar), translator.translate(x, exemplar)
+    got, expected = ExportedTranslator(exported).translate(x, Guide(exemplar)), translator.translate(x, Guide(exemplar))
     assert (got.image - expected.image).abs().max() < 1e-4
     assert got.masks is not None
     assert expected.masks is not None
@@ -49,10 +49,10 @@ def test_any_batch_size_gives_what_pytorch_gives(exported: Path, translator: Lom
 
 def test_given_masks_are_used(exported: Path, translator: Lomit) -> None:
     (x, exemplar), masks = pairs(3), random_masks(3)
-    got = ExportedTranslator(exported).translate(x, exemplar, masks=masks)
-    expected = translator.translate(x, exemplar, masks=masks)
+    got = ExportedTranslator(exported).translate(x, Guide(exemplar, masks=masks))
+    expected = translator.translate(x, Guide(exemplar, masks=masks))
     assert (got.image - expected.image).abs().max() < 1e-4
-    assert (got.image - translator.translate(x, exemplar).image).abs().max() > 0.01
+    assert (got.image - translator.translate(x, Guide(exemplar)).image).abs().max() > 0.01
     assert got.masks is not None
     assert torch.equal(got.masks.input, masks.input)
 
@@ -63,12 +63,12 @@ def test_masks_for_some_images_leave_the_others_alone(exported: Path, translator
     runtime = ExportedTranslator(exported)
     for filling in (runtime.translate_filling, translator.translate_filling):
         got = filling(x, exemplar, masks).image
-        assert (got[:1] - translator.translate(x[:1], exemplar[:1]).image).abs().max() < 1e-4
+        assert (got[:1] - translator.translate(x[:1], Guide(exemplar[:1])).image).abs().max() < 1e-4
         both = Masks(masks.input[2:], masks.exemplar[2:])
-        assert (got[2:] - translator.translate(x[2:], exemplar[2:], masks=both).image).abs().max() < 1e-4
-        predicted = translator.translate(x[1:2], exemplar[1:2]).masks
+        assert (got[2:] - translator.translate(x[2:], Guide(exemplar[2:], masks=both)).image).abs().max() < 1e-4
+        predicted = translator.translate(x[1:2], Guide(exemplar[1:2])).masks
         assert predicted is not None
-        half = translator.translate(x[1:2], exemplar[1:2], masks=Masks(masks.input[1:2], predicted.exemplar))
+        half = translator.translate(x[1:2], Guide(exemplar[1:2], masks=Masks(masks.input[1:2], predicted.exemplar)))
         assert (got[1:2] - half.image).abs().max() < 1e-4
 
 

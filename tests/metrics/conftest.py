@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +19,7 @@ from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.metrics.protocol import Setting
-from lomit.models.base import Masks, Phase, Translation, Translator
+from lomit.models.base import Guide, Masks, Translation, Translator
 from support.vision import torchvision
 
 SIZE = 32
@@ -97,9 +97,6 @@ class Painter(Translator):
         self.brighten, self.haze, self.tint, self.stain = brighten, haze, tint, stain
         self.has_masks = has_masks
 
-    def phases(self) -> Sequence[Phase]:
-        return ()
-
     def predicted(self, x: Tensor, exemplar: Tensor) -> Tensor:
         mask = torch.zeros(len(x), 1, SIZE // 4, SIZE // 4)
         for rows, columns in PLACES.values():
@@ -108,15 +105,8 @@ class Painter(Translator):
             mask[:, :, cells[0], cells[1]] = apart.float()[:, None, None, None]
         return mask
 
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        exemplar, masks = guide.exemplar, guide.masks
         if exemplar is None:
             raise LomitError("the painter needs an exemplar")
         if masks is None:

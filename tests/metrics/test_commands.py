@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny untrained LOMIT."""
     torch.manual_seed(0)
     config = LomitConfig(ATTRIBUTES, 32, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_norm="group")
-    return save_pretrained(get_method("lomit").build(config, training=False), tmp_path_factory.mktemp("m") / "tiny")
+    return save_pretrained(get_method("lomit").build(config), tmp_path_factory.mktemp("m") / "tiny")
 
 
 @pytest.fixture(scope="module")

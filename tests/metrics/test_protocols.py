@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from lomit.data.folder import FolderSource
+from lomit.data.sampling import NONE_OR_ALL
 from lomit.errors import LomitError
 from lomit.metrics import fid, kid
 from lomit.metrics.bootstrap import Estimate
@@ -24,7 +25,7 @@ from lomit.metrics.protocols.masks import evaluate_masks
 from lomit.metrics.protocols.starganv2 import evaluate_starganv2
 from lomit.metrics.protocols.table1 import evaluate_table1
 from lomit.metrics.rendered import evaluate_rendered
-from lomit.models.base import Masks, Translation
+from lomit.models.base import Guide, Translation
 from metrics.conftest import PLACES, SIZE, Painter, look
 
 MakeSetting = Callable[..., Setting]
@@ -38,15 +39,8 @@ class Told(Painter):
         self.oracle = oracle
         self.calls: list[tuple[Tensor, ...]] = []
 
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        exemplar, label, source = guide.exemplar, guide.label, guide.source
         assert exemplar is not None
         assert label is not None
         assert source is not None
@@ -193,7 +187,7 @@ def test_what_a_method_is_told(setting_for: MakeSetting) -> None:
 
 def test_a_method_between_two_domains_sees_their_images_only(setting_for: MakeSetting) -> None:
     told = Told()
-    told.sampler = "two-domain"
+    told.domains = NONE_OR_ALL
     setting = setting_for(told, 12)
     labels = truth(setting)[:, [0, 2]]
     setting = replace(setting, cache=replace(setting.cache, labels=labels, attributes=("Red_Hat", "Smiling")))
@@ -204,7 +198,7 @@ def test_a_method_between_two_domains_sees_their_images_only(setting_for: MakeSe
         assert torch.equal(label[:, 0], label[:, 1])
     assert value(outcome, "CA-attr, %", "Red_Hat + Smiling") == 100
     # Another method can be given the same pairs.
-    told.sampler = "independent"
+    told.domains = None
     same = evaluate_table1(replace(setting, choices=replace(setting.choices, opposite=True)))
     assert same.facts == outcome.facts
     assert same.rows == outcome.rows

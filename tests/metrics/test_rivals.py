@@ -10,20 +10,23 @@ import torch
 
 from lomit.metrics.protocol import Setting
 from lomit.metrics.rendered import evaluate_rendered
+from lomit.models.base import Guide
 from metrics.conftest import ATTRIBUTES, SIZE
 from support.tiny import real_methods, tiny_translator
 
 
 @pytest.mark.parametrize("method", sorted(set(real_methods()) - {"lomit"}))
 def test_a_rival_is_measured(method: str, setting_for: Callable[..., Setting], monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two domains are the images with none and with all of the attributes: nobody wears both hats.
-    chosen = ATTRIBUTES if method == "stargan" else ATTRIBUTES[2:]
-    translator = tiny_translator(method, training=False, attributes=chosen, image_size=SIZE).eval()
+    # A method with domains gets one attribute: nobody wears both hats.
+    chosen = ATTRIBUTES if real_methods()[method].translator.domains is None else ATTRIBUTES[2:]
+    translator = tiny_translator(method, attributes=chosen, image_size=SIZE).eval()
     translate, told = translator.translate, []
 
-    def spy(*images: torch.Tensor, **more: torch.Tensor) -> object:
-        told.append((images[0] is images[1], torch.equal(more["label"], more["source"])))
-        return translate(*images, **more)
+    def spy(x: torch.Tensor, guide: Guide) -> object:
+        assert guide.label is not None
+        assert guide.source is not None
+        told.append((x is guide.exemplar, torch.equal(guide.label, guide.source)))
+        return translate(x, guide)
 
     monkeypatch.setattr(translator, "translate", spy)
     setting = setting_for(translator, pairs=8)

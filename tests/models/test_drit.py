@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.models import Batch, get_method
-from lomit.models.drit import Drit, DritConfig, DritWeights
+from lomit.models import Batch, Guide, get_method
+from lomit.models.drit import Drit, DritConfig, DritWeights, TrainableDrit
 from lomit.models.drit.discriminator import ContentDiscriminator, content_depth
 from lomit.nn.blocks import count_parameters
-from support.tiny import random_batch, tiny_config, tiny_translator
+from support.tiny import random_batch, tiny_config, tiny_trainable
 
 WEIGHTS = DritWeights(content=0.8, x=2.5, latent=1.7, kl=0.3, c=0.2, mode_seeking=0.6)
 MODES = ("concat", "feature-wise")
 
 
-def tiny(**options: Any) -> Drit:
-    translator = tiny_translator("drit", **options)
-    assert isinstance(translator, Drit)
+def tiny(**options: Any) -> TrainableDrit:
+    translator = tiny_trainable("drit", **options)
+    assert isinstance(translator, TrainableDrit)
     return translator
 
 
@@ -103,7 +103,7 @@ def test_the_first_update_is_the_full_objective_of_encoded_images(mode: str) -> 
         else:
             expected = expected + 0.3 * -0.5 * (1 + log_var - mean.pow(2) - log_var.exp()).sum(1).mean()
     torch.testing.assert_close(total, expected, rtol=1e-10, atol=1e-12)
-    whole = Batch(*(t[:2] for t in vars(batch).values()))
+    whole = batch.map(lambda t: t[:2])
     torch.testing.assert_close(translator.score(whole)["score"], 2.5 * (terms["cyc"] + terms["x"]))
 
 
@@ -133,7 +133,7 @@ def test_the_second_update_is_that_of_random_styles(mode: str, seeking: float) -
 
 def test_training_draws_noise_and_codes_and_use_does_not() -> None:
     translator, batch = tiny(), random_batch()
-    results = [translator.eval().translate(batch.x1, batch.x2).image for _ in range(2)]
+    results = [translator.eval().translate(batch.x1, Guide(batch.x2)).image for _ in range(2)]
     assert torch.equal(*results)
     g = translator.train().generator
     c, again = (g.content(batch.x1, 0) for _ in range(2))

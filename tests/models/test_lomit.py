@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from lomit import losses
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
-from lomit.models import Masks, get_method
-from lomit.models.lomit import Lomit, LomitConfig, LossWeights
+from lomit.models import Guide, Masks, get_method
+from lomit.models.lomit import Lomit, LomitConfig, LossWeights, TrainableLomit
 from lomit.nn.blocks import BatchNorm, count_parameters
-from support.tiny import random_batch, tiny_config, tiny_translator
+from support.tiny import random_batch, tiny_config, tiny_trainable
 
 
-def tiny(**options: Any) -> Lomit:
-    translator = tiny_translator("lomit", **options)
-    assert isinstance(translator, Lomit)
+def tiny(**options: Any) -> TrainableLomit:
+    translator = tiny_trainable("lomit", **options)
+    assert isinstance(translator, TrainableLomit)
     return translator
 
 
@@ -68,7 +68,7 @@ def test_parameter_counts() -> None:
 def test_image_sizes_and_widths(image_size: int, width: int, d_width: int, cell: int) -> None:
     translator = tiny(image_size=image_size, width=width, d_width=d_width, cell=cell, mask_norm="group")
     batch = random_batch(image_size, count=1)
-    result = translator.translate(batch.x1, batch.x2)
+    result = translator.translate(batch.x1, Guide(batch.x2))
     assert result.image.shape == (1, 3, image_size, image_size)
     assert result.image.abs().max() <= 1
     assert result.masks is not None
@@ -159,10 +159,10 @@ def test_generator_pads_by_reflection_and_discriminator_by_zeros() -> None:
 def test_train_and_eval_outputs_are_equal(mask_norm: str) -> None:
     translator = trained_looking(mask_norm=mask_norm)
     batch = random_batch()
-    results = [t.translate(batch.x1, batch.x2) for t in (translator.train(), translator.eval())]
+    results = [t.translate(batch.x1, Guide(batch.x2)) for t in (translator.train(), translator.eval())]
     for _ in range(2):
         translator.generator_loss(batch)  # leaves no trace, either
-    results.append(translator.translate(batch.x1, batch.x2))
+    results.append(translator.translate(batch.x1, Guide(batch.x2)))
     for result in results[1:]:
         assert torch.equal(result.image, results[0].image)
 
@@ -174,9 +174,9 @@ def test_with_batch_norm_only_masks_differ_between_train_and_eval() -> None:
     found = {}
     for training in (True, False):
         translator.train(training)
-        predicted = translator.translate(batch.x1, batch.x2).masks
+        predicted = translator.translate(batch.x1, Guide(batch.x2)).masks
         assert predicted is not None
-        found[training] = predicted.input, translator.translate(batch.x1, batch.x2, masks=given).image
+        found[training] = predicted.input, translator.translate(batch.x1, Guide(batch.x2, masks=given)).image
     assert not torch.allclose(found[True][0], found[False][0])
     assert torch.equal(found[True][1], found[False][1])
     assert [n for n, m in translator.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)] == [
@@ -209,24 +209,24 @@ def test_masks_come_back_as_they_were_given() -> None:
     translator = tiny()
     batch = random_batch()
     masks = Masks(torch.rand(2, 1, 16, 16), torch.rand(2, 1, 4, 4))
-    result = translator.translate(batch.x1, batch.x2, masks=masks)
+    result = translator.translate(batch.x1, Guide(batch.x2, masks=masks))
     assert result.masks is masks
 
 
 def test_predicted_masks_given_back_change_nothing() -> None:
     translator = trained_looking(mask_norm="group")
     batch = random_batch()
-    free = translator.translate(batch.x1, batch.x2)
-    assert torch.equal(translator.translate(batch.x1, batch.x2, masks=free.masks).image, free.image)
+    free = translator.translate(batch.x1, Guide(batch.x2))
+    assert torch.equal(translator.translate(batch.x1, Guide(batch.x2, masks=free.masks)).image, free.image)
 
 
 def test_with_an_empty_input_mask_the_exemplar_has_no_say() -> None:
     translator = trained_looking(mask_norm="group")
     batch, other = random_batch(), random_batch(seed=7)
     empty = Masks(constant(0), torch.rand(2, 1, 4, 4))
-    kept = translator.translate(batch.x1, batch.x2, masks=empty).image
-    assert torch.equal(translator.translate(batch.x1, other.x2, masks=empty).image, kept)
-    assert not torch.allclose(translator.translate(batch.x1, batch.x2).image, kept)
+    kept = translator.translate(batch.x1, Guide(batch.x2, masks=empty)).image
+    assert torch.equal(translator.translate(batch.x1, Guide(other.x2, masks=empty)).image, kept)
+    assert not torch.allclose(translator.translate(batch.x1, Guide(batch.x2)).image, kept)
 
 
 def test_a_full_input_mask_is_plain_adain_with_the_exemplars_style() -> None:
@@ -234,7 +234,7 @@ def test_a_full_input_mask_is_plain_adain_with_the_exemplars_style() -> None:
     g = translator.generator
     batch = random_batch()
     masks = Masks(constant(1), torch.rand(2, 1, 16, 16))
-    result = translator.translate(batch.x1, batch.x2, masks=masks).image
+    result = translator.translate(batch.x1, Guide(batch.x2, masks=masks)).image
     s_f, _ = g.styles(batch.x2, masks.exemplar)
     expected = g.decoder(losses.adain(g.content(batch.x1), *g.mlp_f(s_f)))
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
@@ -248,19 +248,19 @@ def test_an_edited_exemplar_mask_hides_what_lies_outside() -> None:
     masks = Masks(torch.rand(2, 1, 4, 4), left)
     edited = batch.x2.clone()
     edited[..., 8:] = 0.5
-    result = translator.translate(batch.x1, batch.x2, masks=masks).image
-    assert torch.equal(translator.translate(batch.x1, edited, masks=masks).image, result)
+    result = translator.translate(batch.x1, Guide(batch.x2, masks=masks)).image
+    assert torch.equal(translator.translate(batch.x1, Guide(edited, masks=masks)).image, result)
     edited[..., :8] = 0.5
-    assert not torch.allclose(translator.translate(batch.x1, edited, masks=masks).image, result)
+    assert not torch.allclose(translator.translate(batch.x1, Guide(edited, masks=masks)).image, result)
 
 
 def test_given_masks_may_have_any_resolution() -> None:
     translator = trained_looking(mask_norm="group")
     batch = random_batch()
-    expected = translator.translate(batch.x1, batch.x2, masks=Masks(constant(0.3), constant(0.8))).image
+    expected = translator.translate(batch.x1, Guide(batch.x2, masks=Masks(constant(0.3), constant(0.8)))).image
     for side in (2, 16, 37):
         masks = Masks(constant(0.3, side), constant(0.8, side))
-        result = translator.translate(batch.x1, batch.x2, masks=masks).image
+        result = translator.translate(batch.x1, Guide(batch.x2, masks=masks)).image
         torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -269,7 +269,7 @@ def test_masks_are_of_the_pair() -> None:
     batch, other = random_batch(), random_batch(seed=7)
     for masks, depends in (("cosegmentation", True), ("own", False), ("ones", False)):
         translator = trained_looking(masks=masks, mask_norm="group")
-        found = [translator.translate(batch.x1, x2).masks for x2 in (batch.x2, other.x2)]
+        found = [translator.translate(batch.x1, Guide(x2)).masks for x2 in (batch.x2, other.x2)]
         assert found[0] is not None
         assert found[1] is not None
         assert torch.equal(found[0].input, found[1].input) != depends
@@ -279,7 +279,7 @@ def test_masks_are_of_the_pair() -> None:
 def test_only_an_exemplar_guides() -> None:
     batch = random_batch()
     with pytest.raises(LomitError, match="give one"):
-        tiny().translate(batch.x1, label=batch.y2)
+        tiny().translate(batch.x1, Guide(label=batch.y2))
 
 
 # Interpolation
@@ -290,7 +290,10 @@ def test_interpolation_ends_at_the_translations() -> None:
     batch, other = random_batch(), random_batch(seed=7)
     exemplars = [batch.x2, other.x2]
     for weights, exemplar in (((1.0, 0.0), batch.x2), ((0.0, 1.0), other.x2)):
-        blend, expected = translator.interpolate(batch.x1, exemplars, weights), translator.translate(batch.x1, exemplar)
+        blend, expected = (
+            translator.interpolate(batch.x1, exemplars, weights),
+            translator.translate(batch.x1, Guide(exemplar)),
+        )
         torch.testing.assert_close(blend.image, expected.image, rtol=1e-4, atol=1e-5)
         assert blend.masks is not None
         assert expected.masks is not None
@@ -302,7 +305,7 @@ def test_interpolation_lies_between() -> None:
     translator = trained_looking(mask_norm="group")
     batch, other = random_batch(), random_batch(seed=7)
     exemplars = [batch.x2, other.x2]
-    ends = [translator.translate(batch.x1, e) for e in exemplars]
+    ends = [translator.translate(batch.x1, Guide(e)) for e in exemplars]
     middle = translator.interpolate(batch.x1, exemplars, (0.25, 0.75))
     assert middle.masks is not None
     assert ends[0].masks is not None
@@ -344,7 +347,6 @@ def test_a_warm_up_comes_before_the_generators_phase_and_teaches_reconstruction_
         total, terms = translator.warmup_loss(batch)
     torch.testing.assert_close(total, translator.config.weights.x * 2 * (own - x).abs().mean())
     assert list(terms) == ["x"]
-    assert translator.discriminator is not None
     logits = translator.discriminator(x)[1]
     expected = 2 * losses.classification_loss(logits, torch.cat([batch.y1, batch.y2]))
     torch.testing.assert_close(translator.warmup_classification(batch)[0], expected)
@@ -436,7 +438,7 @@ def test_a_sample_sheet_shows_both_ways() -> None:
     batch = random_batch()
     columns = translator.sample(batch)
     assert list(columns) == ["input", "mask", "exemplar", "exemplar mask", "result", "cycle", "self"]
-    result = translator.translate(batch.x1, batch.x2)
+    result = translator.translate(batch.x1, Guide(batch.x2))
     assert result.masks is not None
     torch.testing.assert_close(columns["result"], result.image)
     torch.testing.assert_close(columns["mask"], result.masks.input)
@@ -455,7 +457,6 @@ def test_the_score_is_the_reconstruction_and_leaves_the_discriminator_out() -> N
     x = columns["input"]
     expected = sum(2 * (columns[name] - x).abs().mean() for name in ("cycle", "self"))
     torch.testing.assert_close(score["score"], translator.config.weights.x * expected)
-    assert translator.discriminator is not None
     scores, logits = translator.discriminator(torch.cat([batch.x1, batch.x2]))
     torch.testing.assert_close(score["real"], scores.mean())
     torch.testing.assert_close(score["cls_r"], 2 * losses.classification_loss(logits, torch.cat([batch.y1, batch.y2])))
@@ -489,7 +490,7 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
     translator = trained_looking(mask_norm="group")
     batch = random_batch()
     _, terms = translator.generator_loss(batch)
-    masks = translator.translate(batch.x1, batch.x2).masks
+    masks = translator.translate(batch.x1, Guide(batch.x2)).masks
     assert masks is not None
     both = torch.cat([masks.input, masks.exemplar])
     torch.testing.assert_close(terms["mask/mean"], both.mean())
@@ -515,15 +516,14 @@ def test_wrong_values_are_named(options: dict[str, Any], message: str) -> None:
 
 def test_without_attributes_there_is_nothing_to_train() -> None:
     with pytest.raises(LomitError, match="model.attributes is empty"):
-        Lomit(LomitConfig())
-    assert Lomit(LomitConfig(width=1), training=False).discriminator is None
+        TrainableLomit(LomitConfig())
+    Lomit(LomitConfig(width=1))
 
 
 @pytest.mark.parametrize("source_cls", [0.0, 0.5])
 def test_without_a_classification_loss_the_class_head_is_not_trained(source_cls: float) -> None:
     """Every parameter of a phase has a gradient, or several processes would wait for it for ever."""
     translator = tiny(weights=LossWeights(cls=0.0, source_cls=source_cls), mask_norm="group")
-    assert translator.discriminator is not None
     for phase in translator.phases():
         only_require(translator, phase)
         phase.loss(random_batch())[0].backward()

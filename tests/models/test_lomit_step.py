@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lomit.models import Batch
+from lomit.models import Batch, Guide
 from lomit.models.lomit import Lomit, LomitConfig, LossWeights
 from plain_lomit import Choices, PlainLomit, named_tensors
 
@@ -122,7 +122,7 @@ def test_a_weight_of_zero_leaves_its_term_out(term: str) -> None:
 def test_the_translation_is_the_plain_one() -> None:
     translator = build(mask_norm="none")
     batch = random_batch(16)
-    result = translator.translate(batch.x1, batch.x2)
+    result = translator.translate(batch.x1, Guide(batch.x2))
     oracle = plain(translator)
     torch.testing.assert_close(result.image, oracle.translation(batch.x1, batch.x2), rtol=1e-10, atol=1e-10)
     assert result.masks is not None

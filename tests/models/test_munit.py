@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from lomit.errors import LomitError
-from lomit.models import Masks, get_method
+from lomit.models import Guide, Masks, get_method
 from lomit.models.domains import by_domain, domain_of
-from lomit.models.munit import Munit, MunitConfig, MunitWeights
+from lomit.models.munit import Munit, MunitConfig, MunitWeights, TrainableMunit
 from lomit.nn.blocks import count_parameters
 from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
-from support.tiny import random_batch, tiny_config, tiny_translator
+from support.tiny import random_batch, tiny_config, tiny_trainable
 
 WEIGHTS = MunitWeights(x=2.5, s=0.7, c=1.3, cyc=0.9)
 
 
-def tiny(**options: Any) -> Munit:
-    translator = tiny_translator("munit", **options)
-    assert isinstance(translator, Munit)
+def tiny(**options: Any) -> TrainableMunit:
+    translator = tiny_trainable("munit", **options)
+    assert isinstance(translator, TrainableMunit)
     return translator
 
 
@@ -102,13 +102,13 @@ def test_each_image_goes_through_the_networks_of_its_domains() -> None:
     translator, batch = tiny().eval(), random_batch(count=4)
     g = translator.generator
     target, source = (torch.tensor(v)[:, None].float() for v in ([1, 0, 1, 0], [0, 1, 1, 0]))
-    result = translator.translate(batch.x1, batch.x2, label=target, source=source).image
+    result = translator.translate(batch.x1, Guide(batch.x2, label=target, source=source)).image
     for i in range(4):
         a, b, t = batch.x1[i : i + 1], batch.x2[i : i + 1], int(target[i, 0])
         expected = g.decode(g.content(a, int(source[i, 0])), g.style(b, t), t)
         torch.testing.assert_close(result[i : i + 1], expected, rtol=1e-4, atol=1e-5)
     # By default from the images without the attribute to those with it.
-    plain = translator.translate(batch.x1[:1], batch.x2[:1]).image
+    plain = translator.translate(batch.x1[:1], Guide(batch.x2[:1])).image
     torch.testing.assert_close(plain, result[:1], rtol=1e-4, atol=1e-5)
 
 
@@ -124,17 +124,17 @@ def test_a_random_style_in_place_of_an_exemplar() -> None:
     translator, batch = tiny().eval(), random_batch()
     styles = translator.random_styles(2, torch.Generator().manual_seed(0))
     assert styles.shape == (2, 3)
-    one = translator.translate(batch.x1, style=styles).image
-    assert torch.equal(translator.translate(batch.x1, style=styles).image, one)
-    assert not torch.allclose(translator.translate(batch.x1, style=-styles).image, one)
+    one = translator.translate(batch.x1, Guide(style=styles)).image
+    assert torch.equal(translator.translate(batch.x1, Guide(style=styles)).image, one)
+    assert not torch.allclose(translator.translate(batch.x1, Guide(style=-styles)).image, one)
     many = translator.random_styles(20_000, torch.Generator().manual_seed(0))
     assert many.mean().abs() < 0.03
     assert (many.std() - 1).abs() < 0.03
     for given in ({}, {"exemplar": batch.x2, "style": styles}):
         with pytest.raises(LomitError, match="MUNIT takes its style from an exemplar image or a random style"):
-            translator.translate(batch.x1, **given)
+            translator.translate(batch.x1, Guide(**given))
     with pytest.raises(LomitError, match="MUNIT has no masks"):
-        translator.translate(batch.x1, batch.x2, masks=Masks(batch.x1, batch.x1))
+        translator.translate(batch.x1, Guide(batch.x2, masks=Masks(batch.x1, batch.x1)))
 
 
 def test_initial_weights() -> None:

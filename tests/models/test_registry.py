@@ -13,11 +13,20 @@ from torch import nn
 from lomit.config import RunConfig
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
-from lomit.models import Batch, get_method, method_of
-from lomit.models.base import read_saved_config, saved_config
+from lomit.models import get_method, method_of
+from lomit.models.base import Guide, read_saved_config, saved_config
 from lomit.models.drit import DritWeights
 from lomit.models.lomit import LossWeights
-from support.tiny import ATTRIBUTES, random_batch, real_methods, snapshot, tiny_config, tiny_translator
+from support.tiny import (
+    ATTRIBUTES,
+    random_batch,
+    random_batch_for,
+    real_methods,
+    snapshot,
+    tiny_config,
+    tiny_trainable,
+    tiny_translator,
+)
 
 METHODS = sorted(real_methods())
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -62,14 +71,10 @@ def biases_that_a_norm_removes(module: nn.Module) -> set[str]:
     return names
 
 
-def as_float64(batch: Batch) -> Batch:
-    return Batch(*(t.double() for t in vars(batch).values()))
-
-
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_every_parameter_of_every_network_gets_a_gradient(name: str, options: dict[str, Any]) -> None:
-    translator = tiny_translator(name, **options).double()
-    batch = as_float64(random_batch(translator.config.image_size, count=3))
+    translator = tiny_trainable(name, **options).double()
+    batch = random_batch_for(translator, count=3).map(torch.Tensor.double)
     names = {id(p): n for n, p in translator.named_parameters()}
     removed = biases_that_a_norm_removes(translator) | ZERO_BY_DESIGN.get(name, set())
     seen = set()
@@ -98,12 +103,12 @@ def test_every_parameter_of_every_network_gets_a_gradient(name: str, options: di
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_a_loss_changes_no_weight_and_no_statistic_of_another_network(name: str, options: dict[str, Any]) -> None:
-    translator = tiny_translator(name, **options)
-    batch = random_batch(translator.config.image_size)
+    translator = tiny_trainable(name, **options)
+    batch = random_batch_for(translator)
     for phase in translator.phases():
         before = snapshot(translator)
         phase.loss(batch)
-        own = {id(t) for m in phase.modules for t in (*m.parameters(), *m.buffers())}
+        own = {id(t) for o in phase.optimizers for m in o.modules for t in (*m.parameters(), *m.buffers())}
         for tensor_name, tensor in translator.state_dict(keep_vars=True).items():
             if id(tensor) not in own:
                 assert torch.equal(tensor, before[tensor_name]), f"{phase.name} changes {tensor_name}"
@@ -111,11 +116,11 @@ def test_a_loss_changes_no_weight_and_no_statistic_of_another_network(name: str,
 
 @pytest.mark.parametrize("name", METHODS)
 def test_without_training_there_is_the_generator_alone(name: str) -> None:
-    whole, bare = tiny_translator(name), tiny_translator(name, training=False)
+    whole, bare = tiny_trainable(name), tiny_translator(name)
     assert {n.split(".")[0] for n, _ in bare.named_parameters()} == {"generator"}
     bare.generator.load_state_dict(whole.generator.state_dict())
     batch = random_batch()
-    results = [t.eval().translate(batch.x1, batch.x2, label=batch.y2.clamp(min=0)).image for t in (whole, bare)]
+    results = [t.eval().translate(batch.x1, Guide(batch.x2, label=batch.y2.clamp(min=0))).image for t in (whole, bare)]
     assert torch.equal(*results)
     assert results[0].shape == batch.x1.shape
     assert results[0].abs().max() <= 1
@@ -123,8 +128,8 @@ def test_without_training_there_is_the_generator_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_samples_and_scores_are_finite_and_carry_no_graph(name: str) -> None:
-    translator = tiny_translator(name).eval()
-    batch = random_batch(count=3)
+    translator = tiny_trainable(name).eval()
+    batch = random_batch_for(translator, count=3)
     for column, picture in translator.sample(batch).items():
         assert len(picture) == 3, column
         assert picture.shape[1] in (1, 3), column
@@ -141,10 +146,10 @@ PRESETS = [(method, preset) for method in METHODS for preset in get_method(metho
 @pytest.mark.parametrize("name", METHODS)
 def test_what_d_makes_of_real_images_is_told_alike_in_training_and_of_unseen_ones(name: str) -> None:
     """On the same images both must say the same: how far they part is what shows a D that knows its images by heart."""
-    translator = tiny_translator(name).double().eval()
-    x = as_float64(random_batch(count=2))
+    translator = tiny_trainable(name).double().eval()
+    x = random_batch_for(translator).map(torch.Tensor.double)
     # DRIT encodes the first half of a batch.
-    twice = Batch(*(torch.cat([t, t]) for t in vars(x).values()))
+    twice = x.map(lambda t: torch.cat([t, t]))
     (d,) = (phase for phase in translator.phases() if phase.name == "D")
     torch.manual_seed(0)
     total, terms = d.loss(twice)
@@ -169,11 +174,9 @@ def test_every_preset_builds(method: str, preset: str) -> None:
     attributes = run.data.attributes or ("Mine", "Another")  # `folder` leaves them to the user
     model = replace(run.model, attributes=attributes)
     with torch.device("meta"):
-        translator = get_method(method).build(model, training=True)
-        image = torch.empty(1, 3, run.data.image_size, run.data.image_size)
-        label = torch.zeros(1, len(attributes))
+        translator = get_method(method).build_trainable(model)
         for phase in translator.phases():
-            phase.loss(Batch(image, image, label, label))
+            phase.loss(translator.noise(1))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -192,5 +195,5 @@ def test_a_batch_is_cut_into_equal_pieces() -> None:
     batch = random_batch(count=6)
     pieces = batch.micro(3)
     assert [len(p.x1) for p in pieces] == [2, 2, 2]
-    for field in vars(batch):
-        assert torch.equal(torch.cat([getattr(p, field) for p in pieces]), getattr(batch, field))
+    for name, tensor in batch.tensors().items():
+        assert torch.equal(torch.cat([p.tensors()[name] for p in pieces]), tensor)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.models import Masks, get_method
-from lomit.models.stargan import Stargan, StarganConfig, StarganWeights
+from lomit.models import Guide, Masks, get_method
+from lomit.models.stargan import Stargan, StarganConfig, StarganWeights, TrainableStargan
 from lomit.nn.blocks import count_parameters
-from support.tiny import random_batch, tiny_config, tiny_translator
+from support.tiny import random_batch, tiny_config, tiny_trainable
 
 WEIGHTS = StarganWeights(cls=0.7, rec=2.5, gp=3.0)
 
 
-def tiny(**options: Any) -> Stargan:
-    translator = tiny_translator("stargan", **options)
-    assert isinstance(translator, Stargan)
+def tiny(**options: Any) -> TrainableStargan:
+    translator = tiny_trainable("stargan", **options)
+    assert isinstance(translator, TrainableStargan)
     return translator
 
 
@@ -87,23 +87,23 @@ def test_the_label_decides_the_result_at_every_pixel() -> None:
     translator, batch = tiny().eval(), random_batch()
     labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     one, same, other = (
-        translator.translate(batch.x1, label=label).image for label in (labels, labels.clone(), labels.flip(1))
+        translator.translate(batch.x1, Guide(label=label)).image for label in (labels, labels.clone(), labels.flip(1))
     )
     assert torch.equal(one, same)
     assert ((one - other).abs().sum(1) > 0).float().mean() > 0.99
     # An exemplar beside a label changes nothing: measures pass both to every method.
-    assert torch.equal(translator.translate(batch.x1, batch.x2, label=labels).image, one)
+    assert torch.equal(translator.translate(batch.x1, Guide(batch.x2, label=labels)).image, one)
 
 
 def test_only_a_label_guides() -> None:
     translator, batch = tiny(), random_batch()
     label = batch.y2.clamp(min=0)
     with pytest.raises(LomitError, match="guided by a label alone"):
-        translator.translate(batch.x1, batch.x2)
+        translator.translate(batch.x1, Guide(batch.x2))
     with pytest.raises(LomitError, match="guided by a label alone"):
-        translator.translate(batch.x1, label=label, style=torch.zeros(2, 8))
+        translator.translate(batch.x1, Guide(label=label, style=torch.zeros(2, 8)))
     with pytest.raises(LomitError, match="StarGAN has no masks"):
-        translator.translate(batch.x1, label=label, masks=Masks(batch.x1, batch.x1))
+        translator.translate(batch.x1, Guide(label=label, masks=Masks(batch.x1, batch.x1)))
     with pytest.raises(LomitError, match="'stargan' has no random styles"):
         translator.random_styles(3)
 

@@ -12,10 +12,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lomit.models.base import Batch
 from lomit.nn import kernels
 from lomit.nn.blocks import ConvBlock, instance_norm, layer_norm
-from support.tiny import random_batch, tiny_translator
+from support.tiny import random_batch, tiny_trainable
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
@@ -98,9 +97,9 @@ def check_blocks(device: torch.device) -> None:
 def check_step(device: torch.device) -> None:
     """Both of LOMIT's losses and all their gradients, with the kernels and without."""
     usable, found = kernels.usable, []
-    batch = Batch(*(t.to(device) for t in vars(random_batch()).values()))
+    batch = random_batch().map(lambda t: t.to(device))
     for answer in (True, False):
-        translator = tiny_translator("lomit").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        translator = tiny_trainable("lomit").to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
             kernels.usable = lambda _, answer=answer: answer  # type: ignore[assignment, misc]
             for phase in translator.phases():

@@ -34,7 +34,7 @@ def noise(seed: int, width: int, height: int) -> Image.Image:
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a model and two images in a folder."""
     monkeypatch.chdir(tmp_path)
-    save_pretrained(tiny_translator("lomit", training=False, image_size=32), "model")
+    save_pretrained(tiny_translator("lomit", image_size=32), "model")
     noise(0, 90, 70).save(tmp_path / "me.png")
     noise(1, 50, 50).save(tmp_path / "you.png")
     return tmp_path
@@ -100,7 +100,7 @@ def test_other_images_and_models_are_refused(work: Path, capsys: pytest.CaptureF
     assert main(["translate", "--recipe", "recipe.json"]) == 2
     assert "me.png is not the image that the recipe calls me.png" in capsys.readouterr().err
     noise(0, 90, 70).save("me.png")
-    save_pretrained(tiny_translator("lomit", training=False, image_size=32, seed=1), "model", overwrite=True)
+    save_pretrained(tiny_translator("lomit", image_size=32, seed=1), "model", overwrite=True)
     assert main(["translate", "--recipe", "recipe.json"]) == 2
     assert "is not the one that the recipe was made with" in capsys.readouterr().err
     assert main(["translate", "--recipe", "recipe.json", "--steps", "3"]) == 2

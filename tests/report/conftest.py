@@ -100,7 +100,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained LOMIT for images of 16 pixels."""
-    translator = tiny_translator(training=False, mask_norm="group")
+    translator = tiny_translator(mask_norm="group")
     return save_pretrained(translator, tmp_path_factory.mktemp("model") / "small")
 
 

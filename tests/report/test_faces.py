@@ -22,7 +22,7 @@ from lomit.report.codes import codes_of, draw_domains, embed, figure_8
 from lomit.report.faces import many_exemplars, pairs, targets
 from lomit.report.pictures import Subject, common, comparison
 from report.conftest import Page
-from support.tiny import real_methods, tiny_translator
+from support.tiny import real_methods, tiny_trainable, tiny_translator
 
 NAMES = ("Black_Hair", "Blond_Hair", "Smiling", "AU4", "AU12")
 
@@ -157,7 +157,7 @@ def test_models_that_share_an_attribute_stand_together() -> None:
 def test_every_method_stands_in_the_figures(method: str, folder: Path) -> None:
     data = DataConfig(root=str(folder), image_size=16)
     faces = SourceFaces(open_source(data), data, 0, "noise")
-    subject = Subject("x", Predictor(tiny_translator(method, training=False), "cpu"))
+    subject = Subject("x", Predictor(tiny_translator(method), "cpu"))
     found = pairs(faces, ("Smiling", "Hat"), 2, seed=0)
     page = Page(comparison("x", [subject], faces, found, masks=True))
     alts = [str(attributes["alt"]) for name, attributes in page.tags if name == "img"]
@@ -188,7 +188,7 @@ def test_figure_8_of_a_code_that_is_the_same_for_every_face(folder: Path) -> Non
     pytest.importorskip("sklearn")
     data = DataConfig(root=str(folder), image_size=16)
     faces = SourceFaces(open_source(data), data, 0, "noise")
-    translator = tiny_translator("lomit", attributes=("Smiling", "Hat"), masks="ones").eval()
+    translator = tiny_trainable("lomit", attributes=("Smiling", "Hat"), masks="ones").eval()
     assert embed(torch.ones(20, 3), seed=0) == [(0.0, 0.0)] * 20
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

@@ -23,7 +23,7 @@ def resident(line: str = "VmRSS") -> int:
 
 def train(config: RunConfig, iterations: int) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
-    translator = method_of(config.model).build(config.model, training=True)
+    translator = method_of(config.model).build_trainable(config.model)
     ema = Ema(translator.generator, config.train.ema)
     runners = make_runners(fabric, translator, config.train)
     for seed in range(iterations):

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from lomit.models import Batch, Method, Translator, get_method, methods
+from lomit.models import Batch, Method, Trainable, Translator, get_method, methods
 
 SIZES = {
     "width": 4,
@@ -45,20 +45,38 @@ def _known(method: str, **options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names}
 
 
-def tiny_translator(method: str = "lomit", training: bool = True, seed: int = 0, **options: Any) -> Translator:
+def tiny_translator(method: str = "lomit", seed: int = 0, **options: Any) -> Translator:
     """A translator of that config, initialised from a seed."""
     torch.manual_seed(seed)
-    return get_method(method).build(tiny_config(method, **options), training=training)
+    return get_method(method).build(tiny_config(method, **options))
+
+
+def tiny_trainable(method: str = "lomit", seed: int = 0, **options: Any) -> Trainable:
+    """The same with what training needs."""
+    torch.manual_seed(seed)
+    return get_method(method).build_trainable(tiny_config(method, **options))
 
 
 def random_batch(
     size: int = 16, count: int = 2, attributes: int = 2, seed: int = 1, dtype: torch.dtype = torch.float32
 ) -> Batch:
-    """Noise in [-1, 1] with labels of all three kinds (1, 0 and -1)."""
-    generator = torch.Generator().manual_seed(seed)
-    images = [2 * torch.rand(count, 3, size, size, generator=generator, dtype=dtype) - 1 for _ in range(2)]
-    labels = [torch.randint(-1, 2, (count, attributes), generator=generator).to(dtype) for _ in range(2)]
-    return Batch(images[0], images[1], labels[0], labels[1])
+    """A pair's noise in [-1, 1] with labels of all three kinds (1, 0 and -1)."""
+    return Batch.of(_noise(2, size, count, attributes, seed, dtype))
+
+
+def random_batch_for(translator: Trainable, count: int = 2, seed: int = 1) -> Batch:
+    """The same in the shape that a method's losses take, with all the images that its sampler draws."""
+    config = translator.config
+    drawn = _noise(translator.sampler.images, config.image_size, count, len(config.attributes), seed)
+    return translator.batch_of(drawn, 0)
+
+
+def _noise(
+    images: int, size: int, count: int, attributes: int, seed: int, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    generator, sides = torch.Generator().manual_seed(seed), range(1, images + 1)
+    x = {f"x{k}": 2 * torch.rand(count, 3, size, size, generator=generator, dtype=dtype) - 1 for k in sides}
+    return x | {f"y{k}": torch.randint(-1, 2, (count, attributes), generator=generator).to(dtype) for k in sides}
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -33,8 +33,8 @@ def comparable() -> Iterator[None]:
     """Float64, and the penalty's points halfway: each process draws shares of its own."""
     load_batch, interpolate = lomit.engine.loop.load_batch, lomit.losses.interpolate_images
 
-    def double_batch(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
-        return tuple(t.double() for t in load_batch(*arguments, **options))
+    def double_batch(*arguments: Any, **options: Any) -> dict[str, Tensor]:
+        return {name: t.double() for name, t in load_batch(*arguments, **options).items()}
 
     def halfway(real: Tensor, fake: Tensor) -> Tensor:
         return interpolate(real, fake, real.new_full((len(real),), 0.5))

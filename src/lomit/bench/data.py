@@ -11,7 +11,7 @@ from lomit.bench.step import Step
 from lomit.bench.timing import Timing, interleaved
 from lomit.config import RunConfig
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, load_batch
+from lomit.data.sampling import load_batch
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def measure_data(config: RunConfig, cache: Cache, device: torch.device, rounds: 
         rounds: rounds that count; each loads 20 batches.
     """
     step = Step(config, device)
-    sampler = PairSampler(cache.labels, cache.subset("train"), step.translator.sampler, config.train.batch_size, 0)
+    sampler = step.translator.sampler(cache.labels, cache.subset("train"), config.train.batch_size, seed=0)
     counter = iter(range(10**9))
 
     def load() -> None:

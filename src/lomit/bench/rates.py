@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lomit.config import RunConfig
-from lomit.models.base import Batch, method_of
+from lomit.models.base import method_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -71,10 +71,8 @@ def phase_macs(config: RunConfig) -> dict[str, tuple[float, int]]:
     Counted on tensors that have shapes but no values, so it says the same of every way to run the update.
     """
     with torch.device("meta"):
-        translator = method_of(config.model).build(config.model, training=True)
-        size, count, labels = config.model.image_size, config.train.batch_size, len(config.model.attributes)
-        images = [torch.empty(count, 3, size, size) for _ in range(2)]
-        batch = Batch(*images, *(torch.zeros(count, labels) for _ in range(2)))
+        translator = method_of(config.model).build_trainable(config.model)
+        batch = translator.noise(config.train.batch_size)
     found = {}
     for phase in translator.phases():
         if phase.end is not None:

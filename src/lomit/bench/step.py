@@ -19,7 +19,7 @@ from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric
 from lomit.engine.updates import WARM_UP, Update, Updates
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Translator, method_of
+from lomit.models.base import Batch, Trainable, method_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Step:
         accelerator: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
         self.fabric = make_fabric(replace(config.train, accelerator=accelerator))
         torch.manual_seed(config.train.seed)
-        self.translator: Translator = method_of(config.model).build(config.model, training=True).to(device)
+        self.translator: Trainable = method_of(config.model).build_trainable(config.model).to(device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, config.train.ema)
         # A phase that ends is no part of the iteration that the run consists of.
@@ -64,7 +64,7 @@ class Step:
         self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
         self.means = Means()
         self.lr = config.train.lr
-        self.batch = noise(config, device)
+        self.batch = self.translator.noise(config.train.batch_size, device)
 
     def update(self, update: Update) -> dict[str, Tensor]:
         """One update as the training loop makes it; its terms."""
@@ -78,13 +78,6 @@ class Step:
         for _ in range(WARM_UP + 1 if self.compiles else 0):
             for update in self.updates:
                 self.update(update)
-
-
-def noise(config: RunConfig, device: torch.device) -> Batch:
-    """A random batch of a run's size."""
-    size, count, labels = config.model.image_size, config.train.batch_size, len(config.model.attributes)
-    images = [(2 * torch.rand(count, 3, size, size) - 1).to(device) for _ in range(2)]
-    return Batch(*images, *(torch.randint(0, 2, (count, labels)).float().to(device) for _ in range(2)))
 
 
 def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, against_plain: bool = False) -> StepSpeed:
@@ -145,7 +138,7 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     return StepSpeed(facts, phases, speeds, ratio)
 
 
-def _plain_tasks(translator: Translator, batch: Batch) -> dict[str, Callable[[], Tensor]]:
+def _plain_tasks(translator: Trainable, batch: Batch) -> dict[str, Callable[[], Tensor]]:
     translator.requires_grad_(True)
     plain = plain_formulation(translator)
     pair = (batch.x1.contiguous(), batch.x2.contiguous())

@@ -20,7 +20,7 @@ from lomit.bench.timing import interleaved
 from lomit.compiled import Compiled
 from lomit.errors import LomitError
 from lomit.exported import ExportedTranslator
-from lomit.models.base import Translator
+from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
 
 Path = Callable[[Tensor, Tensor], Tensor]
@@ -143,18 +143,18 @@ def _batch(translator: Translator, images: tuple[Tensor, Tensor] | None, batch_s
 
 
 def _translates(translator: Translator) -> Path:
-    return lambda x, exemplar: translator.translate(x, exemplar).image
+    return lambda x, exemplar: translator.translate(x, Guide(exemplar)).image
 
 
 def _eager(translator: Translator) -> Path:
     """As the predictor runs it."""
     module = copy.deepcopy(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return lambda x, exemplar: module.translate(_channels_last(x), _channels_last(exemplar)).image
+    return lambda x, exemplar: module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image
 
 
 def _compiled(translator: Translator) -> Path:
     module = Compiled(translator)
-    return lambda x, exemplar: module.translate(_channels_last(x), _channels_last(exemplar)).image
+    return lambda x, exemplar: module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image
 
 
 def _channels_last(t: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def gradient_bytes(config: RunConfig) -> dict[str, tuple[float, int]]:
         model = type(config.model)(
             **{**vars(config.model), "attributes": attributes, "image_size": config.data.image_size}
         )
-        phases = method_of(model).build(model, training=True).phases()
+        phases = method_of(model).build_trainable(model).phases()
     lasting = [phase for phase in phases if phase.end is None]
     return {phase.name: (4.0 * sum(p.numel() for p in phase.parameters()), phase.every) for phase in lasting}
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,109 +17,143 @@ from lomit.data.cache import Cache
 from lomit.errors import LomitError
 
 FLIPS = 2
-"""Number of the random stream that draws the flips; 0 and 1 order the images of the two sides."""
+"""Number of the random stream that draws the flips; the others order the images."""
 
 
 @functools.lru_cache(maxsize=8)
 def _permutation(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
-    """The order of one stream's epoch; the cache holds the current and the next epoch of both streams."""
+    """The order of one stream's epoch; the cache holds the current and the next epoch of both images of a pair."""
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
-def two_domains(labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of these rows, those with none of the attributes and those with all of them.  `labels` is N x A."""
-    chosen = labels[indices]
-    return indices[(chosen == 0).all(1)], indices[(chosen == 1).all(1)]
+@dataclass(frozen=True)
+class Domains:
+    """How labels sort images into domains.
 
-
-class PairSampler:
-    """Draws the pairs of a training step.
-
-    Each side of the pairs walks through its images in shuffled epochs of its own. The batch of a step is cut
-    into one piece per process, so the pairs do not depend on how many processes share the work.
+    Attributes:
+        of: labels, N x A in {1, 0, -1} -> the domain of each image, int64, N, counted from 0; -1: it is in none.
     """
 
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+def _none_or_all(labels: np.ndarray) -> np.ndarray:
+    return np.where((labels == 0).all(1), 0, np.where((labels == 1).all(1), 1, -1))
+
+
+NONE_OR_ALL = Domains(_none_or_all)
+"""Two domains: images with none of the attributes (0), images with all of them (1)."""
+
+
+class Sampler(ABC):
+    """Draws the images of a training step: x1, x2 and, where `images` is larger, x3 and so on.
+
+    Each of them walks through its own images in shuffled epochs. The batch of a step is cut into one piece per
+    process, so what is drawn does not depend on how many processes share the work.
+
+    A method names a subclass; one that draws in another way overrides `indices_at`, with `positions` and `walk`.
+
+    Attributes:
+        images: how many images a pair has, exemplars counted.
+    """
+
+    images: ClassVar[int] = 2
+
     def __init__(
-        self,
-        labels: np.ndarray,
-        indices: np.ndarray,
-        mode: Literal["independent", "two-domain"],
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
+        self, labels: np.ndarray, indices: np.ndarray, batch_size: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
         """
         Args:
             labels: N x A of all images, 1, 0 or -1 (not annotated).
             indices: rows of the images to draw from.
-            mode: `independent`, both sides from all of them; `two-domain`, the first side from those with none of
-                the attributes, the second side from those with all of them.
             batch_size: pairs of a step over all processes.
             seed: decides the order.
             rank, world: this process and the number of processes.
 
         Raises:
-            LomitError: where a side has no image, or the batch cannot be cut evenly.
+            LomitError: where there is nothing to draw from, or the batch cannot be cut evenly.
         """
         if batch_size % world:
             raise LomitError(f"train.batch_size ({batch_size}) must be a multiple of the {world} processes")
         if not len(indices):
             raise LomitError("there is no image to train on")
-        if mode == "independent":
-            self.sides = (indices, indices)
-        else:
-            self.sides = two_domains(labels, indices)
-            for side, word in zip(self.sides, ("none", "all"), strict=True):
-                if not len(side):
-                    raise LomitError(f"two-domain training needs images with {word} of the attributes; there is none")
         self.batch_size, self.seed = batch_size, seed
-        self.rank, self.world = rank, world
+        part = batch_size // world
+        self._share = slice(rank * part, (rank + 1) * part)
+        self.sides = self.sides_of(labels, indices)
 
-    @property
-    def _share(self) -> slice:
-        """This process's part of a batch."""
-        part = self.batch_size // self.world
-        return slice(self.rank * part, (self.rank + 1) * part)
+    @abstractmethod
+    def sides_of(self, labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Of the rows `indices`, those that x1, x2, ... are drawn from.
 
-    def indices_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the inputs and of the exemplars of one step, int64, batch_size / world each."""
-        position = step * self.batch_size + np.arange(self.batch_size)[self._share]
-        first, second = (self._walk(stream, position) for stream in (0, 1))
-        return first, second
+        Raises:
+            LomitError: where there is none for one of them.
+        """
 
-    def _walk(self, stream: int, position: np.ndarray) -> np.ndarray:
-        """The images at these positions of a stream's endless walk."""
-        side = self.sides[stream]
-        epochs, offsets = np.divmod(position, len(side))
-        picks = np.empty_like(position)
+    def indices_at(self, step: int) -> tuple[np.ndarray, ...]:
+        """Rows of x1, x2, ... of one step, int64, batch_size / world each."""
+        positions = self.positions(step)
+        return tuple(self.walk(side, stream, positions) for stream, side in enumerate(self.sides))
+
+    def positions(self, step: int) -> np.ndarray:
+        """Numbers of this process's pairs among all pairs of the run, int64."""
+        return step * self.batch_size + np.arange(self.batch_size)[self._share]
+
+    def walk(self, rows: np.ndarray, stream: int, positions: np.ndarray) -> np.ndarray:
+        """The rows at these positions of an endless walk through `rows`, each epoch in an order of its own.
+
+        Walks of different streams have different orders.
+        """
+        epochs, offsets = np.divmod(positions, len(rows))
+        picks = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            picks[here] = _permutation(self.seed, stream, epoch, len(side))[offsets[here]]
-        return side[picks]
+            # The flips' stream is left out.
+            order = _permutation(self.seed, stream + (stream >= FLIPS), epoch, len(rows))
+            picks[here] = order[offsets[here]]
+        return rows[picks]
 
     def flips_at(self, step: int) -> np.ndarray:
-        """Which images of one step are mirrored, bool, 2 x batch_size / world."""
-        draws = np.random.default_rng([self.seed, FLIPS, step]).random((2, self.batch_size))
+        """Which images of one step are mirrored, bool, `images` x batch_size / world."""
+        draws = np.random.default_rng([self.seed, FLIPS, step]).random((self.images, self.batch_size))
         return draws[:, self._share] < 0.5
 
 
+class IndependentPairs(Sampler):
+    """Both images of a pair come from the whole set."""
+
+    def sides_of(self, labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        return indices, indices
+
+
+class TwoDomainPairs(Sampler):
+    """x1 has none of the attributes, x2 has all of them (`NONE_OR_ALL`)."""
+
+    def sides_of(self, labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        domains = NONE_OR_ALL.of(labels[indices])
+        sides = indices[domains == 0], indices[domains == 1]
+        for side, word in zip(sides, ("none", "all"), strict=True):
+            if not len(side):
+                raise LomitError(f"two-domain training needs images with {word} of the attributes; there is none")
+        return sides
+
+
 def load_batch(
-    cache: Cache, sampler: PairSampler, step: int, device: torch.device | str = "cpu", flip: bool = True
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The batch of one step on the device.
+    cache: Cache, sampler: Sampler, step: int, device: torch.device | str = "cpu", flip: bool = True
+) -> dict[str, Tensor]:
+    """What the sampler draws for one step, on the device.
 
     Returns:
-        x1, x2: float32, B x 3 x S x S, in [-1, 1]; y1, y2: float32, B x A, 1, 0 or -1 (not annotated).
+        x1, x2, ...: float32, B x 3 x S x S, in [-1, 1]; y1, y2, ...: float32, B x A, 1, 0 or -1 (not annotated).
     """
     device = torch.device(device)
     flips = torch.from_numpy(sampler.flips_at(step))
-    images, labels = [], []
-    for rows, mirrored in zip(sampler.indices_at(step), flips, strict=True):
+    batch: dict[str, Tensor] = {}
+    for k, (rows, mirrored) in enumerate(zip(sampler.indices_at(step), flips, strict=True), start=1):
         x = transforms.normalise(_pixels(cache, rows, device))
-        images.append(transforms.flip(x, _move(mirrored, device)) if flip else x)
-        labels.append(_move(torch.from_numpy(cache.labels[rows].astype(np.float32)), device))
-    return images[0], images[1], labels[0], labels[1]
+        batch[f"x{k}"] = transforms.flip(x, _move(mirrored, device)) if flip else x
+        batch[f"y{k}"] = _move(torch.from_numpy(cache.labels[rows].astype(np.float32)), device)
+    return batch
 
 
 def _pixels(cache: Cache, rows: np.ndarray, device: torch.device) -> Tensor:

@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lomit.engine.ema import Ema
-from lomit.engine.phases import Runner
+from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError
-from lomit.models.base import Translator, saved_config
+from lomit.models.base import Trainable, saved_config
 
 TRAINING, STATE = "training.safetensors", "state.json"
 _NETWORKS = "translator."
@@ -54,15 +54,15 @@ def write_text(path: Path, text: str) -> None:
 
 def _optimizer_tensors(runners: Sequence[Runner]) -> dict[str, Tensor]:
     tensors = {}
-    for runner in runners:
-        for index, state in runner.optimizer.state_dict()["state"].items():
+    for name, optimizer in optimizers_of(runners).items():
+        for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
-                tensors[f"optimizer.{runner.phase.name}.{index}.{key}"] = torch.as_tensor(value).contiguous()
+                tensors[f"optimizer.{name}.{index}.{key}"] = torch.as_tensor(value).contiguous()
     return tensors
 
 
 def save(
-    run: Path, step: int, translator: Translator, ema: Ema, runners: Sequence[Runner], extra: dict[str, Any]
+    run: Path, step: int, translator: Trainable, ema: Ema, runners: Sequence[Runner], extra: dict[str, Any]
 ) -> Path:
     """Writes the checkpoint of `step` and points `latest` at it.
 
@@ -145,7 +145,7 @@ def networks_in(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(_NETWORKS): v for k, v in tensors.items() if k.startswith(_NETWORKS)}
 
 
-def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runner]) -> dict[str, Any]:
+def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner]) -> dict[str, Any]:
     """Restores everything `save` wrote, in place.  Returns the JSON state.
 
     Raises:
@@ -157,8 +157,8 @@ def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runne
         translator.load_state_dict(networks_in(tensors))
         ema.module.load_state_dict(load_file(folder / "model.safetensors"))
         ema.resume(state["ema_updates"])
-        for runner in runners:
-            _load_optimizer(runner, tensors)
+        for name, optimizer in optimizers_of(runners).items():
+            _load_optimizer(f"optimizer.{name}.", optimizer, tensors)
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LomitError(
@@ -168,9 +168,9 @@ def load(folder: Path, translator: Translator, ema: Ema, runners: Sequence[Runne
     return state
 
 
-def _load_optimizer(runner: Runner, tensors: dict[str, Tensor]) -> None:
-    prefix = f"optimizer.{runner.phase.name}."
-    parameters = runner.phase.parameters()
+def _load_optimizer(prefix: str, optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+    (group,) = optimizer.param_groups
+    parameters = group["params"]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(prefix):
@@ -180,5 +180,4 @@ def _load_optimizer(runner: Runner, tensors: dict[str, Tensor]) -> None:
                 # Moments keep their weight's memory layout (channels last): fused Adam walks both in memory order.
                 tensor = torch.empty_like(parameter).copy_(tensor)
             state.setdefault(int(index), {})[key] = tensor
-    current = runner.optimizer.state_dict()
-    runner.optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

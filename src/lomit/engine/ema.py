@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lomit.models.base import Translator
+from lomit.models.base import Trainable
 
 
 class Ema:
@@ -50,7 +50,7 @@ class Ema:
         self.updates = updates
 
     @contextmanager
-    def in_place_of(self, translator: Translator) -> Iterator[None]:
+    def in_place_of(self, translator: Trainable) -> Iterator[None]:
         """The translator works with the averaged generator, in eval mode, and without gradients inside."""
         current, training = translator.generator, translator.training
         translator.generator = self.module

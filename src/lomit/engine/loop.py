@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from lomit.config import RunConfig
 from lomit.data.cache import Cache
-from lomit.data.sampling import PairSampler, keep_resident, load_batch, two_domains
+from lomit.data.sampling import Sampler, keep_resident, load_batch
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
@@ -30,7 +30,7 @@ from lomit.engine.phases import Runner, learning_rate, make_runners
 from lomit.engine.updates import Updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
-from lomit.models.base import Batch, Method, Translator
+from lomit.models.base import Batch, Method, Trainable
 
 SHEET_PAIRS = 8
 """Pairs on a sample sheet."""
@@ -99,7 +99,7 @@ class Loop:
         self.fabric, self.config, self.cache, self.folder = fabric, config, cache, folder
         train = config.train
         torch.manual_seed(train.seed)
-        self.translator: Translator = method.build(config.model, training=True).to(fabric.device)
+        self.translator: Trainable = method.build_trainable(config.model).to(fabric.device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
@@ -109,18 +109,19 @@ class Loop:
         keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
-        self.sampler = PairSampler(cache.labels, rows, self.translator.sampler, *arguments)
+        self.sampler = self.translator.sampler(cache.labels, rows, *arguments)
         self.validation = self._validation_sampler(cache.subset("val"), rows)
         self.means = Means()
         self.step = 0
         self.best = math.inf
 
-    def _validation_sampler(self, held_out: np.ndarray, rows: np.ndarray) -> PairSampler:
+    def _validation_sampler(self, held_out: np.ndarray, rows: np.ndarray) -> Sampler:
         """Pairs of held-out images as the method takes them; of training images where those are too few."""
-        mode = self.translator.sampler
-        sides = two_domains(self.cache.labels, held_out) if mode == "two-domain" else (held_out,)
-        drawn_from = held_out if all(len(side) for side in sides) else rows
-        return PairSampler(self.cache.labels, drawn_from, mode, max(SHEET_PAIRS, self.config.train.batch_size), 1)
+        labels, count = self.cache.labels, max(SHEET_PAIRS, self.config.train.batch_size)
+        try:
+            return self.translator.sampler(labels, held_out, count, seed=1)
+        except LomitError:
+            return self.translator.sampler(labels, rows, count, seed=1)
 
     def resume(self, folder: Path) -> None:
         """Goes on from a checkpoint as if it had never stopped."""
@@ -171,8 +172,8 @@ class Loop:
         """
         train = self.config.train
         torch.manual_seed(_mix(train.seed, self.step, self.fabric.global_rank))
-        batch = Batch(*load_batch(self.cache, self.sampler, self.step, self.fabric.device, self.config.data.flip))
-        micro = batch.micro(train.accumulate)
+        images = load_batch(self.cache, self.sampler, self.step, self.fabric.device, self.config.data.flip)
+        micro = self.translator.batch_of(images, self.step).micro(train.accumulate)
         lr = learning_rate(train, self.step)
         for update in self.updates:
             if not update.phase.runs_in(self.step):
@@ -217,12 +218,13 @@ class Loop:
         )
 
     def _held_out(self, index: int) -> Batch:
-        return Batch(*load_batch(self.cache, self.validation, index, self.fabric.device, flip=False))
+        images = load_batch(self.cache, self.validation, index, self.fabric.device, flip=False)
+        return self.translator.batch_of(images, self.step)
 
     def _sample(self) -> None:
         if not self.fabric.is_global_zero:
             return
-        batch = Batch(*(t[:SHEET_PAIRS] for t in vars(self._held_out(0)).values()))
+        batch = self._held_out(0).map(lambda t: t[:SHEET_PAIRS])
         with self.ema.in_place_of(self.translator):
             columns = self.translator.sample(batch)
         folder = self.folder / "samples"

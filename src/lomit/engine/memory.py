@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lomit.config import RunConfig
-from lomit.models.base import Batch, Method, Translator
+from lomit.models.base import Batch, Method, Trainable
 
 
 def _bytes(module: nn.Module) -> int:
@@ -21,18 +21,15 @@ def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
     activations count as float32: with `bf16-mixed` the estimate lies above what is needed.
     """
     with torch.device("meta"):
-        translator = method.build(config.model, training=True)
-        size, labels = config.data.image_size, len(config.data.attributes)
-        per_device = max(1, config.train.batch_size // config.train.accumulate // world)
-        images = [torch.empty(per_device, 3, size, size) for _ in range(2)]
-        batch = Batch(*images, *(torch.zeros(per_device, labels) for _ in range(2)))
+        translator = method.build_trainable(config.model)
+        batch = translator.noise(max(1, config.train.batch_size // config.train.accumulate // world))
     weights = _bytes(translator)
     activations = max(_saved_bytes(translator, i, batch) for i in range(len(translator.phases())))
     # Adam keeps two moments, gradients of one phase at a time are at most the weights, the average is a generator.
     return 4 * weights + _bytes(translator.generator) + activations
 
 
-def _saved_bytes(translator: Translator, index: int, batch: Batch) -> int:
+def _saved_bytes(translator: Trainable, index: int, batch: Batch) -> int:
     phase = translator.phases()[index]
     translator.requires_grad_(False)
     for parameter in phase.parameters():

@@ -1,9 +1,10 @@
-"""One optimiser and one (distributed) wrapper for each phase of a translator."""
+"""The optimisers of a translator and one (distributed) wrapper for each of its phases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -11,10 +12,10 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
 from lomit.config import TrainConfig
-from lomit.models.base import Batch, Phase, Translator
+from lomit.models.base import Batch, Objective, Optimizer, Phase, Trainable
 
-TensorLoss = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
-"""x1, x2, y1, y2 of a `Batch` -> the total and the named terms."""
+TensorLoss = Callable[[dict[str, Tensor]], Objective]
+"""The tensors of a `Batch` by name -> the total and the named terms."""
 
 
 class PhaseLoss(nn.Module):
@@ -29,20 +30,20 @@ class PhaseLoss(nn.Module):
 
     loss: TensorLoss
 
-    def __init__(self, translator: Translator, phase: Phase) -> None:
+    def __init__(self, translator: Trainable, phase: Phase) -> None:
         super().__init__()
         self.translator = translator
         self.loss = loss_of(phase)
 
-    def forward(self, x1: Tensor, x2: Tensor, y1: Tensor, y2: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.loss(x1, x2, y1, y2)
+    def forward(self, tensors: dict[str, Tensor]) -> Objective:
+        return self.loss(tensors)
 
 
 def loss_of(phase: Phase) -> TensorLoss:
     """A phase's loss as a function of tensors alone."""
 
-    def loss(x1: Tensor, x2: Tensor, y1: Tensor, y2: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return phase.loss(Batch(x1, x2, y1, y2))
+    def loss(tensors: dict[str, Tensor]) -> Objective:
+        return phase.loss(Batch.of(tensors))
 
     # torch.compile files what it compiled under a function's code, and torch 2.11 gave one phase another's loss.
     loss.__code__ = loss.__code__.replace(co_name=f"{phase.name}_loss")
@@ -51,12 +52,24 @@ def loss_of(phase: Phase) -> TensorLoss:
 
 @dataclass
 class Runner:
-    """A phase, ready to run: its loss, that loss as Fabric wrapped it, and its optimiser."""
+    """A phase, ready to run: its loss, that loss as Fabric wrapped it, and its optimisers by name.
+
+    The factor on the learning rate stands in an optimiser's parameter group, as `lr_scale`.
+    """
 
     phase: Phase
     loss: PhaseLoss
     module: _FabricModule
-    optimizer: torch.optim.Adam
+    optimizers: dict[str, torch.optim.Adam]
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of its optimisers."""
+        return [group for optimizer in self.optimizers.values() for group in optimizer.param_groups]
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients of its parameters."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -69,33 +82,48 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return float(config.lr * 0.5 ** (past // config.decay_every))
 
 
-def only_require(translator: Translator, phase: Phase) -> None:
+def only_require(translator: Trainable, phase: Phase) -> None:
     """Lets gradients reach the phase's parameters and no others."""
     translator.requires_grad_(False)
     for parameter in phase.parameters():
         parameter.requires_grad_(True)
 
 
-def make_runners(fabric: Fabric, translator: Translator, config: TrainConfig) -> list[Runner]:
-    """Wraps each phase for the fabric's strategy and gives it its own Adam."""
+def make_runners(fabric: Fabric, translator: Trainable, config: TrainConfig) -> list[Runner]:
+    """Wraps each phase for the fabric's strategy and gives it its optimisers."""
     runners = []
+    made: dict[str, tuple[Optimizer, torch.optim.Adam]] = {}
     for phase in translator.phases():
         only_require(translator, phase)
         loss = PhaseLoss(translator, phase)
         module = fabric.setup_module(loss)
-        optimizer = torch.optim.Adam(
-            phase.parameters(),
-            lr=config.lr * phase.lr_scale,
-            betas=config.betas,
-            weight_decay=phase.weight_decay,
-            fused=True,
-        )
-        runners.append(Runner(phase, loss, module, optimizer))
+        for wanted in phase.optimizers:
+            if wanted.name not in made:
+                made[wanted.name] = wanted, _adam(wanted, config)
+            elif made[wanted.name][0] != wanted:
+                raise ValueError(f"two optimisers of {type(translator).__name__} are called {wanted.name}")
+        optimizers = {wanted.name: made[wanted.name][1] for wanted in phase.optimizers}
+        runners.append(Runner(phase, loss, module, optimizers))
     return runners
 
 
+def _adam(wanted: Optimizer, config: TrainConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(
+        [{"params": wanted.parameters(), "lr_scale": wanted.lr_scale}],
+        lr=config.lr * wanted.lr_scale,
+        betas=config.betas,
+        weight_decay=wanted.weight_decay,
+        fused=True,
+    )
+
+
+def optimizers_of(runners: Sequence[Runner]) -> dict[str, torch.optim.Adam]:
+    """Every optimiser by its name; those that phases share once."""
+    return {name: optimizer for runner in runners for name, optimizer in runner.optimizers.items()}
+
+
 def run_phase(
-    fabric: Fabric, translator: Translator, runner: Runner, micro_batches: Sequence[Batch], lr: float
+    fabric: Fabric, translator: Trainable, runner: Runner, micro_batches: Sequence[Batch], lr: float
 ) -> dict[str, Tensor]:
     """One update.  Returns the phase's terms, averaged over the micro-batches, and its total as `loss`."""
     set_learning_rate(runner, lr)
@@ -103,28 +131,29 @@ def run_phase(
 
 
 def set_learning_rate(runner: Runner, lr: float) -> None:
-    """The phase's share of the configured learning rate; a captured update reads it from a tensor."""
-    for group in runner.optimizer.param_groups:
+    """Each optimiser's share of the configured learning rate; a captured update reads it from a tensor."""
+    for group in runner.groups():
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr * runner.phase.lr_scale)
+            group["lr"].fill_(lr * group["lr_scale"])
         else:
-            group["lr"] = lr * runner.phase.lr_scale
+            group["lr"] = lr * group["lr_scale"]
 
 
-def update(fabric: Fabric, translator: Translator, runner: Runner, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
+def update(fabric: Fabric, translator: Trainable, runner: Runner, micro_batches: Sequence[Batch]) -> dict[str, Tensor]:
     """`run_phase` at the learning rate that is set; nothing in it waits for a device."""
     only_require(translator, runner.phase)
-    runner.optimizer.zero_grad(set_to_none=True)
+    runner.zero_grad()
     terms: dict[str, Tensor] = {}
     parts = len(micro_batches)
     for i, batch in enumerate(micro_batches):
         with fabric.no_backward_sync(runner.module, enabled=i < parts - 1):
-            total, named = runner.module(batch.x1, batch.x2, batch.y1, batch.y2)
+            total, named = runner.module(batch.tensors())
             fabric.backward(total if parts == 1 else total / parts)
         for name, value in {**named, "loss": total.detach()}.items():
             share = value if parts == 1 else value / parts
             terms[name] = terms[name] + share if name in terms else share
     if runner.phase.clip is not None:
         nn.utils.clip_grad_norm_(runner.phase.parameters(), runner.phase.clip)
-    runner.optimizer.step()
+    for optimizer in runner.optimizers.values():
+        optimizer.step()
     return terms

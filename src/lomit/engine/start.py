@@ -13,11 +13,11 @@ from lomit.engine.checkpoint import STATE, TRAINING, networks_in
 from lomit.engine.ema import Ema
 from lomit.errors import LomitError
 from lomit.models import method_of
-from lomit.models.base import Translator
+from lomit.models.base import Trainable
 from lomit.weights import find_model, load_pretrained, read_config
 
 
-def start_from(source: str, translator: Translator, ema: Ema) -> list[str]:
+def start_from(source: str, translator: Trainable, ema: Ema) -> list[str]:
     """Fills a new translator and its average with the weights of a run, a checkpoint or a model.
 
     A checkpoint holds every network, a model the averaged generator alone.  The generator has to fit; what else does

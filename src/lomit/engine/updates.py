@@ -2,7 +2,8 @@
 
 A method need not know: what is compiled is a phase's loss, what is captured is a whole update (loss, backward pass,
 clipping, optimiser).  Either is first rehearsed on the update's own batch, with a result that is thrown away; where
-that fails, one line says so and the run goes on without.
+that fails, one line says so and the run goes on without.  A loss that differentiates a gradient
+(`Phase.double_backward`) is not compiled: torch's compiler does not take it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from lomit.config import CompileMode
 from lomit.engine.phases import Runner, TensorLoss, loss_of, only_require, run_phase, set_learning_rate, update
-from lomit.models.base import Batch, Translator
+from lomit.models.base import Batch, Trainable
 
 WARM_UP = 3
 """Eager updates before one is captured: libraries choose their kernels and the optimiser makes its moments."""
@@ -64,7 +65,7 @@ class Updates:
     """
 
     def __init__(
-        self, fabric: Fabric, translator: Translator, runners: Sequence[Runner], mode: CompileMode, say: Say
+        self, fabric: Fabric, translator: Trainable, runners: Sequence[Runner], mode: CompileMode, say: Say
     ) -> None:
         found, why = plan(mode, fabric.device, fabric.world_size)
         if why is not None:
@@ -91,13 +92,14 @@ class Update:
 
     Attributes:
         phase: what it updates.
-        moves_generator: whether the generator's weights are among that, so that its average has to follow.
+        moves_generator: whether the average has to follow: the generator's weights are among that, and the phase is
+            `averaged`.
     """
 
     def __init__(
         self,
         fabric: Fabric,
-        translator: Translator,
+        translator: Trainable,
         runner: Runner,
         inductor: str | None,
         shared: _Shared | None,
@@ -106,8 +108,9 @@ class Update:
         self.fabric, self.translator, self.runner, self.phase, self.say = fabric, translator, runner, runner.phase, say
         # Not by `requires_grad`, which a replay leaves as the last eager update of any phase set it.
         generator = {id(parameter) for parameter in translator.generator.parameters()}
-        self.moves_generator = any(id(parameter) in generator for parameter in self.phase.parameters())
-        self._inductor, self._shared = inductor, shared
+        moved = any(id(parameter) in generator for parameter in self.phase.parameters())
+        self.moves_generator = moved and self.phase.averaged
+        self._inductor, self._shared = None if self.phase.double_backward else inductor, shared
         self._done = 0
         self._captured: _Captured | None = None
 
@@ -162,7 +165,7 @@ class Update:
         with _preserved(self.translator, self.fabric.device):
             try:
                 with self.fabric.autocast():
-                    total, _ = loss(batch.x1, batch.x2, batch.y1, batch.y2)
+                    total, _ = loss(batch.tensors())
                 torch.autograd.grad(total, self.phase.parameters(), allow_unused=True)
             except Exception as error:
                 return _first_line(error)
@@ -174,16 +177,18 @@ class _Captured:
 
     def __init__(self, owner: Update, micro_batches: Sequence[Batch], lr: float, shared: _Shared) -> None:
         self.runner = owner.runner
-        self.inputs = [Batch(*(t.clone() for t in vars(batch).values())) for batch in micro_batches]
+        self.inputs = [batch.map(torch.clone) for batch in micro_batches]
         self.graph = torch.cuda.CUDAGraph()
         device = owner.fabric.device
         random_state, stream = torch.cuda.get_rng_state(device), torch.cuda.current_stream(device)
-        groups = self.runner.optimizer.param_groups
+        groups = self.runner.groups()
         before = [(group["lr"], group["capturable"]) for group in groups]
         for group in groups:  # or the graph would repeat today's learning rate for ever
-            group["lr"], group["capturable"] = torch.tensor(float(group["lr"]), device=device), True
+            if not isinstance(group["lr"], Tensor):  # of an optimiser that a captured phase has, too
+                group["lr"] = torch.tensor(float(group["lr"]), device=device)
+            group["capturable"] = True
         set_learning_rate(self.runner, lr)
-        self.runner.optimizer.zero_grad(set_to_none=True)  # gradients are to lie in the graph's own memory
+        self.runner.zero_grad()  # gradients are to lie in the graph's own memory
         try:
             with torch.cuda.graph(self.graph, pool=shared.pool, stream=shared.stream):
                 self.terms = update(owner.fabric, owner.translator, self.runner, self.inputs)
@@ -191,15 +196,16 @@ class _Captured:
             torch.cuda.set_stream(stream)
             for group, (rate, capturable) in zip(groups, before, strict=True):
                 group["lr"], group["capturable"] = rate, capturable
-            self.runner.optimizer.zero_grad(set_to_none=True)
+            self.runner.zero_grad()
             _renew_generator(device, random_state)
             raise
 
     def replay(self, micro_batches: Sequence[Batch], lr: float) -> dict[str, Tensor]:
         """One update with another batch and learning rate."""
         for mine, given in zip(self.inputs, micro_batches, strict=True):
-            for name, tensor in vars(mine).items():
-                tensor.copy_(getattr(given, name))
+            values = given.tensors()
+            for name, tensor in mine.tensors().items():
+                tensor.copy_(values[name])
         set_learning_rate(self.runner, lr)
         self.graph.replay()
         return self.terms
@@ -216,7 +222,7 @@ def _compiler(mode: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _preserved(translator: Translator, device: torch.device) -> Iterator[None]:
+def _preserved(translator: Trainable, device: torch.device) -> Iterator[None]:
     """Buffers and random states are as before afterwards; parameters nobody changes."""
     buffers = [(buffer, buffer.clone()) for buffer in translator.buffers()]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -14,13 +14,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lomit.errors import LomitError
-from lomit.models.base import Masks, Translator, method_of
+from lomit.models.base import Guide, Masks, Translator, method_of
 from lomit.nn.rewriting import rewritten
 
 if TYPE_CHECKING:
@@ -119,17 +119,17 @@ class _Graph(nn.Module):
         """Whether masks can be given; tries the method on two images."""
         x = torch.zeros(1, 3, size, size)
         try:
-            self.translator.translate(x, x)
+            self.translator.translate(x, Guide(x))
         except LomitError as error:
             method = method_of(self.translator.config).name
             raise LomitError(f"the method '{method}' can't be exported: {error}") from error
-        return hasattr(self.translator, "translate_filling")
+        return self.translator.has_masks
 
     def forward(self, x: Tensor, exemplar: Tensor, *masks: Tensor) -> tuple[Tensor, ...]:
         if not masks:
-            return (self.translator.translate(x, exemplar).image,)
-        filling: Any = self.translator.translate_filling
-        result = filling(x, exemplar, Masks(*masks))
+            return (self.translator.translate(x, Guide(exemplar)).image,)
+        result = self.translator.translate_filling(x, Guide(exemplar, masks=Masks(*masks)))
+        assert result.masks is not None
         return result.image, result.masks.input, result.masks.exemplar
 
 

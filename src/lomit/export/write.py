@@ -19,7 +19,7 @@ from lomit.export.graph import MASKS, OPSETS, float_graph, require_onnx, with_op
 from lomit.export.int8 import feeds_of, quantise
 from lomit.exported import SUFFIX, ExportedTranslator
 from lomit.images import write_file
-from lomit.models.base import Masks, Translation, Translator, method_of, saved_config
+from lomit.models.base import Guide, Masks, Translation, Translator, method_of, saved_config
 from lomit.nn.blocks import halves, resize_mask
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def check(content: bytes, translator: Translator, inputs: Tensor, exemplars: Ten
         x, exemplar = inputs[:n], exemplars[:n]
         for masks in _mask_cases(translator, x):
             with torch.no_grad():
-                got = exported.translate(x, exemplar, masks=masks)
+                got = exported.translate(x, Guide(exemplar, masks=masks))
                 # Pair by pair: an open batch must not mix them up.
                 expected = [_translate(translator, x[i : i + 1], exemplar[i : i + 1], masks, i) for i in range(n)]
             image = (got.image - torch.cat([e.image for e in expected])).abs() / 2
@@ -162,11 +162,11 @@ def _translate(translator: Translator, x: Tensor, exemplar: Tensor, masks: Masks
     given = None if masks is None else Masks(masks.input[i : i + 1].to(device), masks.exemplar[i : i + 1].to(device))
     unset = [] if given is None else [bool(mask.isnan().any()) for mask in (given.input, given.exemplar)]
     if all(unset):
-        result = translator.translate(x, exemplar)
+        result = translator.translate(x, Guide(exemplar))
     elif any(unset):
-        result = translator.translate_filling(x, exemplar, given)  # type: ignore[operator]
+        result = translator.translate_filling(x, Guide(exemplar, masks=given))
     else:
-        result = translator.translate(x, exemplar, masks=given)
+        result = translator.translate(x, Guide(exemplar, masks=given))
     return Translation(result.image.cpu(), result.masks)
 
 
@@ -184,7 +184,7 @@ def _mask_errors(got: Translation, expected: list[Translation]) -> list[float]:
 
 def _mask_cases(translator: Translator, x: Tensor) -> list[Masks | None]:
     """No masks; where the method has them: for all images, and for some."""
-    if not hasattr(translator, "translate_filling"):
+    if not translator.has_masks:
         return [None]
     # Smooth, and another one for each image.
     coarse = torch.rand(2 * len(x), 1, 4, 4, generator=torch.Generator().manual_seed(1))

@@ -13,18 +13,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lomit.data.cache import Cache
+from lomit.data.sampling import NONE_OR_ALL
 from lomit.data.transforms import denormalise, normalise
 from lomit.errors import LomitError, did_you_mean
 from lomit.metrics.pairs import Pairs, draw_pairs
 from lomit.metrics.protocol import Setting
-from lomit.models.base import Masks, Translation, method_of
+from lomit.models.base import Guide, Masks, Translation, method_of
 
 TOO_FEW = 10
 """Fewer people than these are too few for a claim; what rests on them is flagged."""
 
 
 def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
-    """The images that a method can be given: for two domains only those with none or all of its attributes.
+    """The images that a method can be given: those in one of its domains, where it has domains.
 
     Args:
         setting: the data and the method.
@@ -40,7 +41,8 @@ def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
     rows = setting.cache.subset(split)
     if not len(rows):
         raise LomitError(f"the data has no image of the {split} split to evaluate on")
-    return at_the_ends(setting.cache.labels, rows) if two_domains(setting) else rows
+    domains = setting.translator.domains
+    return rows if domains is None else rows[domains.of(setting.cache.labels[rows]) >= 0]
 
 
 def pairs_of(setting: Setting, rows: np.ndarray, labels: np.ndarray | None = None) -> Pairs:
@@ -98,7 +100,7 @@ def of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray
 
 def two_domains(setting: Setting) -> bool:
     """Whether the method knows no more than the images with none and those with all of its attributes."""
-    return setting.translator.sampler == "two-domain"
+    return setting.translator.domains == NONE_OR_ALL
 
 
 def at_the_ends(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -131,7 +133,7 @@ def translate(
     """
     target, source = (labels.clamp(min=0).float() for labels in (y, y_input))
     with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        return setting.translator.translate(x, exemplar, label=target, masks=masks, source=source)
+        return setting.translator.translate(x, Guide(exemplar, target, None, masks, source))
 
 
 def as_saved(result: Translation) -> Tensor:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from lomit.models import drit, lomit, munit, stargan
 from lomit.models.base import (
     Batch,
+    Editable,
+    Guide,
     Masks,
     Method,
+    Optimizer,
     Phase,
+    Trainable,
     Translation,
     Translator,
     get_method,
@@ -18,9 +22,13 @@ from lomit.models.base import (
 
 __all__ = [
     "Batch",
+    "Editable",
+    "Guide",
     "Masks",
     "Method",
+    "Optimizer",
     "Phase",
+    "Trainable",
     "Translation",
     "Translator",
     "drit",

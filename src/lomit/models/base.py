@@ -1,39 +1,23 @@
-"""What the engine, the predictor and the measures know of a method: the translator protocol."""
+"""The protocol of a method (`Translator` in use, `Editable` by hand, `Trainable`) and the registry of methods."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import chain
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lomit.config import ModelConfig, RunConfig, from_dict, to_dict
+from lomit.data.sampling import Domains, IndependentPairs, Sampler
 from lomit.errors import LomitError, did_you_mean
 
-Guide = Literal["exemplar", "label", "random"]
-
-
-@dataclass
-class Batch:
-    """Pairs of images with their labels.
-
-    Attributes:
-        x1, x2: images, B x 3 x H x W, in [-1, 1].
-        y1, y2: labels, B x A, 1 has the attribute, 0 has not, -1 not annotated.
-    """
-
-    x1: Tensor
-    x2: Tensor
-    y1: Tensor
-    y2: Tensor
-
-    def micro(self, parts: int) -> list[Batch]:
-        """The batch cut into `parts` equal pieces."""
-        pieces = zip(*(t.chunk(parts) for t in (self.x1, self.x2, self.y1, self.y2)), strict=True)
-        return [Batch(*piece) for piece in pieces]
+GuideKind = Literal["exemplar", "label", "random"]
+Objective = tuple[Tensor, dict[str, Tensor]]
+"""A loss: the total, a scalar, and its named terms, detached scalars."""
 
 
 @dataclass
@@ -53,93 +37,57 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One kind of parameter update.
+class Guide:
+    """What a translation is guided by.  A measure gives every method the same; a method ignores what it has no use for.
 
     Attributes:
-        name: what the log calls it.
-        loss: batch -> (the total, a scalar; its named terms, detached scalars).
-        modules: whose parameters this phase updates; only they receive gradients.
-        every: the phase runs in every `every`-th iteration.
-        first: the first iteration (counted from 0) that it may run in.
-        end: the iteration that it has ended before; None: it never ends.
-        lr_scale: factor on the configured learning rate.
-        weight_decay: Adam's weight decay.
-        clip: largest gradient norm, None for no clipping.
+        exemplar: images to take the style from, B x 3 x H x W in [-1, 1].
+        label: target labels, B x A in {0, 1}; they name the target domain for a method that has domains.
+        style: style codes, B x S, for a method that can draw them (`Translator.random_styles`).
+        masks: masks to use in place of the predicted ones, at any resolution.
+        source: labels of the inputs, B x A, for a method with an encoder for each domain.
     """
 
-    name: str
-    loss: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-    modules: Sequence[nn.Module]
-    every: int = 1
-    first: int = 0
-    end: int | None = None
-    lr_scale: float = 1.0
-    weight_decay: float = 0.0
-    clip: float | None = None
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [p for module in self.modules for p in module.parameters()]
-
-    def runs_in(self, step: int) -> bool:
-        """Whether it is this phase's turn in iteration `step`, counted from 0."""
-        return self.first <= step and (self.end is None or step < self.end) and (step + 1) % self.every == 0
-
-    def settled(self, steps: int) -> bool:
-        """Whether, after `steps` iterations, the phase has begun, and ended where it ends."""
-        return self.first < steps and (self.end is None or self.end < steps)
+    exemplar: Tensor | None = None
+    label: Tensor | None = None
+    style: Tensor | None = None
+    masks: Masks | None = None
+    source: Tensor | None = None
 
 
 class Translator(nn.Module, ABC):
-    """A method: its generator, its training phases and its translation.
+    """A method in use.
 
     Attributes:
         config: the method's config.
-        generator: everything that translation needs; the moving average and the shipped weights are of it.
-        sampler: `independent` draws both images of a pair from the whole set, `two-domain` draws the first
-            from the images with none of the attributes and the second from those with all of them.
+        generator: every network that translation needs: the moving average follows it, the shipped weights are its.
         guides: what a user can guide a translation with: an exemplar image, a target label, a random style.
         has_masks: whether translations come with masks, and masks can be given.
+        domains: how labels sort images into the method's domains; None: it has no domains, any labels will do.
     """
 
     config: ModelConfig
     generator: nn.Module
-    sampler: Literal["independent", "two-domain"] = "independent"
-    guides: frozenset[Guide] = frozenset({"exemplar"})
+    guides: frozenset[GuideKind] = frozenset({"exemplar"})
     has_masks: bool = False
+    domains: Domains | None = None
 
     @abstractmethod
-    def phases(self) -> Sequence[Phase]:
-        """The updates of one training step, in order."""
-
-    @abstractmethod
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
-        """Translates images with the generator.
-
-        A measure passes an exemplar, its label and the input's label to every method alike; a method leaves
-        unused what it does not need.
-
-        Args:
-            x: inputs, B x 3 x H x W in [-1, 1].
-            exemplar: exemplars, the same shape.
-            label: target labels, B x A in {0, 1}: what a method guided by labels is told, and to which domain a
-                two-domain method translates.
-            style: style codes, B x S, for methods that can sample them; see `random_styles`.
-            masks: masks to use in place of the predicted ones, at any resolution.
-            source: labels of the inputs, B x A, for methods with an encoder for each domain; None: each input comes
-                from the domain that it is not translated to.
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        """Translates images, B x 3 x H x W in [-1, 1].
 
         Raises:
-            LomitError: where the method cannot use what is given or lacks what it needs.
+            LomitError: where the guide lacks what the method needs, or holds what it cannot use.
         """
+
+    def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
+        """`translate` with masks given for some images only, for a method with masks.
+
+        Args:
+            x: inputs, B x 3 x H x W.
+            guide: with masks, B x 1 x H x W, that are NaN throughout where the predicted one is to be used.
+        """
+        raise LomitError(f"the method '{method_of(self.config).name}' has no masks; leave out the masks you gave")
 
     def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Style codes drawn from the method's prior, count x S, on the CPU.
@@ -165,9 +113,177 @@ class Translator(nn.Module, ABC):
         """
         return {}
 
+
+class Prepared(Protocol):
+    """One input beside its exemplars: what no edit of a mask changes is computed once.
+
+    Attributes:
+        masks: the predicted ones, for each exemplar those of the input beside it and its own; 1 x 1 x h x w.
+    """
+
+    masks: list[Masks]
+
+    def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
+        """The translation under these masks.
+
+        Args:
+            masks: of the input and of each exemplar, 1 x 1 x h x w in [0, 1]; empty where the method has none.
+            weights: of the exemplars, summing to 1.
+            strength: 0 keeps the input's own style, 1 takes the exemplars', more exaggerates it.
+        """
+
+
+class Editable(Translator):
+    """A translator that blends exemplars and whose strength can be set: what `lomit edit` and `--interpolate` use."""
+
+    @abstractmethod
+    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+        """A blend of several exemplars; an exemplar that is the input itself contributes the input's own style.
+
+        Args:
+            x: inputs, B x 3 x H x W.
+            exemplars: each B x 3 x H x W.
+            weights: one for each exemplar, summing to 1.
+        """
+
+    @abstractmethod
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> Prepared:
+        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W."""
+
+
+@dataclass
+class Batch:
+    """What a loss sees of one step; every tensor has one row for each pair.
+
+    Attributes:
+        x1, x2: images, B x 3 x H x W, in [-1, 1].
+        y1, y2: labels, B x A, 1 has the attribute, 0 has not, -1 not annotated.
+        extra: by name, further images that the method's sampler draws (`x3` and its labels `y3`, ...) and what
+            `Trainable.extra` adds.
+    """
+
+    x1: Tensor
+    x2: Tensor
+    y1: Tensor
+    y2: Tensor
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Batch:
+        """The batch of these tensors: the four of a pair, and the rest."""
+        extra = dict(tensors)
+        return cls(extra.pop("x1"), extra.pop("x2"), extra.pop("y1"), extra.pop("y2"), extra)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by its name."""
+        return {"x1": self.x1, "x2": self.x2, "y1": self.y1, "y2": self.y2, **self.extra}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed alike."""
+        return Batch.of({name: change(tensor) for name, tensor in self.tensors().items()})
+
+    def micro(self, parts: int) -> list[Batch]:
+        """The batch cut into `parts` equal pieces."""
+        names, tensors = zip(*self.tensors().items(), strict=True)
+        pieces = zip(*(t.chunk(parts) for t in tensors), strict=True)
+        return [Batch.of(dict(zip(names, piece, strict=True))) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An Adam optimiser.  Phases that name an equal one share it, and its moments.
+
+    Attributes:
+        name: what checkpoints call it.
+        modules: whose parameters it updates.
+        lr_scale: factor on the configured learning rate.
+        weight_decay: Adam's weight decay.
+    """
+
+    name: str
+    modules: Sequence[nn.Module]
+    lr_scale: float = 1.0
+    weight_decay: float = 0.0
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [p for module in self.modules for p in module.parameters()]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of parameter update.
+
+    Attributes:
+        name: what the log calls it.
+        loss: batch -> (the total, a scalar; its named terms, detached scalars).
+        updates: the modules whose parameters it updates, by an optimiser of its own, or optimisers; only these
+            parameters receive gradients.
+        every: the phase runs in every `every`-th iteration.
+        first: the first iteration (counted from 0) that it may run in.
+        end: the iteration that it has ended before; None: it never ends.
+        lr_scale: factor on the configured learning rate, of an optimiser of its own.
+        weight_decay: Adam's weight decay, of an optimiser of its own.
+        clip: largest gradient norm, None for no clipping.
+        double_backward: whether the loss differentiates a gradient (`create_graph=True`, as R1's penalty does); such a
+            loss is not compiled.
+        averaged: whether the moving average takes in the generator after this update, where it changed it.
+    """
+
+    name: str
+    loss: Callable[[Batch], Objective]
+    updates: Sequence[nn.Module] | Sequence[Optimizer]
+    every: int = 1
+    first: int = 0
+    end: int | None = None
+    lr_scale: float = 1.0
+    weight_decay: float = 0.0
+    clip: float | None = None
+    double_backward: bool = False
+    averaged: bool = True
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """Its optimisers; its own is called like the phase."""
+        given = [u for u in self.updates if isinstance(u, Optimizer)]
+        own = [u for u in self.updates if isinstance(u, nn.Module)]
+        return [*given, *([Optimizer(self.name, own, self.lr_scale, self.weight_decay)] if own else [])]
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(chain.from_iterable(optimizer.parameters() for optimizer in self.optimizers))
+
+    def runs_in(self, step: int) -> bool:
+        """Whether it is this phase's turn in iteration `step`, counted from 0."""
+        return self.first <= step and (self.end is None or step < self.end) and (step + 1) % self.every == 0
+
+    def settled(self, steps: int) -> bool:
+        """Whether, after `steps` iterations, the phase has begun, and ended where it ends."""
+        return self.first < steps and (self.end is None or self.end < steps)
+
+
+class Trainable(Translator):
+    """A translator with what training needs: its discriminators and losses.
+
+    Attributes:
+        sampler: draws the images of a step.
+    """
+
+    sampler: ClassVar[type[Sampler]] = IndependentPairs
+
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """The updates of one training step, in order."""
+
+    def extra(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Further tensors for the losses of iteration `step`, counted from 0, with one row for each pair.
+
+        For what phases share (latent codes) and for what changes with the step (a loss weight that decays, repeated for
+        each pair).  torch's random state is a function of the run's seed and the step.
+        """
+        return {}
+
     def sample(self, batch: Batch) -> dict[str, Tensor]:
         """Pictures for a sample sheet, column name -> B x (1 or 3) x H x W; masks in [0, 1], images in [-1, 1]."""
-        result = self.translate(batch.x1, batch.x2, label=batch.y2, source=batch.y1)
+        result = self.translate(batch.x1, Guide(batch.x2, label=batch.y2, source=batch.y1))
         return {"input": batch.x1, "exemplar": batch.x2, "result": result.image}
 
     def score(self, batch: Batch) -> dict[str, Tensor]:
@@ -181,23 +297,61 @@ class Translator(nn.Module, ABC):
         """A line for the user where the logged means of the last interval show a known failure."""
         return None
 
+    def batch_of(self, images: Mapping[str, Tensor], step: int) -> Batch:
+        """The batch of iteration `step` out of what was drawn: `x1`, `x2`, ... and their labels `y1`, `y2`, ..."""
+        batch = Batch.of(images)
+        batch.extra.update(self.extra(batch, step))
+        return batch
+
+    def noise(self, count: int, device: torch.device | str | None = None) -> Batch:
+        """A batch of noise with random labels, in the shape of a real one of `count` pairs, for measuring."""
+        size, labels = self.config.image_size, len(self.config.attributes)
+        sides = range(1, self.sampler.images + 1)
+        drawn = {f"x{k}": 2 * torch.rand(count, 3, size, size) - 1 for k in sides}
+        drawn |= {f"y{k}": torch.randint(0, 2, (count, labels)).float() for k in sides}
+        return self.batch_of({name: tensor.to(device) for name, tensor in drawn.items()}, 0)
+
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method: `build(config, training)` leaves the discriminator out where `training` is False."""
+    """A registered method.
+
+    Attributes:
+        name: the value of `method` in a saved config.
+        title: what tables and messages call it.
+        config: its config class.
+        translator: the method in use, built from a config.
+        trainable: the same with what training needs; None for a method that is used only.
+        presets: preset name -> (one line of description, function that makes the run's config).
+    """
 
     name: str
+    title: str
     config: type[ModelConfig]
-    build: Callable[..., Translator]
+    translator: type[Translator]
+    trainable: type[Trainable] | None = None
     presets: dict[str, tuple[str, Callable[[], RunConfig]]] = field(default_factory=dict)
-    """Preset name -> (one line of description, function that makes the run's config)."""
+
+    def build(self, config: ModelConfig) -> Translator:
+        """A translator with random weights."""
+        return self.translator(config)
+
+    def build_trainable(self, config: ModelConfig) -> Trainable:
+        """A translator with random weights, its discriminators among them.
+
+        Raises:
+            LomitError: for a method that is used only.
+        """
+        if self.trainable is None:
+            raise LomitError(f"the method '{self.name}' can be used, but not trained")
+        return self.trainable(config)
 
 
 _METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> Method:
-    """Adds a method to the registry; its name is the value of `method` in a saved config."""
+    """Adds a method to the registry."""
     _METHODS[method.name] = method
     return method
 

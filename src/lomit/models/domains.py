@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lomit.config import ModelConfig
+from lomit.data.sampling import NONE_OR_ALL, TwoDomainPairs
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Masks, Translation, Translator
+from lomit.models.base import Batch, Guide, Trainable, Translation, Translator, method_of
 
 DOMAINS = (0, 1)
 
@@ -32,45 +33,42 @@ class TwoDomainGenerator(nn.Module):
 
 
 class TwoDomainTranslator(Translator):
-    """Translates between two domains, by an exemplar of the target domain or by a style drawn from N(0, 1).
-
-    In a training batch x1 is of domain 0 and x2 of domain 1; the labels are not looked at.
-    """
+    """Translates between two domains, by an exemplar of the target domain or by a style drawn from N(0, 1)."""
 
     generator: TwoDomainGenerator
-    sampler = "two-domain"
     guides = frozenset({"exemplar", "label", "random"})
+    domains = NONE_OR_ALL
     style_dim: int
 
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
-        """See `Translator.translate`: the content of x, the style of the exemplar, the decoder of the target domain.
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        """The content of x, the style of the exemplar, the decoder of the target domain.
 
         A label with any attribute set means domain 1; without labels every image goes from domain 0 to domain 1.
+        Without `source` each input comes from the domain that it is not translated to.
         """
-        name = type(self).__name__.upper()
-        if masks is not None:
+        name, style = method_of(self.config).title, guide.style
+        if guide.masks is not None:
             raise LomitError(f"{name} has no masks; leave out the masks you gave")
-        if (exemplar is None) == (style is None):
+        if (guide.exemplar is None) == (style is None):
             raise LomitError(f"{name} takes its style from an exemplar image or a random style; give one of them")
+        label, source = guide.label, guide.source
         target = torch.ones(len(x), dtype=torch.long, device=x.device) if label is None else domain_of(label)
         origin = 1 - target if source is None else domain_of(source)
         g = self.generator
-        if style is None:
-            assert exemplar is not None
-            style = by_domain(g.style, target, exemplar)
+        if guide.exemplar is not None:
+            style = by_domain(g.style, target, guide.exemplar)
+        assert style is not None
         return Translation(by_domain(g.decode, target, by_domain(g.content, origin, x), style))
 
     def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """N(0, 1), count x S."""
         return torch.randn(count, self.style_dim, generator=generator)
+
+
+class TwoDomainTrainable(TwoDomainTranslator, Trainable):
+    """In a training batch x1 is of domain 0 and x2 of domain 1; the labels are not looked at."""
+
+    sampler = TwoDomainPairs
 
     @torch.no_grad()
     def sample(self, batch: Batch) -> dict[str, Tensor]:

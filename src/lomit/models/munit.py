@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lomit import losses, rival_losses
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.models.base import Batch, Method, Phase, register
-from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTranslator, check_sizes
+from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator, check_sizes
 from lomit.models.runs import TWO_DOMAINS, preset_table, resized
 from lomit.nn.blocks import (
     ConvBlock,
@@ -140,31 +140,28 @@ class MunitGenerator(TwoDomainGenerator):
 
 
 class Munit(TwoDomainTranslator):
-    """Exemplar-guided and random translation between two domains.
-
-    Args:
-        config: `image_size` must be filled.
-        training: False leaves the discriminators out.
-    """
+    """Exemplar-guided and random translation between two domains; `image_size` of the config must be filled."""
 
     config: MunitConfig
     generator: MunitGenerator
 
-    def __init__(self, config: MunitConfig, training: bool = True) -> None:
+    def __init__(self, config: MunitConfig) -> None:
         super().__init__()
         self.config, self.style_dim = config, config.style_dim
         self.generator = MunitGenerator(config)
-        self.discriminators: nn.ModuleList | None = None
-        if training:
-            scales = discriminator_scales(config.image_size)
-            self.discriminators = nn.ModuleList(
-                MultiScaleDiscriminator(config.d_width, scales, slope=0.2) for _ in DOMAINS
-            )
-            normal_init(self.discriminators)
+
+
+class TrainableMunit(Munit, TwoDomainTrainable):
+    """MUNIT with its discriminators, one for each domain."""
+
+    def __init__(self, config: MunitConfig) -> None:
+        super().__init__(config)
+        scales = discriminator_scales(config.image_size)
+        self.discriminators = nn.ModuleList(MultiScaleDiscriminator(config.d_width, scales, slope=0.2) for _ in DOMAINS)
+        normal_init(self.discriminators)
 
     def phases(self) -> Sequence[Phase]:
         """Both discriminators, then both auto-encoders, in every iteration."""
-        assert self.discriminators is not None, "built without discriminators"
         return (
             Phase("D", self.discriminator_loss, [self.discriminators], weight_decay=WEIGHT_DECAY),
             Phase("G", self.generator_loss, [self.generator], weight_decay=WEIGHT_DECAY),
@@ -172,7 +169,6 @@ class Munit(TwoDomainTranslator):
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """LSGAN of both domains on translations with random styles, which carry no graph (Section 3.2)."""
-        assert self.discriminators is not None
         g, x = self.generator, (batch.x1, batch.x2)
         terms: Terms = {}
         real, fake = [], []
@@ -188,7 +184,6 @@ class Munit(TwoDomainTranslator):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The full objective of Section 3.2 and the style-augmented cycle, both directions summed."""
-        assert self.discriminators is not None
         g, x, w = self.generator, (batch.x1, batch.x2), self.config.weights
         c = [g.content(x[k], k) for k in DOMAINS]
         s = [g.style(x[k], k) for k in DOMAINS]
@@ -215,7 +210,6 @@ class Munit(TwoDomainTranslator):
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Terms of unseen images, and what D makes of these; the score weighs their reconstructions, as for LOMIT."""
-        assert self.discriminators is not None
         _, terms = self.generator_loss(batch)
         del terms["adv"]
         seen = zip(self.discriminators, (batch.x1, batch.x2), strict=True)
@@ -250,6 +244,11 @@ def _tiny() -> RunConfig:
 
 MUNIT = register(
     Method(
-        "munit", MunitConfig, Munit, preset_table("munit", TWO_DOMAINS, _at_128(), _at_64(), _tiny(), "avatars-blond")
+        "munit",
+        "MUNIT",
+        MunitConfig,
+        Munit,
+        TrainableMunit,
+        preset_table("munit", TWO_DOMAINS, _at_128(), _at_64(), _tiny(), "avatars-blond"),
     )
 )

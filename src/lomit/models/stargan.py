@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lomit import losses
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Masks, Method, Phase, Translation, Translator, register
+from lomit.models.base import Batch, Guide, Method, Phase, Trainable, Translation, Translator, register
 from lomit.models.runs import LABELLED, preset_table, resized
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
@@ -104,33 +104,45 @@ class StarganGenerator(nn.Module):
 class Stargan(Translator):
     """Label-guided translation of any number of attributes by one generator.
 
-    The target labels of x1 are those of x2 and the other way round, so a batch of B pairs is a batch of 2 B images.
-
     Args:
         config: `attributes` and `image_size` must be filled.
-        training: False leaves the discriminator out.
     """
 
     config: StarganConfig
     generator: StarganGenerator
     guides = frozenset({"label"})
 
-    def __init__(self, config: StarganConfig, training: bool = True) -> None:
+    def __init__(self, config: StarganConfig) -> None:
         super().__init__()
         if not config.attributes:
             raise LomitError("model.attributes is empty: StarGAN needs at least one attribute to be told")
         self.config = config
         self.generator = StarganGenerator(len(config.attributes), config.width, config.res_blocks)
-        self.discriminator: PatchDiscriminator | None = None
-        if training:
-            self.discriminator = PatchDiscriminator(
-                config.image_size, len(config.attributes), config.d_width, head_bias=False, init=None
-            )
+
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        """StarGAN is guided by a label only.  Exemplars are ignored beside one."""
+        if guide.masks is not None:
+            raise LomitError("StarGAN has no masks; leave out the masks you gave")
+        if guide.label is None or guide.style is not None:
+            raise LomitError("StarGAN is guided by a label alone, not by an exemplar or a style; give one")
+        return Translation(self.generator(x, guide.label))
+
+
+class TrainableStargan(Stargan, Trainable):
+    """StarGAN with its discriminator.
+
+    The target labels of x1 are those of x2 and the other way round, so a batch of B pairs is a batch of 2 B images.
+    """
+
+    def __init__(self, config: StarganConfig) -> None:
+        super().__init__(config)
+        self.discriminator = PatchDiscriminator(
+            config.image_size, len(config.attributes), config.d_width, head_bias=False, init=None
+        )
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, G in every `critic_steps`-th (Section 4, training)."""
         d = self.discriminator
-        assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
         return (
@@ -138,25 +150,8 @@ class Stargan(Translator):
             Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
         )
 
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
-        """See `Translator.translate`; StarGAN is guided by a label only.  Exemplars are ignored beside one."""
-        if masks is not None:
-            raise LomitError("StarGAN has no masks; leave out the masks you gave")
-        if label is None or style is not None:
-            raise LomitError("StarGAN is guided by a label alone, not by an exemplar or a style; give one")
-        return Translation(self.generator(x, label))
-
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_D of Eq. 5 with the adversarial loss of Eq. 8.  The translations carry no graph."""
-        assert self.discriminator is not None
         d, weights = self.discriminator, self.config.weights
         x, y, target = _stacked(batch)
         with torch.no_grad():
@@ -174,7 +169,6 @@ class Stargan(Translator):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 6: adversarial, classification of the translation, and the way back by the own label."""
-        assert self.discriminator is not None
         weights = self.config.weights
         x, y, target = _stacked(batch)
         translated = self.generator(x, _told(target, y))
@@ -199,7 +193,6 @@ class Stargan(Translator):
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Terms of Eq. 6 on unseen images and what D makes of these; the score is lambda_rec L_rec."""
-        assert self.discriminator is not None
         _, terms = self.generator_loss(batch)
         x, y, _ = _stacked(batch)
         scores, logits = self.discriminator(x)
@@ -244,8 +237,10 @@ def _tiny() -> RunConfig:
 STARGAN = register(
     Method(
         "stargan",
+        "StarGAN",
         StarganConfig,
         Stargan,
+        TrainableStargan,
         preset_table("stargan", LABELLED, _at_128(), _at_64(), _tiny(), "avatars"),
     )
 )

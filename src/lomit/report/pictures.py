@@ -13,6 +13,7 @@ from lomit.data.gallery import Faces
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
+from lomit.models.base import Guide
 from lomit.predictor import Predictor
 from lomit.report.faces import Pair
 from lomit.report.markup import Content, Html, paragraph, picture, table
@@ -47,7 +48,7 @@ class Subject:
         labels = [list(faces.label(face, predictor.attributes).values()) for face in (pair.input, pair.exemplar)]
         source, target = torch.tensor(labels, device=predictor.device).split(1)
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            found = predictor.translator.translate(x, exemplar, label=target, source=source)
+            found = predictor.translator.translate(x, Guide(exemplar, target, source=source))
         masks = (None, None) if found.masks is None else (found.masks.input, found.masks.exemplar)
         own, guide = (None if mask is None else to_image(mask[0]) for mask in masks)
         return Shown(to_image(found.image[0]), own, guide)

@@ -18,7 +18,7 @@ from lomit.bench.timing import synchronise
 from lomit.config import RunConfig, to_dict
 from lomit.losses import classification_loss
 from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
-from lomit.models.base import Phase, method_of
+from lomit.models.base import Guide, Phase, method_of
 
 ROUNDS = 3
 """Repetitions that count, after one that does not."""
@@ -139,14 +139,14 @@ class Costs:
         return Cost(wall, cpu, shares, turn, 2 * config.train.batch_size)
 
     def _measure_translation(self, config: RunConfig) -> Cost:
-        translator = method_of(config.model).build(config.model, training=False).to(self.device).eval()
+        translator = method_of(config.model).build(config.model).to(self.device).eval()
         size, count = config.model.image_size, 16
         x = 2 * torch.rand(count, 3, size, size, device=self.device) - 1
         label = torch.zeros(count, len(config.model.attributes), device=self.device)
 
         def run() -> None:
             with torch.no_grad():
-                translator.translate(x, x.flip(0), label=1 - label, source=label)
+                translator.translate(x, Guide(x.flip(0), 1 - label, source=label))
 
         cost = self._time(run)
         return Cost(cost.wall / count, cost.cpu / count)

@@ -150,7 +150,7 @@ def test_what_is_clicked_brings_masks_and_sliders_along(visitor: Visitor) -> Non
 
 
 def test_sliders_work_after_another_model_was_chosen(tmp_path: Path) -> None:
-    save_pretrained(tiny_translator("stargan", training=False), tmp_path / "rival")
+    save_pretrained(tiny_translator("stargan"), tmp_path / "rival")
     with running(str(tmp_path / "rival"), port=0, device="cpu") as (page, url):
         one, attributes = Visitor(page, url), ["Smiling", "Hat"]
         one.load()
@@ -168,7 +168,7 @@ def test_sliders_work_after_another_model_was_chosen(tmp_path: Path) -> None:
 
 
 def test_two_domains_begin_with_the_attributes(tmp_path: Path) -> None:
-    save_pretrained(tiny_translator("munit", training=False), tmp_path / "rival")
+    save_pretrained(tiny_translator("munit"), tmp_path / "rival")
     page = Page(Models(str(tmp_path / "rival"), "cpu"), [], LIMITS)
     begun, attributes = page.sessions.begin("one"), ("Smiling", "Hat")
     assert begun.settings.label == attributes

@@ -33,7 +33,7 @@ def samples() -> list[Sample]:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Models:
-    save_pretrained(tiny_translator("lomit", training=False, image_size=32), tmp_path / "tiny")
+    save_pretrained(tiny_translator("lomit", image_size=32), tmp_path / "tiny")
     return Models(str(tmp_path / "tiny"), "cpu")
 
 
@@ -162,7 +162,7 @@ def test_a_bad_upload_changes_nothing(session: Session) -> None:
 
 def test_edits_outlive_a_model_without_masks(tmp_path: Path, samples: list[Sample]) -> None:
     for method in ("lomit", "munit", "stargan"):
-        save_pretrained(tiny_translator(method, training=False), tmp_path / method)
+        save_pretrained(tiny_translator(method), tmp_path / method)
     for method in ("munit", "stargan"):
         models = Models(str(tmp_path / method), "cpu")
         session = Session(models, Limits(), samples, Settings(method, strength=0.5, threshold=0.5))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lomit import losses, rival_losses
 from lomit.models.base import Batch, Phase
-from lomit.models.domains import DOMAINS, TwoDomainTranslator
+from lomit.models.domains import DOMAINS, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.drit.config import DritConfig
 from lomit.models.drit.discriminator import ContentDiscriminator
 from lomit.models.drit.generator import DritGenerator, init_convolutions
@@ -29,33 +29,36 @@ Pair = list[Tensor]
 class Drit(TwoDomainTranslator):
     """Exemplar-guided and random translation between two domains with a shared content space.
 
-    Of a batch the first half of each domain's images is encoded; the second half are the real images that
-    translations with random styles are told from, by discriminators of their own.
-
     Args:
         config: `image_size` must be filled.
-        training: False leaves the discriminators out.
     """
 
     config: DritConfig
     generator: DritGenerator
 
-    def __init__(self, config: DritConfig, training: bool = True) -> None:
+    def __init__(self, config: DritConfig) -> None:
         super().__init__()
         self.config, self.style_dim = config, config.style_dim
         self.generator = DritGenerator(config)
-        self.encoded_discriminators: nn.ModuleList | None = None
-        self.random_discriminators: nn.ModuleList | None = None
-        self.content_discriminator: ContentDiscriminator | None = None
-        if training:
-            scales = discriminator_scales(config.image_size)
-            self.encoded_discriminators, self.random_discriminators = (
-                nn.ModuleList(MultiScaleDiscriminator(config.d_width, scales, slope=0.01) for _ in DOMAINS)
-                for _ in range(2)
-            )
-            self.content_discriminator = ContentDiscriminator(4 * config.width, config.image_size)
-            for module in (self.encoded_discriminators, self.random_discriminators, self.content_discriminator):
-                init_convolutions(module)
+
+
+class TrainableDrit(Drit, TwoDomainTrainable):
+    """DRIT with its discriminators: of translations by encoded and by random styles, and of contents.
+
+    Of a batch the first half of each domain's images is encoded; the second half are the real images that
+    translations with random styles are told from, by discriminators of their own.
+    """
+
+    def __init__(self, config: DritConfig) -> None:
+        super().__init__(config)
+        scales = discriminator_scales(config.image_size)
+        self.encoded_discriminators, self.random_discriminators = (
+            nn.ModuleList(MultiScaleDiscriminator(config.d_width, scales, slope=0.01) for _ in DOMAINS)
+            for _ in range(2)
+        )
+        self.content_discriminator = ContentDiscriminator(4 * config.width, config.image_size)
+        for module in (self.encoded_discriminators, self.random_discriminators, self.content_discriminator):
+            init_convolutions(module)
 
     def phases(self) -> Sequence[Phase]:
         """The content discriminator in every iteration, everything else in every `content_steps`-th.
@@ -63,13 +66,13 @@ class Drit(TwoDomainTranslator):
         The generator is updated twice: all of it (EG), then all but its style encoders (G), which must not learn to
         hide a random style that the decoder is to show.
         """
-        encoded, random, content = self._discriminators()
+        encoded, random = self.encoded_discriminators, self.random_discriminators
         every = self.config.content_steps
         g = self.generator
         return (
             Phase("D", self.discriminator_loss, [encoded, random], every, weight_decay=WEIGHT_DECAY),
             Phase(
-                "D_content", self.content_discriminator_loss, [content],
+                "D_content", self.content_discriminator_loss, [self.content_discriminator],
                 lr_scale=CONTENT_LR_SCALE, weight_decay=WEIGHT_DECAY, clip=CONTENT_CLIP,
             ),
             Phase("EG", self.encoder_loss, [g], every, weight_decay=WEIGHT_DECAY),
@@ -78,7 +81,7 @@ class Drit(TwoDomainTranslator):
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_adv^domain of both domains, for translations by the other image's style and by random styles."""
-        encoded, random, _ = self._discriminators()
+        encoded, random = self.encoded_discriminators, self.random_discriminators
         x, other_half = _halves(batch)
         with torch.no_grad():
             c = self._contents(x)
@@ -95,7 +98,7 @@ class Drit(TwoDomainTranslator):
 
     def content_discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_adv^content: contents of domain 1 are called 1, those of domain 0 are called 0."""
-        _, _, content = self._discriminators()
+        content = self.content_discriminator
         x, _ = _halves(batch)
         with torch.no_grad():
             c = self._contents(x)
@@ -104,7 +107,7 @@ class Drit(TwoDomainTranslator):
 
     def encoder_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """Everything that encoded images take part in (the paper's full objective without the latent regression)."""
-        encoded, _, content = self._discriminators()
+        encoded, content = self.encoded_discriminators, self.content_discriminator
         w = self.config.weights
         x, _ = _halves(batch)
         c = self._contents(x)
@@ -129,7 +132,7 @@ class Drit(TwoDomainTranslator):
 
     def random_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """Translations with random styles: adversarial, latent regression and, as an option, mode seeking."""
-        _, random, _ = self._discriminators()
+        random = self.random_discriminators
         w = self.config.weights
         x, _ = _halves(batch)
         c = self._contents(x)
@@ -150,23 +153,12 @@ class Drit(TwoDomainTranslator):
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
         """Terms of unseen images, and what D makes of these; the score weighs their reconstructions, as for LOMIT."""
-        encoded, _, _ = self._discriminators()
-        whole = Batch(*(torch.cat([t, t]) for t in vars(batch).values()))  # both halves: all images are encoded
+        encoded = self.encoded_discriminators
+        whole = batch.map(lambda t: torch.cat([t, t]))  # both halves: all images are encoded
         _, terms = self.encoder_loss(whole)
         kept = {name: terms[name] for name in ("cyc", "x", "kl", "c")}
         kept["real"] = mean_score(encoded[0](batch.x1), encoded[1](batch.x2))
         return kept | {"score": self.config.weights.x * (terms["cyc"] + terms["x"])}
-
-    def _discriminators(self) -> tuple[nn.ModuleList, nn.ModuleList, ContentDiscriminator]:
-        encoded, random, content = (
-            self.encoded_discriminators,
-            self.random_discriminators,
-            self.content_discriminator,
-        )
-        assert encoded is not None, "built without discriminators"
-        assert random is not None
-        assert content is not None
-        return encoded, random, content
 
     def _contents(self, x: Pair) -> Pair:
         return [self.generator.content(x[k], k) for k in DOMAINS]

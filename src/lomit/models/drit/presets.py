@@ -5,7 +5,7 @@ from __future__ import annotations
 from lomit.config import DataConfig, RunConfig, TrainConfig
 from lomit.models.base import Method, register
 from lomit.models.drit.config import DritConfig
-from lomit.models.drit.model import Drit
+from lomit.models.drit.model import Drit, TrainableDrit
 from lomit.models.runs import TWO_DOMAINS, preset_table, resized
 
 
@@ -36,5 +36,12 @@ def tiny() -> RunConfig:
 
 
 DRIT = register(
-    Method("drit", DritConfig, Drit, preset_table("drit", TWO_DOMAINS, at_128(), at_64(), tiny(), "avatars-blond"))
+    Method(
+        "drit",
+        "DRIT",
+        DritConfig,
+        Drit,
+        TrainableDrit,
+        preset_table("drit", TWO_DOMAINS, at_128(), at_64(), tiny(), "avatars-blond"),
+    )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.model import Lomit
+from lomit.models.lomit.model import Lomit, TrainableLomit
 from lomit.models.lomit.presets import LOMIT
 
-__all__ = ["LOMIT", "Lomit", "LomitConfig", "LossWeights"]
+__all__ = ["LOMIT", "Lomit", "LomitConfig", "LossWeights", "TrainableLomit"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lomit import losses
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Masks, Phase, Translation, Translator
+from lomit.models.base import Batch, Editable, Guide, Masks, Phase, Trainable, Translation
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
@@ -20,38 +20,81 @@ from lomit.nn.discriminator import PatchDiscriminator
 Terms = dict[str, Tensor]
 
 
-class Lomit(Translator):
+class Lomit(Editable):
     """Local mask-based image translation.
 
-    Both directions of a pair are always one stacked batch: index i of the first half is x1, its partner in
-    the second half is x2, and `swap_halves` turns one into the other.
-
     Args:
-        config: `attributes` and `image_size` must be filled.
-        training: False leaves the discriminator out.
+        config: `image_size` must be filled.
     """
 
     config: LomitConfig
     generator: LomitGenerator
     has_masks = True
 
-    def __init__(self, config: LomitConfig, training: bool = True) -> None:
+    def __init__(self, config: LomitConfig) -> None:
         super().__init__()
         self.config = config
         self.generator = LomitGenerator(config)
-        self.discriminator: PatchDiscriminator | None = None
-        self.style_classifier: nn.Linear | None = None
-        if training:
-            if not config.attributes:
-                raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
-            self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
-            if config.weights.style_cls and self.generator.told_attributes is None:
-                self.style_classifier = nn.Linear(config.style_dim, len(config.attributes))
+
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        """LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
+        return self.generator.translate(x, _exemplar(guide), guide.masks)
+
+    def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
+        """See `LomitGenerator.translate_filling`."""
+        assert guide.masks is not None
+        return self.generator.translate_filling(x, _exemplar(guide), guide.masks)
+
+    @torch.no_grad()
+    def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
+        """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
+        g = self.generator
+        c = g.content(x)
+        m = g.masks(c, g.summary(x, c), g.summary(partner, g.content(partner)))
+        s_f, s_b = g.styles(x, m)
+        return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
+
+    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+        """Masks of the input and foreground codes are averaged with `weights`."""
+        g = self.generator
+        c = g.content(x)
+        own = g.summary(x, c)
+        m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
+        for exemplar, weight in zip(exemplars, weights, strict=True):
+            c2 = g.content(exemplar)
+            partner = g.summary(exemplar, c2)
+            m1, m2 = g.masks(c, own, partner), g.masks(c2, partner, own)
+            m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
+            s_f = s_f + weight * g.styles(exemplar, m2)[0]
+            s_b = s_b + weight * g.styles(x, m1)[1]
+        return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
+
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> PreparedLomit:
+        """Content codes and predicted masks are kept."""
+        return PreparedLomit(self.generator, x, exemplars)
+
+
+class TrainableLomit(Lomit, Trainable):
+    """LOMIT with its discriminator and, where `weights.style_cls` asks for it, a classifier of foreground codes.
+
+    Both directions of a pair are always one stacked batch: index i of the first half is x1, its partner in
+    the second half is x2, and `swap_halves` turns one into the other.
+
+    Args:
+        config: `attributes` and `image_size` must be filled.
+    """
+
+    def __init__(self, config: LomitConfig) -> None:
+        super().__init__(config)
+        if not config.attributes:
+            raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
+        self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
+        classified = config.weights.style_cls and self.generator.told_attributes is None
+        self.style_classifier = nn.Linear(config.style_dim, len(config.attributes)) if classified else None
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
         d = self.discriminator
-        assert d is not None, "built without a discriminator"
         # A class head that no loss reaches is left out: several processes would wait for its gradient.
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
@@ -71,60 +114,6 @@ class Lomit(Translator):
                 phases.append(Phase("warmup_style", self.warmup_style, seeing, end=warmup, lr_scale=2.0))
         return phases
 
-    def translate(
-        self,
-        x: Tensor,
-        exemplar: Tensor | None = None,
-        label: Tensor | None = None,
-        style: Tensor | None = None,
-        masks: Masks | None = None,
-        source: Tensor | None = None,
-    ) -> Translation:
-        """See `Translator.translate`; LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
-        if exemplar is None:
-            raise LomitError("LOMIT takes its style from an exemplar image; give one")
-        return self.generator.translate(x, exemplar, masks)
-
-    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
-        """`translate` with masks for some images only; see `LomitGenerator.translate_filling`."""
-        return self.generator.translate_filling(x, exemplar, masks)
-
-    @torch.no_grad()
-    def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
-        """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
-        g = self.generator
-        c = g.content(x)
-        m = g.masks(c, g.summary(x, c), g.summary(partner, g.content(partner)))
-        s_f, s_b = g.styles(x, m)
-        return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
-
-    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
-        """A blend of several exemplars: masks of the input and foreground codes are averaged with `weights`.
-
-        An exemplar that is the input itself contributes the input's own style.
-
-        Args:
-            x: inputs, B x 3 x H x W.
-            exemplars: each B x 3 x H x W.
-            weights: one for each exemplar, summing to 1.
-        """
-        g = self.generator
-        c = g.content(x)
-        own = g.summary(x, c)
-        m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
-        for exemplar, weight in zip(exemplars, weights, strict=True):
-            c2 = g.content(exemplar)
-            partner = g.summary(exemplar, c2)
-            m1, m2 = g.masks(c, own, partner), g.masks(c2, partner, own)
-            m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
-            s_f = s_f + weight * g.styles(exemplar, m2)[0]
-            s_b = s_b + weight * g.styles(x, m1)[1]
-        return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
-
-    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> PreparedLomit:
-        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W."""
-        return PreparedLomit(self.generator, x, exemplars)
-
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_D of Eq. 16, both directions summed.  The translations carry no graph.
 
@@ -132,7 +121,6 @@ class Lomit(Translator):
         attribute.  On Eq. 11 alone D_cls never sees what it is shown in Eq. 12, and the generator finds a colour of the
         mouth that it takes for a smile (docs/experiments.md, 12 and 13).
         """
-        assert self.discriminator is not None
         d, g, weights = self.discriminator, self.generator, self.config.weights
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad(), g.frozen_statistics():
@@ -180,7 +168,6 @@ class Lomit(Translator):
         Beside L_adv, D_cls learns small things such as a mouth ten times more slowly, and what it can't tell it can't
         teach the generator.
         """
-        assert self.discriminator is not None
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         logits = self.discriminator(self._as_d_sees(x))[1]
         loss = 2 * losses.classification_loss(at_least_float32(logits), y)
@@ -216,7 +203,6 @@ class Lomit(Translator):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
-        assert self.discriminator is not None
         g, w = self.generator, self.config.weights
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
 
@@ -300,7 +286,6 @@ class Lomit(Translator):
         `cls_r`) is there to be seen beside what it makes of those it is trained on: where it knows these by heart, the
         two part.
         """
-        assert self.discriminator is not None
         _, terms = self.generator_loss(batch)
         scores, logits = self.discriminator(self._as_d_sees(torch.cat([batch.x1, batch.x2])))
         y = torch.cat([batch.y1, batch.y2])
@@ -323,6 +308,12 @@ class Lomit(Translator):
         if spread < 0.01:
             return f"masks are flat (mean {mean:.3f}, spread {spread:.4f}); try a smaller model.weights.r1"
         return None
+
+
+def _exemplar(guide: Guide) -> Tensor:
+    if guide.exemplar is None:
+        raise LomitError("LOMIT takes its style from an exemplar image; give one")
+    return guide.exemplar
 
 
 def _detached(terms: Terms) -> Terms:

@@ -35,17 +35,14 @@ class PreparedLomit:
             self._content.append(c[:1])
             self.masks.append(Masks(*halves(generator.pair_masks(both, c))))
 
-    def translate(
-        self, own: Tensor, guides: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0
-    ) -> Translation:
+    def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         """x_{1->2} under these masks.
 
         The foreground code is the mean of the exemplars' codes by `weights`, and lies between the input's own
         (strength 0) and that mean (1); beyond 1 it is carried on in the same direction.
 
         Args:
-            own: mask of the input, 1 x 1 x h x w in [0, 1], at any resolution.
-            guides: mask of each exemplar.
+            masks: of the input and of each exemplar, 1 x 1 x h x w in [0, 1], at any resolution.
             weights: of the exemplars, summing to 1; one with the weight 0 is not looked at.
             strength: at least 0.
 
@@ -53,6 +50,7 @@ class PreparedLomit:
             The image, and the masks of the input and of the exemplar with the largest weight.
         """
         g = self._generator
+        own, *guides = masks
         s_f = s_b = torch.zeros((), device=self._x.device)
         for exemplar, guide, weight in zip(self._exemplars, guides, weights, strict=True):
             if weight:
