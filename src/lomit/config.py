@@ -11,7 +11,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from lomit.errors import LomitError, did_you_mean
 
@@ -139,6 +139,9 @@ class TrainConfig:
 @dataclass
 class ModelConfig:
     """Base of every method's own config."""
+
+    scheduled: ClassVar[tuple[str, ...]] = ()
+    """Its fields that count iterations: a run with a shorter schedule has fewer of them, too."""
 
     attributes: tuple[str, ...] = ()
     """Names of the labels, in order; filled from `data.attributes` when a run starts."""

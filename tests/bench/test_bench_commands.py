@@ -13,7 +13,7 @@ import lomit.bench.sweep
 from lomit.bench.plain import plain_formulation
 from lomit.cli import main
 from lomit.config import RunConfig
-from lomit.models.lomit import Lomit, LomitConfig
+from lomit.models.lomit import LomitConfig, TrainableLomit
 from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 
@@ -182,7 +182,7 @@ def test_the_yardstick_computes_what_the_oracle_computes(training: bool) -> None
     norm = "group" if training else "batch"
     torch.manual_seed(0)
     config = LomitConfig(("a", "b"), 16, width=2, d_width=3, res_blocks=1, mask_convs=2, mask_norm=norm)  # type: ignore[arg-type]
-    yardstick = plain_formulation(Lomit(config).double(), training)
+    yardstick = plain_formulation(TrainableLomit(config).double(), training)
     oracle = PlainLomit(yardstick.tensors, yardstick.choices)
     generator = torch.Generator().manual_seed(1)
     x1, x2 = (2 * torch.rand(2, 3, 16, 16, generator=generator, dtype=torch.float64) - 1 for _ in range(2))
@@ -208,7 +208,7 @@ def changed(tensors: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -
 def test_the_plain_step_trains() -> None:
     torch.manual_seed(0)
     config = LomitConfig(("a",), 16, width=2, d_width=3, res_blocks=1, mask_convs=2)
-    yardstick = plain_formulation(Lomit(config))
+    yardstick = plain_formulation(TrainableLomit(config))
     x = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
     y = torch.ones(2, 1), torch.zeros(2, 1)
     before = {n: t.clone() for n, t in yardstick.tensors.items()}

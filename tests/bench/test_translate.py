@@ -9,7 +9,8 @@ from export.conftest import tiny
 from lomit.bench.plain import plain_formulation
 from lomit.bench.translate import measure, plain_path
 from lomit.errors import LomitError
-from lomit.models.lomit import Lomit, LomitConfig
+from lomit.models.base import Guide
+from lomit.models.lomit import LomitConfig, TrainableLomit
 from lomit.models.lomit.config import LossWeights
 from lomit.nn.rewriting import rewritten
 from plain_lomit import Choices, PlainLomit, named_tensors
@@ -55,7 +56,7 @@ def test_nothing_is_made_on_another_device_than_the_networks() -> None:
     weights = LossWeights(style_cls=1.0, source_cls=0.5, keep=8.0)
     with torch.device("meta"):
         config = LomitConfig(("a", "b"), 32, width=4, d_width=4, res_blocks=1, mask_convs=2, weights=weights)  # type: ignore[arg-type]
-        translator = Lomit(config)
+        translator = TrainableLomit(config)
         pair = torch.empty(4, 3, 32, 32), torch.empty(4, 3, 32, 32)
         labels = torch.empty(4, 2), torch.empty(4, 2)
     plain = plain_formulation(translator)
@@ -64,4 +65,4 @@ def test_nothing_is_made_on_another_device_than_the_networks() -> None:
     assert plain_formulation(translator, training=False).translation(*pair).is_meta
     assert plain_path(translator.eval())(*pair).is_meta
     assert all(tensor.is_meta for tensor in rewritten(translator).state_dict().values())
-    assert rewritten(translator).translate(*pair).image.is_meta
+    assert rewritten(translator).translate(pair[0], Guide(pair[1])).image.is_meta

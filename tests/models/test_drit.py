@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lomit.errors import LomitError
 from lomit.models import Batch, Guide, get_method
-from lomit.models.drit import Drit, DritConfig, DritWeights, TrainableDrit
+from lomit.models.drit import DritConfig, DritWeights, TrainableDrit
 from lomit.models.drit.discriminator import ContentDiscriminator, content_depth
 from lomit.nn.blocks import count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
@@ -48,7 +48,7 @@ def batch_of_four() -> Batch:
 def test_parameter_counts(mode: Any, generator: int) -> None:
     """As counted in the authors' implementation."""
     with torch.device("meta"):
-        whole = Drit(DritConfig(attributes=("Male",), mode=mode))
+        whole = TrainableDrit(DritConfig(attributes=("Male",), mode=mode))
     assert count_parameters(whole.generator) == generator
     parts = (whole.encoded_discriminators, whole.random_discriminators, whole.content_discriminator)
     assert sum(count_parameters(part) for part in parts if part is not None) == 43_768_333
@@ -58,7 +58,8 @@ def test_parameter_counts(mode: Any, generator: int) -> None:
 def test_the_discriminators_losses(mode: str) -> None:
     translator, batch = quiet(mode), batch_of_four()
     g = translator.generator
-    encoded, random, content = translator._discriminators()
+    encoded, random = translator.encoded_discriminators, translator.random_discriminators
+    content = translator.content_discriminator
     torch.manual_seed(5)
     z, z_2 = (torch.randn(2, 3, dtype=torch.float64) for _ in range(2))
     torch.manual_seed(5)
@@ -82,7 +83,7 @@ def test_the_discriminators_losses(mode: str) -> None:
 def test_the_first_update_is_the_full_objective_of_encoded_images(mode: str) -> None:
     translator, batch = quiet(mode), batch_of_four()
     g = translator.generator
-    encoded, _, content = translator._discriminators()
+    encoded, content = translator.encoded_discriminators, translator.content_discriminator
     total, terms = translator.encoder_loss(batch)
     x = (batch.x1[:2], batch.x2[:2])
     c = (g.content(x[0], 0), g.content(x[1], 1))
@@ -113,7 +114,7 @@ def test_the_second_update_is_that_of_random_styles(mode: str, seeking: float) -
     translator, batch = quiet(mode), batch_of_four()
     translator.config.weights = DritWeights(latent=1.7, mode_seeking=seeking)
     g = translator.generator
-    _, random, _ = translator._discriminators()
+    random = translator.random_discriminators
     torch.manual_seed(5)
     z, z_2 = (torch.randn(2, 3, dtype=torch.float64) for _ in range(2))
     torch.manual_seed(5)

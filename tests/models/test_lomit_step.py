@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lomit.models import Batch, Guide
-from lomit.models.lomit import Lomit, LomitConfig, LossWeights
+from lomit.models.lomit import LomitConfig, LossWeights, TrainableLomit
 from plain_lomit import Choices, PlainLomit, named_tensors
 
 # Weights that differ from each other and from the defaults, large enough for every term to count at 1e-9.
@@ -43,12 +43,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def build(**options: Any) -> Lomit:
+def build(**options: Any) -> TrainableLomit:
     """A tiny LOMIT in float64 whose weights, biases and running statistics are all random."""
     defaults: dict[str, Any] = {"width": 2, "d_width": 3, "style_dim": 3, "res_blocks": 1, "mask_convs": 2}
     config = LomitConfig(attributes=("a", "b", "c"), **{"image_size": 16, "weights": WEIGHTS} | defaults | options)
     torch.manual_seed(0)
-    translator = Lomit(config).double()
+    translator = TrainableLomit(config).double()
     for name, tensor in named_tensors(translator).items():
         if tensor.is_floating_point():
             scale = 0.2 if name.startswith("generator") else 0.1
@@ -63,13 +63,13 @@ def random_batch(size: int, count: int = 2) -> Batch:
     return Batch(x1, x2, y1, y2)
 
 
-def gradients(total: Tensor, translator: Lomit) -> dict[str, Tensor]:
+def gradients(total: Tensor, translator: TrainableLomit) -> dict[str, Tensor]:
     named = dict(translator.named_parameters())
     found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
     return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), found, strict=True)}
 
 
-def plain(translator: Lomit) -> PlainLomit:
+def plain(translator: TrainableLomit) -> PlainLomit:
     config = translator.config
     fields = {name: getattr(config, name) for name in vars(Choices()) if hasattr(config, name)}
     return PlainLomit(named_tensors(translator), Choices(**fields, **vars(config.weights)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from lomit.config import RunConfig
 from lomit.errors import LomitError
 from lomit.metrics.classes import parse_class
 from lomit.metrics.classifier import ClassifierConfig
+from lomit.models import base
 from lomit.models.base import Phase, method_of
 from lomit.reproduce.costs import Cost, Costs, updates
-from lomit.reproduce.recipes import CELEBA, METHODS, Plan, Recipe, ablations, rivals, table1
+from lomit.reproduce.recipes import CELEBA, Plan, Recipe, ablations, competitors, rivals, table1
 from lomit.reproduce.stages import Stage
 
+METHODS = ("lomit", "stargan", "drit", "munit")
 PHASES = {
     "lomit": {"D": 1, "G": 0.86, "warmup": 0.14},
     "stargan": {"D": 1, "G": 1 / 2},
@@ -142,6 +145,28 @@ def test_the_full_method_is_trained_twice() -> None:
     assert stage(recipe, "train/no-r1").words[1] == "avatars-64-no-r1"
     some = ablations(plan(minutes=25), ("no-r1", "full"))
     assert [model.name for model in some.models] == ["full", "no-r1"]
+
+
+def test_another_method_is_compared_by_what_it_declares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method's domains and presets decide what it is trained on; what it has no preset for is left out."""
+    assert tuple(method.name for method in competitors()) == METHODS
+    munit = base.get_method("munit")
+    kept = {name: preset for name, preset in munit.presets.items() if "gender" in name}
+    other = replace(
+        munit, name="fifth", title="Fifth", presets={n.replace("munit", "fifth"): p for n, p in kept.items()}
+    )
+    monkeypatch.setattr(base, "_METHODS", {**base.methods(), "fifth": other})
+    assert [method.name for method in competitors()] == [*METHODS, "fifth"]
+    recipe = table1(plan(root="/celeba", size=64), ("fifth",))
+    assert [(m.label, m.name) for m in recipe.models] == [
+        ("Fifth, gender", "fifth-gender"),
+        ("Fifth, facialhair-gender", "fifth-facialhair-gender"),
+    ]
+    assert [stage(recipe, f"train/{m.name}").words[1] for m in recipe.models] == [
+        "fifth-gender-64",
+        "fifth-facialhair-gender-64",
+    ]
+    assert [m.name for m in rivals(plan(steps=60), (), "Smiling").models] == list(METHODS)
 
 
 def test_names_that_are_none() -> None:

@@ -74,7 +74,7 @@ class Table1Options(CommonOptions):
     size: Literal["128", "64"] = "128"
     """Side of the images in pixels; 64 takes narrow networks with a short schedule."""
     methods: tuple[str, ...] = ()
-    """lomit, stargan, munit or drit; repeat the option for more.  By default all."""
+    """Name of a method, such as lomit; repeat the option for more.  By default all."""
 
 
 @dataclass
@@ -82,9 +82,9 @@ class RivalsOptions(CommonOptions):
     """LOMIT and its rivals on rendered faces, with an equal budget (30 minutes unless given) and on the same pairs."""
 
     attribute: str = "Blond_Hair"
-    """What MUNIT's and DRIT's two domains differ in: Blond_Hair, Smiling or Facial_Hair."""
+    """What the domains of a method with domains differ in: Blond_Hair, Smiling or Facial_Hair."""
     methods: tuple[str, ...] = ()
-    """lomit, stargan, munit or drit; repeat the option for more.  By default all."""
+    """Name of a method, such as lomit; repeat the option for more.  By default all."""
     faces: str | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
 

@@ -6,23 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.config import RunConfig
+from lomit.config import RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
 from lomit.metrics.classifier import ClassifierConfig
+from lomit.models.base import Method, methods
 from lomit.models.lomit.ablations import ABLATIONS
 from lomit.models.lomit.presets import HAIR
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.stages import Stage
 
-METHODS = ("lomit", "stargan", "munit", "drit")
-LABELS = {"lomit": "LOMIT", "stargan": "StarGAN", "munit": "MUNIT", "drit": "DRIT"}
-"""What tables call them."""
 EXCHANGED = (*HAIR, "Smiling", "Facial_Hair")
-"""What LOMIT and StarGAN learn on rendered faces."""
+"""What a method without domains learns on rendered faces."""
 CELEBA = (*HAIR, "Smiling", "Goatee", "Mustache", "No_Beard", "Male", "Heavy_Makeup", "Wearing_Lipstick")
 """What the classifier of photographs learns: every attribute of the paper's runs."""
 TWO_DOMAINS = {"Blond_Hair": "blond", "Smiling": "smile", "Facial_Hair": "facialhair"}
-"""Attribute that tells the rivals' two domains apart on rendered faces -> their presets' name."""
+"""Attribute that tells domains apart on rendered faces -> its name in presets."""
 FACES = 10_000
 CLASSIFIER_EPOCHS, CLASSIFIER_WIDTH = 10, 16
 QUICK_FACES, QUICK_STEPS, QUICK_PAIRS = 300, 6, 12
@@ -250,8 +248,10 @@ def _shortened(config: RunConfig, steps: int) -> list[str]:
     share = steps / train.steps
     words = ["--train.steps", str(steps), "--train.decay-start", str(round(share * train.decay_start))]
     words += ["--train.decay-every", str(max(1, round(share * train.decay_every)))]
-    warmup = getattr(config.model, "warmup", 0)
-    return words + (["--model.warmup", str(round(share * warmup))] if warmup else [])
+    for name in config.model.scheduled:
+        if count := to_dict(config.model)[name]:
+            words += [f"--model.{name.replace('_', '-')}", str(round(share * count))]
+    return words
 
 
 def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
@@ -262,26 +262,45 @@ def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
     return [name for name in known if name in names or not names]
 
 
-def table1(plan: Plan, methods: Sequence[str]) -> Recipe:
-    """Table 1: a classifier, every method's models of the paper's classes, their evaluation, the page.
-
-    LOMIT and StarGAN learn the attributes of several classes at once; MUNIT and DRIT get a model for each class,
-    between the images with all of its attributes and those with none.
+def competitors(named: Sequence[str] = ()) -> list[Method]:
+    """The methods of these names, by default every method with presets; those that know any labels come first.
 
     Raises:
         LomitError: for a method that is none.
     """
-    build, methods = _Builder(plan), _chosen(methods, METHODS, "method")
+    known = sorted((m for m in methods().values() if m.presets), key=lambda m: m.translator.domains is not None)
+    chosen = _chosen(named, [method.name for method in known], "method")
+    return [method for method in known if method.name in chosen]
+
+
+def _preset(method: Method, run: str) -> str | None:
+    """A method's preset of a run; None where it has none.  LOMIT's own presets lack its name."""
+    return next((name for name in (f"{method.name}-{run}", f"celeba-{run}", run) if name in method.presets), None)
+
+
+def table1(plan: Plan, named: Sequence[str]) -> Recipe:
+    """Table 1: a classifier, every method's models of the paper's classes, their evaluation, the page.
+
+    A method without domains learns the attributes of several classes at once; one with domains gets a model for each
+    class.
+
+    Args:
+        plan: what the user chose.
+        named: methods, by name; empty for all.
+
+    Raises:
+        LomitError: for a method that is none.
+    """
+    build, chosen = _Builder(plan), competitors(named)
     build.faces()
     classifier = build.classifier(EXCHANGED if plan.root is None else CELEBA)
     report: list[str] = []
-    for method in methods:
+    for method in chosen:
         for name, preset, classes in _table1_runs(plan, method):
-            model = build.train(f"{LABELS[method]}, {name}", f"{method}-{name}", preset)
+            model = build.train(f"{method.title}, {name}", f"{method.name}-{name}", preset)
             words = [*_appended("--classes", classes), "--opposite", "--pairs", str(build.pairs)]
             found = build.evaluate(model, "table1", classifier, len(classes) * build.pairs, words)
-            label = LABELS[method]
-            report += [f"{label}={found}", f"{label}, {name}={plan.out / 'models' / model.name}"]
+            report += [f"{method.title}={found}", f"{method.title}, {name}={plan.out / 'models' / model.name}"]
     build.report("Table 1", report)
     return build.recipe
 
@@ -290,14 +309,15 @@ _Run = tuple[str, str, tuple[str, ...]]
 """Name, preset, classes to score."""
 
 
-def _table1_runs(plan: Plan, method: str) -> list[_Run]:
-    several = method in ("lomit", "stargan")
+def _table1_runs(plan: Plan, method: Method) -> list[_Run]:
+    """The runs that the method has a preset for."""
+    several, suffix = method.translator.domains is None, "-64" if plan.size == 64 else ""
+    runs: dict[str, tuple[str, ...]]
     if plan.root is None:
-        preset = {"lomit": "avatars-64", "stargan": "stargan-avatars-64"}.get(method, f"{method}-avatars-facialhair-64")
+        run = "avatars-64" if several else "avatars-facialhair-64"
         classes = ("facial hair", "Blond_Hair", "facial hair+Smiling") if several else ("facial hair",)
-        return [("rendered", preset, classes)]
-    suffix = "-64" if plan.size == 64 else ""
-    start = "celeba" if method == "lomit" else method
+        preset = _preset(method, run)
+        return [("rendered", preset, classes)] if preset else []
     if several:
         runs = {
             "facialhair-gender": ("facial hair", "gender", "facial hair+gender"),
@@ -312,24 +332,24 @@ def _table1_runs(plan: Plan, method: str) -> list[_Run]:
             "facialhair-gender": ("Goatee+gender",),
             "makeup-lipstick": ("makeup+wearing lipstick",),
         }
-    return [(name, f"{start}-{name}{suffix}", classes) for name, classes in runs.items()]
+    presets = {name: _preset(method, f"{name}{suffix}") for name in runs}
+    return [(name, preset, runs[name]) for name, preset in presets.items() if preset]
 
 
-def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
-    """The four methods on rendered faces, with an equal budget each, on the same pairs.
+def rivals(plan: Plan, named: Sequence[str], attribute: str) -> Recipe:
+    """The methods on rendered faces, with an equal budget each, on the same pairs.
 
-    Pairs differ in one attribute and are alike in the others that LOMIT and StarGAN know, so that every method is asked
-    for the same.
+    Pairs differ in one attribute and are alike in the others of `EXCHANGED`: every method is asked for the same.
 
     Args:
         plan: what the user chose.
-        methods: which of `METHODS`.
-        attribute: what MUNIT's and DRIT's domains differ in, one of `TWO_DOMAINS`.
+        named: methods, by name; empty for all.
+        attribute: what the domains of a method with domains differ in, one of `TWO_DOMAINS`.
 
     Raises:
         LomitError: for a method or an attribute that is none.
     """
-    build, methods = _Builder(plan), _chosen(methods, METHODS, "method")
+    build, chosen = _Builder(plan), competitors(named)
     _chosen([attribute], tuple(TWO_DOMAINS), "attribute")
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
@@ -338,15 +358,17 @@ def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
     alike = _appended("--alike", build.recipe.alike)
     sources = max(8, build.pairs // 10)
     report: list[str] = []
-    for method in methods:
-        end = f"avatars-{TWO_DOMAINS[attribute]}-64" if method in ("munit", "drit") else "avatars-64"
-        preset = end if method == "lomit" else f"{method}-{end}"
+    for method in chosen:
+        several = method.translator.domains is None
+        preset = _preset(method, "avatars-64" if several else f"avatars-{TWO_DOMAINS[attribute]}-64")
+        if preset is None:
+            continue
         protocols = ("avatars", "table1", "starganv2")
-        model = build.train(LABELS[method], method, preset, protocols)
+        model = build.train(method.title, method.name, preset, protocols)
         count = ("--pairs", str(build.pairs))
         found = [
             build.evaluate(
-                model, "avatars", classifier, (4 if method == "lomit" else 2) * build.pairs,
+                model, "avatars", classifier, (4 if method.translator.has_masks else 2) * build.pairs,
                 ("--differ", attribute, *alike, *count),
             ),
             build.evaluate(model, "table1", classifier, build.pairs, ("--classes", attribute, *alike, *count)),
@@ -356,7 +378,7 @@ def rivals(plan: Plan, methods: Sequence[str], attribute: str) -> Recipe:
                  *(("--exemplars", "3") if plan.quick else ())),
             ),
         ]  # fmt: skip
-        report += [f"{LABELS[method]}={path}" for path in (plan.out / "models" / method, *found)]
+        report += [f"{method.title}={path}" for path in (plan.out / "models" / method.name, *found)]
     build.report("The rivals on rendered faces", report)
     build.recipe.claims = (
         ("CA-*", attribute),

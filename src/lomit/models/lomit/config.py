@@ -44,6 +44,7 @@ class LossWeights:
 class LomitConfig(ModelConfig):
     """Networks and losses of LOMIT (paper 7.1, reference widths at `width` 64)."""
 
+    scheduled = ("warmup",)
     width: int = 64
     """Channels of the stems; the content code has `cell` times as many."""
     cell: Literal[1, 2, 4, 8] = 4
