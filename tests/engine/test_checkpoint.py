@@ -49,8 +49,9 @@ class State:
         return checkpoint.load(folder, self.translator, self.ema, self.runners)
 
     def moments(self) -> list[dict[str, Tensor]]:
-        """Adam's state of every parameter, in the order of the phases and their parameters."""
-        return [state for optimizer in optimizers_of(self.runners).values() for state in optimizer.state.values()]
+        """Adam's state of every parameter, in the order of the optimisers and their parameters."""
+        optimizers = optimizers_of(self.runners).values()
+        return [o.state[p] for o in optimizers for group in o.param_groups for p in group["params"]]
 
 
 @pytest.fixture

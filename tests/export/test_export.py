@@ -62,7 +62,7 @@ def test_masks_for_some_images_leave_the_others_alone(exported: Path, translator
     masks.input[0] = masks.exemplar[0] = masks.exemplar[1] = torch.nan
     runtime = ExportedTranslator(exported)
     for filling in (runtime.translate_filling, translator.translate_filling):
-        got = filling(x, exemplar, masks).image
+        got = filling(x, Guide(exemplar, masks=masks)).image
         assert (got[:1] - translator.translate(x[:1], Guide(exemplar[:1])).image).abs().max() < 1e-4
         both = Masks(masks.input[2:], masks.exemplar[2:])
         assert (got[2:] - translator.translate(x[2:], Guide(exemplar[2:], masks=both)).image).abs().max() < 1e-4

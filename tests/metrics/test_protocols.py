@@ -155,10 +155,10 @@ def test_accuracy_of_inputs_with_and_without_an_attribute(setting_for: MakeSetti
     class HalfBlind(Told):
         """Returns the exemplar where the input smiles, else the input."""
 
-        def translate(self, x: Tensor, exemplar: Tensor | None = None, **more: Tensor | None) -> Translation:  # type: ignore[override]
-            assert exemplar is not None
+        def translate(self, x: Tensor, guide: Guide) -> Translation:
+            assert guide.exemplar is not None
             smiles = look(x)[:, 2] > 0
-            return Translation(torch.where(smiles[:, None, None, None], exemplar, x))
+            return Translation(torch.where(smiles[:, None, None, None], guide.exemplar, x))
 
     setting = scored(setting_for, HalfBlind(), "Red_Hat")
     outcome = evaluate_table1(replace(setting, choices=replace(setting.choices, by="Smiling")))
