@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from doubles import bomb
 from lomit.errors import LomitError
-from lomit.images import as_picture, read_image, read_mask, write_file, write_gif, write_png
+from lomit.images import as_picture, read_image, read_mask, read_upload, short_stem, write_file, write_gif, write_png
+from lomit.images.colour import is_srgb, to_srgb
+from lomit.images.tiff import Entry
+from support.files import TURNED, exif, linear_profile, rational, srgb_profile, text, tiff_file
+from support.photos import wide_profile
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = np.random.default_rng(1).integers(0, 256, (20, 30), dtype=np.uint8)
@@ -88,6 +97,69 @@ def test_32_bit_grey_without_a_sensible_range_is_refused(values: list[float]) ->
         as_picture(Image.fromarray(np.array([values], dtype=np.float32)))
 
 
+RAMP = [0, 64, 128, 255]
+GREY_16 = np.array([[0, 64 * 257, 128 * 257, 65535]], dtype=np.uint16)
+COLOUR = np.stack([GREY_16, GREY_16 // 2, np.zeros_like(GREY_16)], axis=-1)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("pixels", "more", "red", "green"),
+    [
+        (GREY_16, {"photometric": 1}, RAMP, RAMP),
+        (GREY_16, {"photometric": 0}, [255, 191, 127, 0], [255, 191, 127, 0]),  # 0 is white
+        (GREY_16 // 16, {"photometric": 1, "bits": 16}, [0, 4, 8, 16], [0, 4, 8, 16]),
+        (GREY_16 / np.float32(65535), {"photometric": 0}, [255, 191, 127, 0], [255, 191, 127, 0]),
+        (COLOUR, {"photometric": 2}, RAMP, [0, 32, 64, 127]),
+        (COLOUR, {"photometric": 2, "apart": True}, RAMP, [0, 32, 64, 127]),
+        *((COLOUR / dtype(65535), {"photometric": 2}, RAMP, [0, 32, 64, 127]) for dtype in (np.float32, np.float64)),
+        ((COLOUR / 65535).astype(np.float16), {"photometric": 2, "apart": True}, RAMP, [0, 32, 64, 127]),
+        (COLOUR / np.float32(257), {"photometric": 2}, RAMP, [0, 32, 64, 127]),
+        (COLOUR / np.float32(65535) * 1.05 - 0.02, {"photometric": 2}, [0, 62, 129, 255], [0, 29, 62, 129]),
+    ],
+)
+def test_deep_tiffs_of_every_kind_have_their_values(
+    tmp_path: Path, order: str, pixels: np.ndarray, more: dict[str, Any], red: list[int], green: list[int]
+) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff_file(pixels, order=order, **more))
+    row = np.asarray(read_image(tmp_path / "a.tif").rgb).astype(int)[0]
+    assert np.abs(row[:, 0] - red).max() <= 1
+    assert np.abs(row[:, 1] - green).max() <= 1
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_compressed_and_tiled_floats(tmp_path: Path, compression: str | None, tile: Any, planes: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).random((50, 70, 3)).astype(np.float32)
+    stored = values if planes == "contig" else np.moveaxis(values, 2, 0)
+    tifffile.imwrite(
+        *(tmp_path / "a.tif", stored), photometric="rgb", planarconfig=planes, compression=compression, tile=tile
+    )
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.tif").rgb), np.rint(values * 255))
+
+
+def test_predicted_floats(tmp_path: Path) -> None:
+    # What programs for photographs write: differences between the bytes of a row, those of one significance together.
+    values = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
+    apart = values.astype(">f4").view(np.uint8).reshape(5, 21, 4).swapaxes(1, 2).reshape(5, 28, 3)
+    rows = np.diff(apart, axis=1, prepend=np.uint8(0)).reshape(5, 84)
+    plain = tiff_file(values, 2)
+    data = plain.replace(values.tobytes(), rows.tobytes())
+    # Tag 284, how planes lie, gives its place to 317, the predictor.
+    data = data.replace(b"\x1c\x01\x03\0\x01\0\0\0\x01\0", b"\x3d\x01\x03\0\x01\0\0\0\x03\0")
+    assert data != plain
+    (tmp_path / "a.tif").write_bytes(data)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.tif").rgb), np.rint(values * 255))
+
+
+def test_12_bits_span_all_of_their_range(tmp_path: Path) -> None:
+    packed = bytes.fromhex("000808fff000")  # 0, 0x808, 0xfff, 0
+    (tmp_path / "a.tif").write_bytes(tiff_file(np.zeros((1, 4), dtype=np.uint16), 1, bits=12, packed=packed))
+    assert np.asarray(read_image(tmp_path / "a.tif").rgb)[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
 def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
@@ -115,30 +187,185 @@ def test_lab_is_converted() -> None:
 
 
 def test_profile_of_rgb_is_kept_and_written(tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    rgb().save(tmp_path / "a.png", icc_profile=profile)
+    rgb().save(tmp_path / "a.png", icc_profile=srgb_profile())
     picture = read_image(tmp_path / "a.png")
     write_png(tmp_path / "b.png", picture.with_colours(picture.rgb))
     with Image.open(tmp_path / "b.png") as image:
-        assert image.info["icc_profile"] == profile
+        assert image.info["icc_profile"] == srgb_profile()
         assert np.array_equal(np.asarray(image), COLOURS)
 
 
-def test_broken_profile_of_grey_falls_back_to_plain_conversion(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.png", icc_profile=b"not a profile")
-    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png").rgb)[..., 0], GREY)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK"])
+@pytest.mark.parametrize("profile", [b"not a profile", srgb_profile()[:200], "of another space"])
+def test_a_profile_that_cannot_be_used_is_left_out_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, profile: bytes | str
+) -> None:
+    if isinstance(profile, str):
+        profile = srgb_profile() if mode in ("L", "CMYK") else srgb_profile().replace(b"RGB ", b"GRAY", 1)
+    image = rgb().convert(mode)
+    image.save(tmp_path / "a.tif", icc_profile=profile)
+    picture = read_image(tmp_path / "a.tif")
+    assert np.array_equal(np.asarray(picture.rgb), np.asarray(image.convert("RGB")))
+    assert picture.icc is None
+    assert caplog.messages == [f"{tmp_path / 'a.tif'}: its colour profile can't be read and is left out"]
 
 
-def test_exif_orientation_is_applied(tmp_path: Path) -> None:
-    image = Image.new("RGB", (16, 8))
-    image.paste((255, 0, 0), (0, 0, 8, 8))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned clockwise by 90 degrees
-    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    picture = read_image(tmp_path / "a.jpg")
-    assert picture.size == (8, 16)
-    assert picture.rgb.getpixel((4, 2))[0] > 200
-    assert picture.rgb.getpixel((4, 13))[0] < 50
+def test_profiles_are_judged_by_their_curves_and_not_by_their_name() -> None:
+    assert "srgb" in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(linear_profile()))).lower()
+    assert [is_srgb(p) for p in (srgb_profile(), linear_profile(), wide_profile())] == [True, False, False]
+    linear = Image.new("RGB", (2, 2), (44, 44, 44))
+    assert to_srgb(linear, srgb_profile()).getpixel((0, 0)) == (44, 44, 44)
+    # 44/255 of the light is 115/255 on sRGB's curve: 1.055 * (44/255) ** (1/2.4) - 0.055.
+    assert np.abs(np.array(to_srgb(linear, linear_profile()).getpixel((0, 0))) - 115).max() <= 1
+
+
+def half_red(width: int = 16, height: int = 8) -> Image.Image:
+    """A picture whose left half is red."""
+    image = Image.new("RGB", (width, height))
+    image.paste((255, 0, 0), (0, 0, width // 2, height))
+    return image
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    # What stands at the top and at the left of the picture that is shown, by the value of the tag (EXIF 2.32, 4.6.4).
+    rows, columns = {
+        **{1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left")},
+        **{5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")},
+    }[orientation]
+    stored = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40  # rows: top, bottom; columns: left to right
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(stored).convert("RGB").save(tmp_path / "a.png", exif=tags)
+    shown = np.asarray(read_image(tmp_path / "a.png").rgb)[..., 0]
+    # The tag names the visual edges that row 0 and column 0 of the file stand for.
+    expected = stored if rows in ("top", "bottom") else stored.T
+    if "bottom" in (rows, columns):
+        expected = expected[::-1]
+    if "right" in (rows, columns):
+        expected = expected[:, ::-1]
+    assert np.array_equal(shown, expected)
+
+
+SRGB_TAGS = {0x8298: text("© 2024 Jörg Müller"), 0x010E: text("東京")}
+ODD_EXIF: dict[str, tuple[bytes, bool, bool]] = {
+    # what is wrong: (the block, whether its orientation counts, whether a line says that it can't be read)
+    "zeros": (b"Exif\0\0" + bytes(64), False, True),
+    "six bytes": (b"Exif\0\0", False, True),
+    "cut off in the table": (exif(TURNED | SRGB_TAGS)[:20], False, True),
+    "cut off in the values": (exif(TURNED | SRGB_TAGS)[:-30], True, False),
+    "no tag of a known type": (
+        exif({0x010F: Entry(7, 4, b"abcd")}).replace(b"\x07\0\x04\0", b"\x63\0\x04\0"),
+        False,
+        True,
+    ),
+    "a place outside": (exif({}).replace(b"\x08\0\0\0", b"\xff\xff\xff\x7f"), False, True),
+    "a text that is a double": (exif(TURNED | {0x010F: Entry(12, 1, bytes(8))}), True, False),
+    "a rational of x/0": (exif(TURNED | {0x011A: rational(72, 0)}), True, False),
+    "a pointer to nowhere": (exif(TURNED | {0x8769: Entry(4, 1, b"\xff\xff\xff\0")}), True, False),
+    "a pointer that is text": (exif(TURNED | {0x8769: text("here")}), True, False),
+    "text of any language": (exif(TURNED | SRGB_TAGS), True, False),
+    "the mark twice": (b"Exif\0\0" + exif(TURNED), True, False),
+    "orientation 9": (exif({0x0112: Entry(3, 1, b"\x09\0")}), False, False),
+    "orientation as text": (exif({0x0112: text("6")}), False, False),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("case", ODD_EXIF)
+def test_odd_exif_does_not_cost_the_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str, suffix: str
+) -> None:
+    block, turned, told = ODD_EXIF[case]
+    half_red().save(tmp_path / f"a.{suffix}", exif=block, quality=95)
+    picture = read_image(tmp_path / f"a.{suffix}")
+    assert picture.size == ((8, 16) if turned else (16, 8))
+    red = np.asarray(picture.rgb)[..., 0] > 128
+    assert red.mean() == 0.5
+    assert red[:8].all() if turned else red[:, :8].all()
+    line = f"{tmp_path / 'a'}.{suffix}: its EXIF data can't be read and is left out"
+    # Pillow leaves out an EXIF chunk of a WebP that holds nothing.
+    assert caplog.messages == ([line] if told else []) or case == "six bytes"
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+
+
+def much_text(path: Path) -> None:
+    info = PngInfo()
+    info.add_text("Comment", "x" * 1_500_000, zip=True)
+    rgb().save(path, pnginfo=info)
+
+
+def wrong_checksum(path: Path) -> None:
+    info = PngInfo()
+    info.add_text("Comment", "my best one")
+    rgb().save(path, pnginfo=info)
+    path.write_bytes(path.read_bytes().replace(b"my best one", b"my BEST one"))
+
+
+def odd_compression(path: Path) -> None:
+    rgb().save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + png_chunk(b"zTXt", b"Comment\0\x07junk") + data[33:])
+
+
+def without_profile_method(path: Path) -> None:
+    rgb().save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + png_chunk(b"iCCP", b"mine\0\x05junk") + data[33:])
+
+
+@pytest.mark.parametrize("damage", [much_text, wrong_checksum, odd_compression, without_profile_method])
+def test_what_is_damaged_beside_the_pixels_is_left_out_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    damage(tmp_path / "a.png")
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png").rgb), COLOURS)
+    assert caplog.messages == [f"{tmp_path / 'a.png'}: what stands beside its pixels can't be read and is left out"]
+
+
+def test_heic_is_read_and_turned(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(half_red(64, 32)).save(tmp_path / "a.heic", quality=90, exif=exif(TURNED))
+    for picture in (read_image(tmp_path / "a.heic"), read_upload((tmp_path / "a.heic").read_bytes(), "a", 10_000)):
+        assert picture.size == (32, 64)
+        red = np.asarray(picture.rgb)[..., 0].astype(int)
+        assert red[:28].min() > 200
+        assert red[36:].max() < 50
+
+
+def test_without_the_extra_a_line_says_how_heic_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # import raises ImportError
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(
+        LomitError, match=r"a\.heic is a HEIC image: pip install 'lomit\[heic\]' to read it, or save it"
+    ):
+        read_image(tmp_path / "a.heic")
+
+
+def test_avif_is_read_whatever_its_exif_holds(tmp_path: Path) -> None:
+    if "AVIF" not in Image.SAVE:
+        pytest.skip("this Pillow was built without AVIF")
+    tags = Image.Exif()
+    tags[0x010F] = "A camera"
+    half_red(64, 32).save(tmp_path / "a.avif", quality=90, exif=tags)
+    data = (tmp_path / "a.avif").read_bytes()
+    for name, changed in {"whole": data, "damaged": data.replace(b"MM\0*", b"\0\0\0\0")}.items():
+        (tmp_path / f"{name}.avif").write_bytes(changed)
+        red = np.asarray(read_image(tmp_path / f"{name}.avif").rgb)[..., 0].astype(int)
+        assert red.shape == (32, 64)
+        assert red[:, :28].min() > 200
+
+
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")  # opening it would wait for somebody to write
+    with pytest.raises(LomitError, match=r"a\.png is not a plain file"):
+        read_image(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("b.png")
+    with pytest.raises(LomitError, match=r"b\.png can't be read: Too many levels"):
+        read_image(tmp_path / "b.png")
 
 
 def test_first_image_of_a_phone_photograph_is_taken(tmp_path: Path) -> None:
@@ -164,7 +391,7 @@ def test_large_image_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch
 
 def test_large_image_is_refused_where_pillow_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr("lomit.images.MAX_PIXELS", 100)
+    monkeypatch.setattr("lomit.images.picture.MAX_PIXELS", 100)
     rgb().save(tmp_path / "a.png")
     with pytest.raises(LomitError, match="megapixels"):
         read_image(tmp_path / "a.png")
@@ -228,6 +455,31 @@ def test_masks_are_grey(tmp_path: Path) -> None:
     assert (mask.mode, mask.getpixel((0, 0))) == ("L", 255)
 
 
+@pytest.mark.parametrize(
+    ("values", "mode", "expected", "told"),
+    [
+        ([0, 1, 1, 0], "L", [0, 255, 255, 0], True),
+        ([0, 1, 1, 0], "P", [0, 255, 255, 0], True),
+        ([0, 0, 0, 0], "L", [0, 0, 0, 0], False),
+        ([1, 1, 1, 1], "L", [255, 255, 255, 255], True),
+        ([0, 1, 2, 0], "L", [0, 1, 2, 0], False),
+        ([0, 255, 255, 0], "1", [0, 255, 255, 0], False),
+    ],
+)
+def test_masks_of_0_and_1(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, values: list[int], mode: str, expected: list[int], told: bool
+) -> None:
+    plane = Image.fromarray(np.array([values], dtype=np.uint8))
+    if mode == "P":  # numbers of colours, as programs for labelling write them
+        plane = plane.convert("L")
+        plane.putpalette([v for k in range(256) for v in (k, k, k)])
+    else:
+        plane = plane.convert(mode)
+    plane.save(tmp_path / "a.png")
+    assert list(np.asarray(read_mask(tmp_path / "a.png"))[0]) == expected
+    assert caplog.messages == ([f"{tmp_path / 'a.png'} holds no value above 1: 1 is taken for white"] if told else [])
+
+
 def test_nothing_is_overwritten_unless_told_to(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.png"
     write_png(path, rgb())
@@ -282,3 +534,17 @@ def test_gif_has_every_frame(tmp_path: Path) -> None:
         assert (image.n_frames, image.info["duration"], image.info["loop"]) == (5, 100, 0)
         image.seek(3)
         assert image.convert("RGB").getpixel((4, 4)) == (120, 0, 0)
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'ä' * 125}.png"  # 254 bytes; file systems take 255
+    write_png(path, rgb())
+    assert path.exists()
+
+
+def test_long_names_are_cut_and_stay_different() -> None:
+    assert short_stem("me__you") == "me__you"
+    long, other = "ä" * 150 + "__x", "ä" * 150 + "__y"
+    assert short_stem(long) == short_stem(long) != short_stem(other)
+    assert len(short_stem(long).encode()) <= 200
+    assert short_stem(long).startswith("ä" * 90)

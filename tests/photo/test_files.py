@@ -12,7 +12,11 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from lomit.errors import LomitError
+from lomit.images.exif import Metadata, add_to_tiff, block_of, read_metadata
+from lomit.images.tiff import Entry, block
 from lomit.photo.files import read_photograph, write_photograph
+from support.files import exif as exif_block
+from support.files import rational, text
 from support.photos import noise, smooth
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -131,3 +135,103 @@ def test_what_is_refused(tmp_path: Path, name: str, quality: int | None, says: s
         write_photograph(tmp_path / name, photo.picture.rgb, photo, quality=quality)
     assert (tmp_path / "a.png").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def kept(path: Path) -> Metadata:
+    with Image.open(path) as image:
+        if path.suffix == ".tif":
+            with path.open("rb") as file:
+                return read_metadata(file)
+        return read_metadata(io.BytesIO(block_of(image) or b""))
+
+
+CAMERA = {36867: text("2020:02:03 04:05:06"), 0x9286: Entry(7, 12, b"UNICODE\0\xb0e\x2cg")}
+DESCRIBED = {0x8298: text("© 2024 Jörg Müller"), 0x010E: text("東京"), 0x011A: rational(72, 0)}
+
+
+@pytest.mark.parametrize("source", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("target", [".jpg", ".png", ".webp", ".tif"])
+def test_bytes_of_metadata_are_carried_as_they_are(tmp_path: Path, source: str, target: str) -> None:
+    path, out = tmp_path / f"a{source}", tmp_path / f"b{target}"
+    entries = {Base.Orientation: Entry(3, 1, b"\x06\0"), **DESCRIBED, Base.Make: Entry(12, 1, bytes(range(8)))}
+    if source == ".tif":
+        noise(60, 40).save(path)
+        with path.open("r+b") as file:
+            add_to_tiff(file, Metadata("<", entries, {IFD.Exif: CAMERA}))
+    else:
+        noise(60, 40).save(path, exif=exif_block(entries, {IFD.Exif: CAMERA}))
+    photo = read_photograph(path)
+    assert photo.picture.size == (40, 60)
+    write_photograph(out, photo.picture.with_colours(photo.picture.rgb), photo)
+    with Image.open(out) as written:
+        assert written.size == (40, 60)
+        written.load()
+    metadata = kept(out)
+    assert {tag: metadata.entries[tag] for tag in DESCRIBED} == DESCRIBED
+    assert metadata.entries[Base.Make].data == bytes(range(8))
+    assert metadata.nested[IFD.Exif] == CAMERA
+
+
+def test_the_other_byte_order_is_turned_for_a_tiff(tmp_path: Path) -> None:
+    entries = {Base.XResolution: Entry(5, 1, bytes([0, 0, 0, 72, 0, 0, 0, 1]))}
+    noise(8, 8).save(tmp_path / "a.png", exif=b"Exif\0\0" + block(">", entries, {}))
+    photo = read_photograph(tmp_path / "a.png")
+    write_photograph(tmp_path / "b.tif", photo.picture.rgb, photo)
+    with Image.open(tmp_path / "b.tif") as written:
+        assert written.tag_v2[Base.XResolution] == 72  # type: ignore[attr-defined]
+
+
+def test_a_tiff_with_nested_metadata_stays_compressed(tmp_path: Path) -> None:
+    smooth(400, 300).save(tmp_path / "a.tif", compression="tiff_lzw")
+    with (tmp_path / "a.tif").open("r+b") as file:
+        add_to_tiff(file, Metadata("<", {}, {IFD.Exif: CAMERA}))
+    photo = read_photograph(tmp_path / "a.tif")
+    write_photograph(tmp_path / "b.tif", photo.picture.rgb, photo)
+    with Image.open(tmp_path / "b.tif") as written:
+        assert written.info["compression"] == "tiff_lzw"
+        assert np.array_equal(np.asarray(written), np.asarray(photo.picture.rgb))
+        assert written.getexif().get_ifd(IFD.Exif)[36867] == "2020:02:03 04:05:06"
+
+
+def test_what_does_not_fit_into_a_jpeg_is_left_out_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nested = {IFD.Exif: {**CAMERA, 0x927C: Entry(7, 70_000, bytes(70_000))}}
+    smooth(60, 40).save(tmp_path / "a.webp", lossless=True, exif=exif_block(DESCRIBED, nested))
+    photo = read_photograph(tmp_path / "a.webp")
+    for suffix, whole in ((".png", True), (".jpg", False)):
+        write_photograph(tmp_path / f"b{suffix}", photo.picture.rgb, photo)
+        metadata = kept(tmp_path / f"b{suffix}")
+        assert {tag: metadata.entries[tag] for tag in DESCRIBED} == DESCRIBED
+        assert (0x927C in metadata.nested[IFD.Exif]) == whole
+        assert metadata.nested[IFD.Exif][36867] == CAMERA[36867]
+    assert caplog.messages == [
+        f"{tmp_path / 'b.jpg'}: the longest EXIF values (1) are left out: a JPEG has no room for them"
+    ]
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0" + bytes(64), b"Exif\0\0II*\0\x08\0\0\0\xff\xff"])
+def test_a_photograph_with_damaged_metadata_is_read_and_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, block: bytes
+) -> None:
+    smooth(60, 40).save(tmp_path / "a.jpg", exif=block)
+    photo = read_photograph(tmp_path / "a.jpg")
+    assert caplog.messages == [f"{tmp_path / 'a.jpg'}: its EXIF data can't be read and is left out"]
+    write_photograph(tmp_path / "b.jpg", photo.picture.rgb, photo)
+    assert kept(tmp_path / "b.jpg").entries.keys() == set()  # `Software` alone
+
+
+def test_a_side_that_a_format_cannot_have_is_said_in_a_line(tmp_path: Path) -> None:
+    smooth(17_000, 2).save(tmp_path / "a.png")
+    photo = read_photograph(tmp_path / "a.png")
+    with pytest.raises(LomitError, match=r"b\.webp can't be written as WEBP: .*16383.*; choose another --format"):
+        write_photograph(tmp_path / "b.webp", photo.picture.rgb, photo)
+    assert not (tmp_path / "b.webp").exists()
+
+
+def test_a_lossless_webp_with_a_large_profile_stays_lossless(tmp_path: Path) -> None:
+    noise(16, 16).save(tmp_path / "a.webp", lossless=True, icc_profile=PROFILE + bytes(1 << 17))
+    photo = read_photograph(tmp_path / "a.webp")
+    write_photograph(tmp_path / "b.webp", photo.picture.rgb, photo)
+    with Image.open(tmp_path / "b.webp") as written:
+        assert np.array_equal(np.asarray(written), np.asarray(photo.picture.rgb))

@@ -11,7 +11,7 @@ from PIL import Image
 from lomit.data.transforms import Box, resize
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
-from lomit.photo.colour import to_srgb
+from lomit.images.colour import to_srgb
 from lomit.photo.faces import TEMPLATE, Face
 
 Matrix = np.ndarray

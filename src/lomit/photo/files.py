@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from PIL import Image, JpegImagePlugin
-from PIL.ExifTags import IFD, Base
 
 from lomit.errors import LomitError
-from lomit.images import SOFTWARE, Picture, as_picture, read_image, write_file
+from lomit.images import SOFTWARE, Picture, as_picture, write_file
+from lomit.images.containers import webp_chunks
+from lomit.images.exif import MARK, Metadata, add_to_tiff, block_of, read_metadata
+from lomit.images.read import read_with_header, report
 
 Format = Literal["JPEG", "PNG", "WEBP", "TIFF"]
 FORMATS: dict[str, Format] = {
@@ -23,13 +28,11 @@ FORMATS: dict[str, Format] = {
 """Suffix of a file's name -> the format that is written under it."""
 QUALITY = 95
 """Of JPEG and lossy WebP where the input does not say how it was compressed."""
-
-_DESCRIPTIVE = {
-    *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
-    *(Base.HostComputer, Base.XResolution, Base.YResolution, Base.ResolutionUnit),
-}
-_NESTED = (IFD.Exif, IFD.GPSInfo)
+MOST_EXIF = 65_527
+"""Bytes of EXIF data that fit into the one segment of a JPEG."""
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,31 +42,34 @@ class Photograph:
     Attributes:
         picture: the pixels, upright.
         format: Pillow's name of the file's format; MPO, a JPEG with a preview behind it, is JPEG here.
-        exif: metadata without orientation (the pixels are upright) and without the embedded preview, which would show
-            the photograph as it was.
+        metadata: EXIF data without orientation (the pixels are upright) and without the embedded preview, which would
+            show the photograph as it was.
         saving: what Pillow needs to compress it as it was compressed.
     """
 
     picture: Picture
     format: str
-    exif: Image.Exif
+    metadata: Metadata
     saving: dict[str, Any] = field(default_factory=dict)
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
-    """Reads a photograph.  Raises as `lomit.images.read_image`."""
-    picture = read_image(path)
-    # Read again for what stands in the header; no pixels are decoded.
-    with Image.open(path) as image:
-        kind = "JPEG" if image.format == "MPO" else str(image.format)
-        saving: dict[str, Any] = {}
-        if kind == "JPEG":
-            saving = _jpeg(image)
-        elif kind == "WEBP":
-            saving = _webp(path)
-        elif kind == "TIFF" and image.info.get("compression") in _LOSSLESS_TIFF:
-            saving = {"compression": image.info["compression"]}
-        return Photograph(picture, kind, _descriptive(image, picture), saving)
+    """Reads a photograph.  Metadata that can't be read are left out, with a line in the log.
+
+    Raises:
+        LomitError: as `lomit.images.read_image`.
+    """
+    picture, image = read_with_header(path, str(path))
+    report(picture)
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    saving: dict[str, Any] = {}
+    if kind == "JPEG":
+        saving = _jpeg(image)
+    elif kind == "WEBP" and any(name == b"VP8L" for name, _ in webp_chunks(Path(path).read_bytes())):
+        saving = {"lossless": True, "exact": True}
+    elif kind == "TIFF" and image.info.get("compression") in _LOSSLESS_TIFF:
+        saving = {"compression": image.info["compression"]}
+    return Photograph(picture, kind, _metadata(path, image), saving)
 
 
 def write_photograph(
@@ -96,31 +102,37 @@ def write_photograph(
         # Colours at half the resolution are the first thing to be seen in a good JPEG.
         saving = {"quality": quality} | ({"subsampling": 0} if form == "JPEG" and quality >= 90 else {})
     elif form == "TIFF":
-        # Pillow can't write nested metadata beside compressed pixels.
-        nested = any(part in source.exif for part in _NESTED)
-        saving = {} if nested else saving or {"compression": "tiff_lzw"}
-    icc = image.info.get("icc_profile")
-    if icc:
+        saving = saving or {"compression": "tiff_lzw"}
+    if icc := image.info.get("icc_profile"):
         saving["icc_profile"] = icc
     colours = as_picture(image).on_white() if form == "JPEG" else image
-    write_file(path, lambda file: colours.save(file, form, exif=source.exif.tobytes(), **saving), overwrite)
+    metadata = source.metadata.signed(SOFTWARE, image.size)
+    exif, dropped = metadata.block(MOST_EXIF if form == "JPEG" else None)
+    if dropped:
+        logger.warning("%s: the longest EXIF values (%d) are left out: a JPEG has no room for them", path, len(dropped))
+
+    def save(file: BinaryIO) -> None:
+        if form == "TIFF":
+            colours.save(file, form, **saving)
+            add_to_tiff(file, metadata)
+        else:
+            colours.save(file, form, exif=MARK + exif, **saving)
+
+    try:
+        write_file(path, save, overwrite)
+    except (ValueError, OverflowError, struct.error) as error:  # sides that a format can't have
+        raise LomitError(f"{path} can't be written as {form}: {error}; choose another --format") from error
 
 
-def _descriptive(image: Image.Image, upright: Picture) -> Image.Exif:
-    """The metadata that still holds for the upright pixels, as new metadata that says which program wrote it."""
-    own, kept = image.getexif(), Image.Exif()
-    # A TIFF's metadata is mixed with what describes its own strips of pixels.
-    for tag, value in own.items():
-        if tag in _DESCRIPTIVE:
-            kept[tag] = value
-    for part in _NESTED:
-        values = dict(own.get_ifd(part))
-        if Base.ExifImageWidth in values:
-            values |= {Base.ExifImageWidth: upright.size[0], Base.ExifImageHeight: upright.size[1]}
-        if values:
-            kept[part] = values
-    kept[Base.Software] = SOFTWARE
-    return kept
+def _metadata(path: str | os.PathLike[str], image: Image.Image) -> Metadata:
+    """The metadata that still holds for upright pixels; none where it can't be read, of which `report` has told."""
+    try:
+        if image.format == "TIFF":
+            with open(path, "rb") as file:
+                return read_metadata(file)
+        return read_metadata(io.BytesIO(block_of(image) or b""))
+    except ValueError:
+        return Metadata()
 
 
 def _jpeg(image: Image.Image) -> dict[str, Any]:
@@ -134,11 +146,3 @@ def _jpeg(image: Image.Image) -> dict[str, Any]:
     if image.info.get("progressive"):
         saving["progressive"] = True
     return saving
-
-
-def _webp(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Lossless where the file is."""
-    with open(path, "rb") as file:
-        head = file.read(1 << 16)
-    # The name of the chunk that holds lossless pixels; it follows the header and, where there is one, the profile.
-    return {"lossless": True, "exact": True} if b"VP8L" in head and b"VP8 " not in head else {}

@@ -9,8 +9,8 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
+from lomit.images.colour import from_srgb
 from lomit.photo.align import bands, covered, place, view
-from lomit.photo.colour import from_srgb
 from lomit.photo.faces import Face
 
 FADE = 0.08

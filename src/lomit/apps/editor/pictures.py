@@ -8,7 +8,7 @@ import io
 from PIL import Image
 
 from lomit.images import Picture, as_picture, save_png
-from lomit.photo.colour import to_srgb
+from lomit.images.colour import to_srgb
 
 QUALITY = 90
 

@@ -1,0 +1,181 @@
+"""Reading users' images: any kind in, and whatever is wrong beside the pixels does not cost the picture."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from lomit.errors import LomitError
+from lomit.images.containers import is_heic, without_metadata
+from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size, eight_bits
+from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, decode_samples, read_directory
+
+UPLOADED = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
+"""Formats of images that come from elsewhere."""
+
+logger = logging.getLogger(__name__)
+
+File = str | os.PathLike[str] | bytes
+"""A path, or the content of a file."""
+
+
+def read_image(path: str | os.PathLike[str]) -> Picture:
+    """Reads a still image of any kind that Pillow knows; HEIC by the `heic` extra.
+
+    Metadata that can't be used is left out, with a line in the log.
+
+    Raises:
+        LomitError: where there is no such file, or it is not readable, not an image, damaged, animated or
+            larger than `MAX_PIXELS`.
+    """
+    picture, _ = read_with_header(path, str(path))
+    report(picture)
+    return picture
+
+
+def read_rgb(path: str | os.PathLike[str]) -> Image.Image:
+    """An image of a data set: RGB on white, without a line about metadata.  Raises as `read_image`."""
+    return read_with_header(path, str(path))[0].on_white()
+
+
+def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
+    """Reads an image that came from elsewhere: only formats whose decoders run no other program.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+        max_pixels: larger images are refused before they are decoded.
+
+    Raises:
+        LomitError: as `read_image`.
+    """
+    return read_with_header(data, name, UPLOADED, max_pixels)[0]
+
+
+def read_mask(path: str | os.PathLike[str]) -> Image.Image:
+    """Reads a mask: mode L, white is foreground.  Colours are turned into grey; of 0 and 1 alone, 1 is white.
+
+    Raises:
+        LomitError: as `read_image`.
+    """
+    mask = read_image(path).on_white().convert("L")
+    if mask.getextrema()[1] == 1:
+        logger.warning("%s holds no value above 1: 1 is taken for white", path)
+        return mask.point(lambda value: 255 * value)
+    return mask
+
+
+def report(picture: Picture) -> None:
+    """A line about metadata that could not be used, if there is any."""
+    if picture.dropped:
+        logger.warning("%s: %s can't be read and is left out", picture.name, " and ".join(picture.dropped))
+
+
+def read_with_header(
+    file: File, name: str, formats: tuple[str, ...] | None = None, max_pixels: int | None = None
+) -> tuple[Picture, Image.Image]:
+    """A picture, and the image that it was made of, for what stands beside its pixels (`format`, `info`).
+
+    Raises:
+        LomitError: as `read_image`.
+    """
+    try:
+        if not isinstance(file, bytes) and not stat.S_ISREG(os.stat(file).st_mode):
+            raise LomitError(f"{name} is {'a folder' if os.path.isdir(file) else 'not a plain file'}, not an image")
+        try:
+            return _decode(file, name, formats, max_pixels)
+        except (LomitError, MemoryError, Image.DecompressionBombError):
+            raise
+        except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            data = file if isinstance(file, bytes) else Path(file).read_bytes()
+            found = _rescued(data, name, formats, max_pixels)
+            if found is None:
+                raise LomitError(_damage(error, name)) from error
+            return found
+    except FileNotFoundError:
+        raise LomitError(f"no such file: {name}") from None
+    except OSError as error:
+        reason = "permission denied" if isinstance(error, PermissionError) else error.strerror or error
+        raise LomitError(f"{name} can't be read: {reason}") from None
+    except Image.DecompressionBombError:
+        raise LomitError(f"{name} has more than {MAX_PIXELS / 1e6:.0f} megapixels; scale it down first") from None
+    except MemoryError:
+        raise LomitError(f"{name} does not fit into memory; scale it down first") from None
+
+
+def _decode(
+    file: File, name: str, formats: tuple[str, ...] | None, max_pixels: int | None
+) -> tuple[Picture, Image.Image]:
+    Image.init()
+    known = None if formats is None else tuple(kind for kind in formats if kind in Image.OPEN)  # builds differ
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images and odd metadata; what matters is checked here
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=known) as image:
+            check_size(image.size, name, max_pixels)
+            tags = getattr(image, "tag_v2", {})
+            if tags.get(PLANAR) == 2 and max(tags.get(BITS, (8,))) > 8:
+                raise ValueError("Pillow takes planes of 16 bits for planes of 8")
+            return as_picture(image, name), image
+
+
+def _rescued(
+    data: bytes, name: str, formats: tuple[str, ...] | None, max_pixels: int | None
+) -> tuple[Picture, Image.Image] | None:
+    """What Pillow alone can't read: HEIC, other kinds of TIFF, pictures with something damaged beside the pixels."""
+    try:
+        if is_heic(data[:64]):
+            _register_heic(name)
+            return _decode(data, name, formats, max_pixels)
+        if data[:4] in HEADS:
+            try:
+                image = _deep_tiff(data, name, max_pixels)
+                return as_picture(image, name), image
+            except (ValueError, TypeError, KeyError, OSError):
+                pass
+        picture, image = _decode(without_metadata(data), name, formats, max_pixels)
+        return replace(picture, dropped=("what stands beside its pixels",)), image
+    except (LomitError, MemoryError, Image.DecompressionBombError):
+        raise
+    except Exception:  # the picture itself is damaged: the first error says how
+        return None
+
+
+def _deep_tiff(data: bytes, name: str, max_pixels: int | None) -> Image.Image:
+    """A TIFF of floats in colour, and the like."""
+    samples, white_is_zero, alpha = decode_samples(data, MAX_PIXELS if max_pixels is None else max_pixels)
+    colours = eight_bits(samples[..., : samples.shape[2] - alpha], name, white_is_zero=white_is_zero)
+    image = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0]).convert("RGB")
+    if alpha:
+        image.putalpha(Image.fromarray(eight_bits(samples[..., -1], name)))
+    order, tags = read_directory(io.BytesIO(data), wanted=lambda tag: tag in (ORIENTATION, ICC))
+    if ORIENTATION in tags:
+        image.getexif()[ORIENTATION] = next(iter(tags[ORIENTATION].numbers(order)), 1)
+    if ICC in tags:
+        image.info["icc_profile"] = tags[ICC].data
+    image.format = "TIFF"
+    return image
+
+
+def _register_heic(name: str) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise LomitError(
+            f"{name} is a HEIC image: pip install 'lomit[heic]' to read it, or save it as JPEG or PNG"
+        ) from None
+    register_heif_opener()
+
+
+def _damage(error: Exception, name: str) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"{name} is not an image, or its beginning is damaged"
+    return f"{name} is truncated or damaged: {(str(error) or type(error).__name__).splitlines()[0]}"

@@ -1,0 +1,219 @@
+"""Directories of TIFF files, and so EXIF blocks: tags with the bytes of their values, read and written as they are.
+
+Pillow turns values into Python's and back, which loses text that is not ASCII and fails on tags of a wrong type.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+HEADS = {b"II*\0": "<", b"MM\0*": ">"}
+"""First four bytes of a TIFF -> its byte order, as `struct` writes it."""
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+"""Type of a value -> its bytes (TIFF 6.0, section 2)."""
+TEXT, SHORT, LONG = 2, 3, 4
+MOST = 1000
+"""Tags of one directory; what has more is no directory."""
+
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
+OFFSETS, ORIENTATION, SAMPLES, COUNTS, PLANAR, PREDICTOR = 273, 274, 277, 279, 284, 317
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, ICC = 322, 323, 324, 325, 338, 339, 34675
+PIXELS = {
+    *(254, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, 266, OFFSETS, SAMPLES, 278, COUNTS, PLANAR, PREDICTOR),
+    *(292, 293, 320, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, 347, 529, 530, 531, 532),
+}
+"""Tags that say how the pixels lie in the file."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tag's value: type, number of values, their bytes in the byte order of the file."""
+
+    type: int
+    count: int
+    data: bytes
+
+    def numbers(self, order: str) -> tuple[int, ...]:
+        """The value as whole numbers; empty where its type is another."""
+        code = {1: "B", SHORT: "H", LONG: "I"}.get(self.type)
+        return struct.unpack(f"{order}{self.count}{code}", self.data) if code else ()
+
+    def swapped(self) -> Entry:
+        """The same value in the other byte order."""
+        unit = {5: 4, 10: 4}.get(self.type, SIZES[self.type])
+        swapped = np.frombuffer(self.data, dtype=np.uint8).reshape(-1, unit)[:, ::-1].tobytes()
+        return replace(self, data=swapped)
+
+
+Entries = dict[int, Entry]
+
+
+def entry(kind: int, *values: int, order: str = "<") -> Entry:
+    """A value of whole numbers of type `SHORT` or `LONG`."""
+    return Entry(kind, len(values), struct.pack(f"{order}{len(values)}{'H' if kind == SHORT else 'I'}", *values))
+
+
+def read_directory(
+    file: BinaryIO, at: int | None = None, wanted: Callable[[int], bool] = lambda tag: True
+) -> tuple[str, Entries]:
+    """The byte order of a TIFF and the tags of its first directory, or of the one that lies at `at`.
+
+    A tag that doesn't fit into the file, or has an unknown type, is left out.
+
+    Raises:
+        ValueError: where there is no directory.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    head = file.read(8)
+    order = HEADS.get(head[:4])
+    if order is None or len(head) < 8:
+        raise ValueError("not a TIFF")
+    file.seek(struct.unpack(f"{order}I", head[4:])[0] if at is None else at)
+    start = file.read(2)
+    count = struct.unpack(f"{order}H", start)[0] if len(start) == 2 else 0
+    if not 0 < count <= MOST:
+        raise ValueError("no directory")
+    table = file.read(12 * count)
+    entries: Entries = {}
+    readable = False
+    for place in range(0, len(table) - 11, 12):
+        tag, kind, number, value = struct.unpack_from(f"{order}HHI4s", table, place)
+        length = SIZES.get(kind, 0) * number
+        offset = struct.unpack(f"{order}I", value)[0] if length > 4 else 0
+        if not length or offset + length * (length > 4) > size:
+            continue
+        readable = True
+        if wanted(tag) and tag not in entries:
+            if length > 4:
+                file.seek(offset)
+                value = file.read(length)
+            entries[tag] = Entry(kind, number, value[:length])
+    if not readable:
+        raise ValueError("no tag can be read")
+    return order, entries
+
+
+def directory(order: str, entries: Entries, nested: dict[int, Entries], at: int) -> tuple[bytes, int]:
+    """A directory, and those that its tags point to, as the bytes to put at `at`, and where in the file it begins.
+
+    `at` must be even.
+    """
+    out = b""
+    pointers: Entries = {}
+    for tag, inner in nested.items():
+        body, start = directory(order, inner, {}, at + len(out))
+        out += body
+        pointers[tag] = entry(LONG, start, order=order)
+    begin = at + len(out)
+    everything = sorted({**entries, **pointers}.items())
+    table = struct.pack(f"{order}H", len(everything))
+    values, after = b"", begin + 2 + 12 * len(everything) + 4
+    for tag, value in everything:
+        data = value.data
+        if len(data) > 4:
+            place = struct.pack(f"{order}I", after + len(values))
+            values += data + b"\0" * (len(data) % 2)
+        else:
+            place = data.ljust(4, b"\0")
+        table += struct.pack(f"{order}HHI", tag, value.type, value.count) + place
+    return out + table + bytes(4) + values, begin
+
+
+def block(order: str, entries: Entries, nested: dict[int, Entries]) -> bytes:
+    """A whole TIFF of directories without pixels: what an EXIF block is."""
+    body, begin = directory(order, entries, nested, 8)
+    return header(order, begin) + body
+
+
+def with_directory(data: bytes, order: str, entries: Entries) -> bytes:
+    """A TIFF file whose first directory is replaced by this one."""
+    data += b"\0" * (len(data) % 2)
+    body, begin = directory(order, entries, {}, len(data))
+    return header(order, begin) + data[8:] + body
+
+
+def header(order: str, begin: int) -> bytes:
+    """The first eight bytes of a TIFF whose directory lies at `begin`."""
+    return next(head for head, its in HEADS.items() if its == order) + struct.pack(f"{order}I", begin)
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A TIFF file with those of its tags alone that say how the pixels lie, how they are turned, and their profile."""
+    order, entries = read_directory(io.BytesIO(data), wanted=lambda tag: tag in PIXELS | {ORIENTATION, ICC})
+    return with_directory(data, order, entries)
+
+
+def decode_samples(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, bool]:
+    """The pixels of a TIFF whose kind of samples Pillow does not know, such as floats in colour.
+
+    The pixels are unpacked by Pillow (so by libtiff) as if each byte were a grey pixel.
+
+    Returns:
+        H x W x samples in the file's own type; whether 0 is white; whether the last sample is opacity.
+
+    Raises:
+        ValueError: for what is no such file, or has more pixels.
+    """
+    order, tags = read_directory(io.BytesIO(data))
+
+    def value(tag: int, default: int | None = None) -> int:
+        numbers = tags[tag].numbers(order) if tag in tags else (() if default is None else (default,))
+        if not numbers or len(set(numbers)) > 1:
+            raise ValueError(f"tag {tag} is missing or unclear")
+        return numbers[0]
+
+    width, height, samples = value(WIDTH), value(HEIGHT), value(SAMPLES, 1)
+    photometric, kind = value(PHOTOMETRIC), {1: "u", 2: "i", 3: "f"}.get(value(FORMAT, 1), "")
+    dtype = np.dtype(f"{order}{kind}{value(BITS) // 8}")
+    colours = {0: 1, 1: 1, 2: 3}.get(photometric, 0)
+    extra = tags[EXTRA].numbers(order) if EXTRA in tags else ()
+    if not colours or samples < colours or samples > 16 or width * height > max_pixels or value(266, 1) != 1:
+        raise ValueError("no such kind of image")
+    apart = samples if value(PLANAR, 1) == 2 else 1
+    pixel = dtype.itemsize * samples // apart
+    tiled = TILE_WIDTH in tags
+    across, down = (value(TILE_WIDTH), value(TILE_HEIGHT)) if tiled else (width, height)
+    full = -(-width // across) * across, -(-height // down) * down
+    grey = {
+        **{tag: tags[tag] for tag in (COMPRESSION, 278) if tag in tags},
+        **{tag: entry(LONG, number, order=order) for tag, number in ((WIDTH, full[0] * pixel), (HEIGHT, full[1]))},
+        **{tag: entry(SHORT, number, order=order) for tag, number in ((BITS, 8), (SAMPLES, 1), (PHOTOMETRIC, 1))},
+    }
+    if tiled:
+        grey |= {TILE_WIDTH: entry(LONG, across * pixel, order=order), TILE_HEIGHT: entry(LONG, down, order=order)}
+    planes = []
+    for plane in range(apart):
+        for tag in (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS):
+            places = tags[tag].numbers(order)
+            part = len(places) // apart
+            grey[tag] = entry(LONG, *places[plane * part : (plane + 1) * part], order=order)
+        with Image.open(io.BytesIO(with_directory(data, order, grey)), formats=("TIFF",)) as image:
+            rows = np.asarray(image).reshape(full[1], full[0] // across, across * pixel)
+        planes.append(_unpredicted(rows, dtype, samples // apart, value(PREDICTOR, 1)))
+    pixels = np.concatenate([plane.reshape(full[1], full[0], -1) for plane in planes], axis=2)[:height, :width]
+    alpha = len(extra) > 0 and extra[0] in (1, 2)
+    return pixels[..., : colours + alpha], photometric == 0, alpha
+
+
+def _unpredicted(rows: np.ndarray, dtype: np.dtype, samples: int, predictor: int) -> np.ndarray:
+    """Bytes, H x tiles x row of a tile, as values, H x (tiles * pixels) x samples (TIFF 6.0 section 14; technote 3)."""
+    height, tiles, _ = rows.shape
+    if predictor == 3:
+        # Differences of bytes; the bytes of a row's values lie apart, the most significant ones first.
+        summed = rows.reshape(height, tiles, -1, samples).cumsum(axis=2, dtype=np.uint8)
+        apart = summed.reshape(height, tiles, dtype.itemsize, -1).swapaxes(2, 3)
+        values = np.ascontiguousarray(apart).view(dtype.newbyteorder(">"))[..., 0]
+    else:
+        values = np.ascontiguousarray(rows).view(dtype)
+        if predictor == 2:
+            steps = values.reshape(height, tiles, -1, samples)
+            values = steps.astype(dtype.newbyteorder("=")).cumsum(axis=2, dtype=dtype.newbyteorder("="))
+    return values.reshape(height, -1, samples)
