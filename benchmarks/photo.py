@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lomit.data.avatars.faces import draw_face
+from lomit.data.avatars.draw import draw_face
 from lomit.data.avatars.parts import PARTS
 from lomit.data.avatars.render import compose
 from lomit.data.celeba import CROP, CelebASource
@@ -34,7 +34,7 @@ from lomit.photo import Face, align, find_faces, on_photo, paste, place, transla
 from lomit.photo.align import crop_to_photo, fit_error
 from lomit.photo.faces import SIZES
 from lomit.photo.paste import blur
-from lomit.photo.translate import Guide
+from lomit.photo.translate import ExemplarFace
 from lomit.predictor import Predictor
 
 TOP = 20
@@ -201,7 +201,7 @@ def carry(args: argparse.Namespace) -> object:
         results["perfect, change"] = paste(before, face, crop, wanted, ideal, detail="all")
         results["perfect, change, detail by structure (used)"] = paste(before, face, crop, wanted, ideal)
         for reference in ("crop", "self"):
-            (r,) = translate_crops(predictor, [(face, crop)], Guide(face, wanted), reference=reference)
+            (r,) = translate_crops(predictor, [(face, crop)], ExemplarFace(face, wanted), reference=reference)
             results["packaged, whole crop resized"] = _resized(before, r.after, r.input_mask)
             used = " (used)" if reference == "self" else ""
             name = f"packaged, change against {reference}"

@@ -83,6 +83,15 @@ def existing() -> None:
     write("out/good__red.png", b"precious")()
 
 
+def same_stem(*names: str) -> Callable[[], None]:
+    def prepare() -> None:
+        for name in names:
+            Path(name).parent.mkdir(exist_ok=True)
+            Image.new("L", (8, 8)).save(name)
+
+    return prepare
+
+
 def two_of_a_name() -> None:
     for name in ("a/x__y.png", "a/x.png", "b/z.png", "b/y__z.png"):
         Path(name).parent.mkdir(exist_ok=True)
@@ -117,6 +126,16 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
         lambda: Path("masks").mkdir() or Image.new("L", (8, 8)).save("masks/other.png"),
         (*PAIR, "--input-mask", "masks"),
         "masks holds no mask for good.png: it must be called good.png",
+    ),
+    "two masks of one stem": (
+        same_stem("masks/good.png", "masks/good.jpg"),
+        (*PAIR, "--input-mask", "masks"),
+        "masks/good.jpg and masks/good.png share the stem 'good', by which masks are told; rename one",
+    ),
+    "a mask for two images": (
+        same_stem("folder/good.png", "folder/good.jpg", "masks/good.png"),
+        ("--input", "folder", "--exemplar", "red.png", "--input-mask", "masks"),
+        "folder/good.jpg and folder/good.png share the stem 'good'",
     ),
     "no model": (nothing, (*PAIR, "--model", "avatar-64x"), "no model 'avatar-64x'"),
     "config key": (config_key, PAIR, "unknown key 'image_sise' (did you mean 'image_size'?)"),
@@ -260,3 +279,13 @@ def test_demo(words: tuple[str, ...], expected: str, work: Path, capsys: pytest.
     assert main(["demo", "--model", "model", "--device", "cpu", *words]) == 2
     assert expected in error_line(capsys)
     assert files(work) == before
+
+
+def test_names_that_are_too_long_together_are_cut(work: Path) -> None:
+    long, other = "a" * 184 + ".png", "b" * 189 + ".png"
+    for name in (long, other):
+        Image.new("RGB", (8, 8)).save(name)
+    assert main([*TRANSLATE, "--input", long, "--exemplar", other, "--save-masks"]) == 0
+    names = sorted(path.name for path in Path("out").iterdir())
+    assert len(names) == 3
+    assert all(len(name) < 255 and name.startswith("a" * 180) for name in names)

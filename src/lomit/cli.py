@@ -66,8 +66,8 @@ COMMANDS: dict[str, Command] = {
     "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
     "weights": Command("write a model's weights to share", "lomit.commands.models:run_weights"),
-    "data avatars": Command("render a set of labelled faces", "lomit.data.avatars:data_avatars", typed=True),
-    "data pack": Command("write a data set as one compact file", "lomit.data.pack:data_pack", typed=True),
+    "data avatars": Command("render a set of labelled faces", "lomit.commands.data:data_avatars", typed=True),
+    "data pack": Command("write a data set as one compact file", "lomit.commands.data:data_pack", typed=True),
 }
 """Every command; a name of two words is a command with a subcommand."""
 

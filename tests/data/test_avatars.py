@@ -16,20 +16,20 @@ import pytest
 import torch
 from PIL import Image
 
+from lomit.commands.data import data_avatars
 from lomit.data.avatars import (
     ATTRIBUTES,
     GROUPS,
     REGION_OF,
     REGIONS,
     STYLES,
-    data_avatars,
     render,
     render_face,
     styles,
     write_avatars,
 )
 from lomit.data.avatars.backgrounds import background_svg
-from lomit.data.avatars.faces import BACKGROUNDS, HAIR_COLOURS, Background, Face, draw_face
+from lomit.data.avatars.draw import BACKGROUNDS, HAIR_COLOURS, Background, Design, draw_face
 from lomit.data.avatars.parts import PARTS
 from lomit.data.avatars.render import compose, measure_regions
 from lomit.data.avatars.styles import COMPONENTS, definition, style_credits
@@ -42,19 +42,19 @@ DRAWN = [draw_face(7, i) for i in range(2000)]
 FEW = DRAWN[:16]
 
 
-def pixels(face: Face, size: int = SIZE) -> np.ndarray:
+def pixels(face: Design, size: int = SIZE) -> np.ndarray:
     return np.asarray(compose(face, size))
 
 
-def changed(a: Face, b: Face) -> np.ndarray:
+def changed(a: Design, b: Design) -> np.ndarray:
     return (pixels(a) != pixels(b)).any(axis=-1)
 
 
-def with_part(face: Face, part: str, variant: str | None) -> Face:
+def with_part(face: Design, part: str, variant: str | None) -> Design:
     return replace(face, variants={**face.variants, part: variant})
 
 
-def a_face(style: str, **variants: str | None) -> Face:
+def a_face(style: str, **variants: str | None) -> Design:
     face = next(f for f in DRAWN if f.style == style)
     return replace(face, shift=(0.0, 0.0), zoom=1.0, variants={**face.variants, **variants})
 
@@ -91,7 +91,7 @@ def test_labels_are_balanced(name: str, share: float) -> None:
     assert abs(mean - share) < 4 * np.sqrt(share * (1 - share) / len(DRAWN))
 
 
-FACTORS: dict[str, Callable[[Face], object]] = {
+FACTORS: dict[str, Callable[[Design], object]] = {
     "style": lambda f: f.style,
     "hair colour": lambda f: tuple(f.labels[n] for n in GROUPS[0]),
     "smile": lambda f: f.labels["Smiling"],
@@ -217,7 +217,7 @@ def test_a_smile_can_be_seen_at_64_pixels_below_any_facial_hair(style: str) -> N
 def test_brows_can_be_seen_below_any_hair(style: str) -> None:
     variants = [look.variants[style][0] for look in PARTS["brows"]]
 
-    def difference(face: Face, a: str | None, b: str | None) -> float:
+    def difference(face: Design, a: str | None, b: str | None) -> float:
         return float(
             np.abs(pixels(with_part(face, "brows", a)) - pixels(with_part(face, "brows", b)).astype(int)).sum()
         )
@@ -231,7 +231,7 @@ def test_brows_can_be_seen_below_any_hair(style: str) -> None:
 
 
 @pytest.mark.parametrize("face", FEW, ids=lambda f: f"{f.style}-{f.variants['hair']}-{f.variants['facial_hair']}")
-def test_each_attribute_changes_its_regions_and_nothing_else(face: Face) -> None:
+def test_each_attribute_changes_its_regions_and_nothing_else(face: Design) -> None:
     regions = measure_regions(face, SIZE)
     assert tuple(regions) == REGIONS
     assert all(mask.shape == (SIZE, SIZE) and mask.dtype == bool for mask in regions.values())
@@ -420,6 +420,38 @@ def test_overwriting_replaces_a_set(tmp_path: Path) -> None:
         write_avatars(out, count, size=16, workers=1, progress=False, overwrite=count == 2, regions="none")
         assert len(list((out / "images").iterdir())) == count
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_overwriting_leaves_what_is_not_of_the_set(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    write_avatars(out, 3, size=16, workers=1, progress=False)
+    mine = ("notes.txt", "images/me.png", "images/000009.png", "regions/why.txt", "more/a/b.txt")
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(name)
+    (out / "link").symlink_to("nowhere")
+    write_avatars(out, 2, size=16, workers=1, progress=False, overwrite=True, regions="none")
+    assert all((out / name).read_text() == name for name in mine)
+    assert (out / "link").is_symlink()
+    assert not (out / "images" / "000002.png").exists()
+    assert sorted(p.name for p in (out / "regions").iterdir()) == ["why.txt"]
+    assert len(FolderSource(out)) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+    # A face of the new set would take the place of a picture that is none of the old set.
+    with pytest.raises(LomitError, match=r"images/000009\.png: is not of the set that is replaced and would be lost"):
+        write_avatars(out, 10, size=16, workers=1, progress=False, overwrite=True, regions="none")
+    assert all((out / name).read_text() == name for name in mine)
+    assert len(FolderSource(out)) == 2
+
+
+@pytest.mark.parametrize("info", ["{}", "[]", "{", '{"name": "avatars"}', '{"name": "avatars", "count": "2"}'])
+def test_a_folder_of_somebody_elses_is_not_overwritten(tmp_path: Path, info: str) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "dataset.json").write_text(info)
+    (tmp_path / "set" / "attributes.csv").write_text("image,Hat\n000000.png,1\n")
+    with pytest.raises(LomitError, match="holds something else than a set of faces"):
+        write_avatars(tmp_path / "set", 2, size=16, workers=1, progress=False, overwrite=True)
+    assert (tmp_path / "set" / "dataset.json").read_text() == info
 
 
 def test_a_full_disk_leaves_the_old_set_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,10 +172,10 @@ def test_no_usable_image_at_all(write_folder: WriteFolder, tmp_path: Path) -> No
 def test_images_without_a_face_are_named_and_do_not_count_as_damage(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fake(image: Image.Image) -> Image.Image | None:
+    def fake(image: Image.Image, margin: float) -> Image.Image | None:
         return None if np.asarray(image)[0, 0, 0] < 128 else image.crop((0, 0, 8, 8))
 
-    monkeypatch.setattr("lomit.data.faces.crop_face", fake)
+    monkeypatch.setattr("lomit.data.detector.crop_face", fake)
     config = config_for(folder, tmp_path, face_crop="dlib", attributes=())
     source = open_source(config)
     faceless = [source.names[k] for k in range(40) if np.asarray(source.load(k))[0, 0, 0] < 128]

@@ -44,6 +44,25 @@ def test_names_are_the_decoded_ends_of_the_urls(tmp_path: Path, write_emotionet:
     assert list(EmotioNetSource(root).names) == ["a b.jpg", "c.jpg"]
 
 
+def test_a_name_of_two_images_is_left_out_with_a_line(
+    tmp_path: Path, write_emotionet: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_emotionet(tmp_path / "set")
+    with (root / MANUAL).open("a") as file:
+        file.write("'http://example.invalid/y/a_1.jpg','o',0,0,999\n")
+    assert list(EmotioNetSource(root).names) == ["b_2.jpg"]
+    assert (
+        f"1 images are left out: more than one annotated URL ends in their name, with other labels (a_1.jpg, {root}"
+        in (caplog.text)
+    )
+    assert "line 3" in caplog.text
+    # Where they have the same labels, they are right whichever it is.
+    root = write_emotionet(tmp_path / "same")
+    with (root / MANUAL).open("a") as file:
+        file.write("'http://example.invalid/y/a_1.jpg','o',1,0,999\n")
+    assert list(EmotioNetSource(root).names) == ["a_1.jpg", "b_2.jpg"]
+
+
 def test_images_that_were_not_downloaded_are_left_out(
     tmp_path: Path, write_emotionet: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -61,6 +80,8 @@ def test_images_that_were_not_downloaded_are_left_out(
     [
         (MANUAL, "URL,", "Link,", "the first line must read URL,URL orig,'AU 1',..."),
         (MANUAL, "'AU 12'", "'AU 61'", "the first line must read"),
+        (MANUAL, "'AU 12'", "'AU 1'", "the column 'AU 1' stands twice; remove one of them"),
+        (MANUAL, "'AU 12'", f"'AU {'9' * 5000}'", "the first line must read"),
         (MANUAL, "'AU 12'", "'Smile'", "the first line must read"),
         (MANUAL, ",1,0,999", ",1,0", "line 2: 2 values for 3 action units"),
         (MANUAL, ",1,0,999", ",1,7,999", "line 2, AU12: '7' is neither 0, 1 nor 999"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,47 +12,134 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lomit.data import table as tables
 from lomit.data.folder import FolderSource, pack_regions, read_table, unpack_regions
 from lomit.data.source import TEST, TRAIN, VAL
+from lomit.data.table import Table
 from lomit.errors import LomitError
 
 WriteFolder = Callable[..., Path]
 
 
-def read(tmp_path: Path, *lines: str, name: str = "attributes.csv") -> Path:
+def written(tmp_path: Path, *lines: str, name: str = "attributes.csv") -> Path:
     (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tmp_path / name
 
 
+def read(tmp_path: Path, *lines: str) -> Table:
+    return read_table(written(tmp_path, *lines))[0]
+
+
 @pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("+1", "-1"), ("true", "FALSE"), ("Yes", "no"), ("1.0", "0.0")])
 def test_every_way_to_say_yes_and_no(tmp_path: Path, yes: str, no: str) -> None:
-    table = read_table(read(tmp_path, "image,Hat", f"a.png,{yes}", f"b.png,{no}", "c.png,", "d.png,?", "e.png,nan"))
+    table = read(tmp_path, "image,Hat", f"a.png,{yes}", f"b.png,{no}", "c.png,", "d.png,?", "e.png,nan")
     assert table.labels[:, 0].tolist() == [1, 0, -1, -1, -1]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_delimiters_byte_order_mark_and_blank_lines(tmp_path: Path, delimiter: str) -> None:
-    rows = [["\ufeffHat", "Filename", "Smiling"], ["1", "a.png", "0"], ["", "", ""], ["0", "b.png", "1"]]
-    table = read_table(read(tmp_path, *(delimiter.join(r) for r in rows)))
+    rows = [["\ufeffFilename", "Hat", "Smiling"], ["a.png", "1", "0"], ["", "", ""], ["b.png", "0", "1"]]
+    table = read(tmp_path, *(delimiter.join(r) for r in rows))
     assert table.names == ["a.png", "b.png"]
     assert table.attributes == ("Hat", "Smiling")
     assert table.labels.tolist() == [[1, 0], [0, 1]]
 
 
-def test_the_first_column_names_the_images_where_no_header_says_so(tmp_path: Path) -> None:
-    assert read_table(read(tmp_path, "who,Hat", "./a.png,1", "sub\\b.png,0")).names == ["a.png", "sub/b.png"]
+IMAGE_COLUMNS: dict[str, tuple[str, list[str], str]] = {
+    # which columns name files: (the header, the first row's cells, the names read or the message)
+    "the first, whatever it is called": ("who,Hat", ["./a.png,1", "sub\\b.png,0"], "a.png sub/b.png"),
+    "the first of two": ("face,image,Hat", ["a.png,c.png,1", "sub/b.png,d.png,0"], "a.png sub/b.png"),
+    "the second alone": ("face,image,Hat", ["ann,a.png,1", "bob,sub/b.png,0"], "a.png sub/b.png"),
+    "the last": ("Hat,identity,file", ["1,ann,a.png", "0,bob,sub/b.png"], "a.png sub/b.png"),
+    "none: the first": ("photo,name,Hat", ["x.png,ann,1", "y.png,bob,0"], "x.png y.png"),
+    "two others": (
+        *("photo,name,copy,Hat", ["x,a.png,c.png,1", "y,sub/b.png,d.png,0"]),
+        "the first column, 'photo', names no image; 'name' and 'copy' do: put the right one first",
+    ),
+    "one of few that are there": ("note,image,Hat", ["x,gone.png,1", "y,a.png,0"], "gone.png a.png"),
+}
+
+
+@pytest.mark.parametrize("case", IMAGE_COLUMNS)
+def test_the_column_that_names_the_images(tmp_path: Path, case: str) -> None:
+    header, rows, expected = IMAGE_COLUMNS[case]
+    for name in ("a.png", "sub/b.png", "c.png", "d.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(tmp_path / "images" / name)
+    if "names no image" in expected:
+        with pytest.raises(LomitError) as caught:
+            read(tmp_path, header, *rows)
+        assert expected in str(caught.value)
+    else:
+        table = read(tmp_path, header, *rows)
+        assert table.names == expected.split()
+        assert "Hat" in table.attributes
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "images/a.png",
+        "./images//a.png",
+        "sub/../a.png",
+        "images/../images/a.png",
+        "images\\a.png",
+        "{root}/images/a.png",
+    ],
+)
+def test_a_file_under_two_spellings_is_one_image(tmp_path: Path, other: str) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "images" / "a.png")
+    other = other.format(root=tmp_path)
+    with pytest.raises(LomitError) as caught:
+        read(tmp_path, "image,Hat,split", "a.png,1,train", "b.png,1,train", f"{other},0,test")
+    assert f"line 4: '{other}' is already in line 2, as 'a.png'; remove one" in str(caught.value)
+
+
+UNKNOWN_WORDS = ["", "nan", "NaN", "NA", "n/a", "None", "null", "?", "-", "unknown"]
+
+
+@pytest.mark.parametrize("word", [*UNKNOWN_WORDS, "-1"])
+def test_who_is_not_known_is_nobody(write_folder: WriteFolder, caplog: pytest.LogCaptureFixture, word: str) -> None:
+    rows = [f"{k:03d}.png,{k % 2},{word if k % 3 else 'ann'}" for k in range(60)]
+    source = FolderSource(write_folder(["image,Hat,identity", *rows]))
+    known = [k % 3 == 0 for k in range(60)]
+    assert len(set(source.identity[known].tolist())) == 1
+    assert len(set(source.identity.tolist())) == 1 + 40  # each of the others is a person of its own
+    assert len(set(source.split.tolist())) > 1
+    source.report()
+    assert caplog.messages == ["who is shown is not known of 40 of 60 images: each counts as a person"]
+
+
+@pytest.mark.parametrize("word", UNKNOWN_WORDS)
+def test_what_is_not_known_is_not_annotated(tmp_path: Path, word: str) -> None:
+    table = read(tmp_path, "image,Hat,split", f"a.png,{word},{word}", "b.png,1,test", "c.png,0,train")
+    assert table.labels[:, 0].tolist() == [-1, 1, 0]
+    assert table.split.tolist() == [-1, TEST, TRAIN]
+
+
+def test_nobody_known_and_people_in_two_splits_are_said(
+    write_folder: WriteFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    FolderSource(write_folder(["image,Hat", "a.png,1", "b.png,0"], name="nobody")).report()
+    rows = ["a.png,1,ann,train", "b.png,0,ann,test", "c.png,0,bob,train"]
+    FolderSource(write_folder(["image,Hat,identity,split", *rows], name="twice")).report()
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        "who is shown is not known",
+        "1 people stand in more than one split",
+    ]
 
 
 def test_split_and_identity_columns(tmp_path: Path) -> None:
     lines = ["image,Hat,Split,identity", "a.png,1,train,ann", "b.png,0,1,bob", "c.png,0,Test,", "d.png,0,,ann"]
-    table = read_table(read(tmp_path, *lines))
+    table = read(tmp_path, *lines)
     assert table.attributes == ("Hat",)
     assert table.split.tolist() == [TRAIN, VAL, TEST, -1]
     assert table.people == ["ann", "bob", "", "ann"]
 
 
 def test_a_column_that_is_no_attribute_is_kept_aside_with_its_place(tmp_path: Path) -> None:
-    table = read_table(read(tmp_path, "image,Hat,age,note", "a.png,1,1,x", "b.png,0,31,"))
+    table = read(tmp_path, "image,Hat,age,note", "a.png,1,1,x", "b.png,0,31,")
     assert table.attributes == ("Hat",)
     assert "line 3, column 'age': '31' is neither" in table.rejected["age"]
     assert "line 2, column 'note': 'x'" in table.rejected["note"]
@@ -62,6 +151,7 @@ def test_a_column_that_is_no_attribute_is_kept_aside_with_its_place(tmp_path: Pa
         (["image,Hat", "a.png,1", "b.png,0,1"], "line 3: 3 values for 2 columns"),
         (["image,Hat", "a.png,1", "b.png,0", "a.png,0"], "line 4: 'a.png' is already in line 2"),
         (["image,Hat", "a.png,1", ",0"], "line 3, column 'image': no image is named"),
+        (["image,Hat", "a\0.png,1"], "line 2, column 'image': no image is named"),
         (["image,Hat", "a.png,maybe"], "line 2, column 'Hat': 'maybe' is neither"),
         (["image,Hat", "a.png,1", "b.png,0", "c.png,-1"], "column 'Hat': holds both 0 and -1"),
         (["image,Hat,split", "a.png,1,train", "b.png,0,dev"], "line 3, column 'split': 'dev' is neither"),
@@ -74,9 +164,8 @@ def test_a_column_that_is_no_attribute_is_kept_aside_with_its_place(tmp_path: Pa
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, lines: list[str], message: str) -> None:
-    path = read(tmp_path, *lines)
     with pytest.raises(LomitError, match="attributes.csv") as caught:
-        read_table(path)
+        read(tmp_path, *lines)
     assert message in str(caught.value)
 
 
@@ -108,16 +197,56 @@ def test_two_tables_are_one_too_many(folder: Path) -> None:
 
 
 def test_a_table_without_its_images(tmp_path: Path) -> None:
-    read(tmp_path, "image,Hat", "gone.png,1")
+    written(tmp_path, "image,Hat", "gone.png,1")
     with pytest.raises(LomitError, match="none of its images is there; the first is 'gone.png'"):
         FolderSource(tmp_path)
 
 
-def test_the_fingerprint_follows_the_images(folder: Path) -> None:
-    before = FolderSource(folder).fingerprint
-    assert FolderSource(folder).fingerprint == before
-    Image.new("RGB", (8, 8)).save(folder / "images" / "03.png")
-    assert FolderSource(folder).fingerprint != before
+def raw(seed: int) -> bytes:
+    """An uncompressed picture: always as many bytes."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(file, "BMP")
+    return file.getvalue()
+
+
+def filled(root: Path, content: list[bytes]) -> str:
+    """Writes a folder of these files, all of one time; its fingerprint."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    for k, data in enumerate(content):
+        path = root / "images" / f"{k:04d}.bmp"
+        path.write_bytes(data)
+        os.utime(path, ns=(10**18, 10**18))
+    rows = [f"{k:04d}.bmp,{k % 2}" for k in range(len(content))]
+    written(root, "image,Hat", *rows)
+    return FolderSource(root).fingerprint
+
+
+def test_the_fingerprint_holds_the_folder_and_the_content(tmp_path: Path) -> None:
+    first = filled(tmp_path / "a", [raw(0), raw(1)])
+    assert filled(tmp_path / "a", [raw(0), raw(1)]) == first
+    assert filled(tmp_path / "b", [raw(0), raw(1)]) != first  # another folder
+    # The same names, sizes and times, other pixels: all of them, one image, the end of one.
+    assert filled(tmp_path / "a", [raw(2), raw(3)]) != first
+    assert filled(tmp_path / "a", [raw(0), raw(2)]) != first
+    assert filled(tmp_path / "a", [raw(0), raw(1)[:-9] + bytes(9)]) != first
+    assert filled(tmp_path / "a", [raw(0), raw(1)]) == first
+    (tmp_path / "a" / "images" / "0001.bmp").unlink()
+    assert FolderSource(tmp_path / "a").fingerprint != first
+
+
+def test_of_a_large_set_some_files_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "SAMPLED", 10)
+    opened: list[Path] = []
+    pieces = tables._pieces
+
+    def counted(path: Path, size: int) -> bytes:
+        opened.append(path)
+        return pieces(path, size)
+
+    monkeypatch.setattr(tables, "_pieces", counted)
+    first = filled(tmp_path / "a", [raw(k) for k in range(35)])
+    assert len(opened) == 9  # every fourth
+    assert filled(tmp_path / "a", [raw(k + 1) for k in range(35)]) != first
 
 
 def test_groups_and_true_masks_from_dataset_json(folder: Path) -> None:
@@ -154,6 +283,7 @@ def test_region_bits_go_there_and_back() -> None:
         ('{"groups": ["Hat"]}', "'groups' must be a list of lists"),
         ('{"regions": [1, 2]}', "'regions' must be a list of at most 8 names"),
         (json.dumps({"regions": list("abcdefghi")}), "'regions' must be a list of at most 8 names"),
+        ("[" * 100_000, "not readable as JSON"),
         ('{"regions": ["hat"], "region_of": {"Hat": ["hut"]}}', "'region_of' must give some of 'regions'"),
     ],
 )

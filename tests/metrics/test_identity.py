@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lomit.data import faces
-from lomit.data.faces import model_file
+from lomit.data import detector
+from lomit.data.detector import model_file
 from lomit.errors import LomitError
 from lomit.metrics import identity
 from lomit.metrics.identity import FaceEmbedder, distance, same_person
@@ -69,6 +69,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(LomitError, match=r"pip install 'lomit\[faces\]'"):
             FaceEmbedder()
     pytest.importorskip("dlib")
-    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    monkeypatch.setattr(detector, "find_spec", lambda name: None)
     with pytest.raises(LomitError, match="dlib's models are missing"):
         FaceEmbedder()

@@ -16,7 +16,7 @@ from doubles import double, saved_double
 from lomit import Predictor
 from lomit.cli import main
 from lomit.errors import LomitError
-from lomit.photo import Face, Guide
+from lomit.photo import ExemplarFace, Face
 from lomit.photo.tracking import Tracker
 from lomit.photo.video import VideoResult, translate_video
 
@@ -26,7 +26,7 @@ SIZE = (160, 120)
 TIMES = [0, 40, 95, 135, 175, 230, 270, 310]  # milliseconds: not evenly spaced
 FACE = Face.from_crop((30, 20, 110, 100))
 RED = Image.new("RGB", (16, 16), (220, 40, 40))
-GUIDE = Guide(FACE, RED)
+GUIDE = ExemplarFace(FACE, RED)
 
 
 def film(path: Path, sound: str | None = "aac", matrix: int = 2, full: int = 0) -> Path:

@@ -130,7 +130,7 @@ def test_faces_that_are_cut_out_are_those_where_one_is_found(
     def fake(image: Image.Image) -> Image.Image | None:
         return None if np.asarray(image)[0, 0, 0] < 128 else image.crop((0, 0, 8, 8))
 
-    monkeypatch.setattr("lomit.data.faces.crop_face", fake)
+    monkeypatch.setattr("lomit.data.detector.crop_face", fake)
     options = LabelledData(root=str(folder), face_crop="dlib", workers=1, cache_dir=str(tmp_path))
     source = open_source(data := options.config(16))
     faces = SourceFaces(source, data, 3, "noise")

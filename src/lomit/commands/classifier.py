@@ -34,6 +34,11 @@ Trained on CelebA: for non-commercial research only, as CelebA's own terms say.
 """
 
 
+NOBODY_KNOWN = """
+
+Who is shown is not known: each image counts as a person, so people may be in both parts, and intervals too narrow."""
+
+
 @dataclass
 class ClassifierOptions:
     """Train a classifier of face attributes, calibrate it, and validate it on people it has not seen.
@@ -108,7 +113,8 @@ def train(options: ClassifierOptions) -> int:
     card = ClassifierCard(_training(cache, options, training, _layout(data)), scores)
     table = scores_table(scores)
     save_classifier(classifier, card, _card_text(classifier, card, table), out, options.overwrite)
-    print(f"\n{table}\n\nvalidated on people it has not seen; the classifier is in {out}")
+    unseen = "people" if cache.knows_people else "images (who is shown is not known)"
+    print(f"\n{table}\n\nvalidated on {unseen} it has not seen; the classifier is in {out}")
     print(f"sha256 of its weights: {file_sha256(out / WEIGHTS)}")
     return 0
 
@@ -151,6 +157,7 @@ def _training(cache: Cache, options: ClassifierOptions, training: ClassifierTrai
         "layout": layout,
         "images": {split: len(cache.subset(split)) for split in ("train", "val")},
         "people": {split: len(set(cache.identity[cache.subset(split)].tolist())) for split in ("train", "val")},
+        "knows_people": cache.knows_people,
         "settings": dataclasses.asdict(training),
         "torch": torch.__version__,
     }
@@ -163,6 +170,7 @@ def _card_text(classifier: AttributeClassifier, card: ClassifierCard, table: str
     settings = ", ".join(f"{name} {value}" for name, value in training["settings"].items())
     parameters = sum(p.numel() for p in classifier.parameters())
     origin = "Trained from scratch" if config.network == "small" else "Inception-v3, fine-tuned from ImageNet weights"
+    note = "" if training["knows_people"] else NOBODY_KNOWN
     licence = CELEBA_TERMS if training["layout"] == "celeba" else ""
     return f"""---
 library_name: lomit
@@ -185,7 +193,7 @@ Says which attributes a face shows, to score translated images (`lomit evaluate`
 Accuracy and balanced accuracy at the threshold 0.5; [ ]: 95 % bootstrap intervals over people. ECE: expected
 calibration error of the probabilities, 15 bins, before ("raw") and after temperature scaling, the latter with
 temperatures from the other half of the people. T: the temperature that the logits have been
-divided by, 1 where no other makes the labels of the other half of the people likelier by more than chance.
+divided by, 1 where no other makes the labels of the other half of the people likelier by more than chance.{note}
 
 It knows only
 the kind of faces it was trained on: its answers about others mean little, and it must not be used to judge people.

@@ -108,7 +108,7 @@ def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[_Pai
         seed: of the faces.
     """
     from lomit.data.avatars import render_face
-    from lomit.data.avatars.faces import draw_face
+    from lomit.data.avatars.draw import draw_face
 
     def labels(index: int) -> Labels:
         return draw_face(seed, index).labels

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lomit.config import DataConfig, DataKind, FaceCrop
+from lomit.config import DataConfig, DataKind, FaceCrop, Split
 from lomit.errors import LomitError
 
 
@@ -20,10 +20,14 @@ class LabelledData:
     """More folders of the same kind, added to the first."""
     kind: DataKind = "auto"
     """Layout of the root; `auto` recognises it from the files."""
+    split: Split = "official"
+    """`paper`: 2,000 images at random for testing, the others to train on, as a run with it had them."""
     crop: int | None = None
     """Side of the centre square cut out before resizing; by default the layout's own."""
     face_crop: FaceCrop = "none"
     """`dlib`: cut faces out with the detector of the `faces` extra, as a run on EmotioNet did; not for a pack."""
+    face_margin: float = 0.25
+    """Room on each side of the detector's box, as a share of its side."""
     workers: int = 2
     """Processes that decode images."""
     cache_dir: str | None = None

@@ -13,10 +13,11 @@ from itertools import product
 from pathlib import Path
 
 from lomit.errors import LomitError
+from lomit.images import short_stem
 
 SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".tga",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".mpo",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".mpo", ".heic", ".heif", ".hif",
 }  # fmt: skip
 """Files in a folder that are taken for images."""
 
@@ -112,7 +113,9 @@ def pair_up(inputs: str, exemplars: Sequence[str], match: str) -> list[Job]:
             if end.is_dir():
                 raise LomitError(f"{end} is a folder: two exemplars must be two images")
         names, end_names = _unique_stems(sources), "__".join(end.stem for end in ends)
-        return [Job(f"{name}__{end_names}", source, ends) for name, source in zip(names, sources, strict=True)]
+        return [
+            Job(short_stem(f"{name}__{end_names}"), source, ends) for name, source in zip(names, sources, strict=True)
+        ]
     guides = _expand(exemplars[0])
     if match == "zip":
         if len(sources) != len(guides):
@@ -121,7 +124,7 @@ def pair_up(inputs: str, exemplars: Sequence[str], match: str) -> list[Job]:
     else:
         pairs = product(range(len(sources)), range(len(guides)))
     source_names, guide_names = _unique_stems(sources), _unique_stems(guides)
-    return [Job(f"{source_names[i]}__{guide_names[j]}", sources[i], (guides[j],)) for i, j in pairs]
+    return [Job(short_stem(f"{source_names[i]}__{guide_names[j]}"), sources[i], (guides[j],)) for i, j in pairs]
 
 
 def without_exemplar(inputs: str, label: Sequence[tuple[str, float]], random: int | None) -> list[Job]:
@@ -139,10 +142,10 @@ def without_exemplar(inputs: str, label: Sequence[tuple[str, float]], random: in
     named = list(zip(_unique_stems(sources), sources, strict=True))
     if random is None:
         words = "_".join(f"{attribute}-{value:g}" for attribute, value in label)
-        return [Job(f"{name}__{words}", source, ()) for name, source in named]
+        return [Job(short_stem(f"{name}__{words}"), source, ()) for name, source in named]
     digits = max(2, len(str(random)))
     return [
-        Job(f"{name}__random-{style + 1:0{digits}d}", source, (), style=style)
+        Job(f"{short_stem(name)}__random-{style + 1:0{digits}d}", source, (), style=style)
         for name, source in named
         for style in range(random)
     ]
@@ -203,22 +206,29 @@ def with_masks(jobs: Sequence[Job], input_masks: str | None, exemplar_masks: str
     """The jobs with masks: one file for all, or out of a folder the file of the same stem as the image.
 
     Raises:
-        LomitError: where the file is missing or the folder lacks a mask.
+        LomitError: where the file is missing, the folder lacks a mask, or two files share a stem.
     """
-    own, guide = _mask_finder(input_masks), _mask_finder(exemplar_masks)
+    own, guide = (
+        _mask_finder(masks, images)
+        for masks, images in (
+            (input_masks, {job.input for job in jobs}),
+            (exemplar_masks, {job.exemplars[-1] for job in jobs if job.exemplars}),
+        )
+    )
     return [
         replace(job, input_mask=own(job.input), exemplar_mask=guide(job.exemplars[-1]) if job.exemplars else None)
         for job in jobs
     ]
 
 
-def _mask_finder(masks: str | None) -> Callable[[Path], Path | None]:
+def _mask_finder(masks: str | None, images: Iterable[Path]) -> Callable[[Path], Path | None]:
     if masks is None:
         return lambda image: None
     if not Path(masks).is_dir():
         (single,) = _expand(masks)
         return lambda image: single
-    by_stem = {path.stem: path for path in list_images(Path(masks))}
+    by_stem = _by_stem(list_images(Path(masks)))
+    _by_stem(images)  # of two images with one stem, a mask belongs to neither
 
     def find(image: Path) -> Path:
         if image.stem not in by_stem:
@@ -226,6 +236,15 @@ def _mask_finder(masks: str | None) -> Callable[[Path], Path | None]:
         return by_stem[image.stem]
 
     return find
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(paths):
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise LomitError(f"{other} and {path} share the stem '{path.stem}', by which masks are told; rename one")
+    return found
 
 
 def _expand(path: str) -> list[Path]:

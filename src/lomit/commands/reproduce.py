@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lomit.commands.classifier import run_classifier_train
+from lomit.commands.data import data_avatars
 from lomit.commands.evaluate import run_evaluate
 from lomit.commands.labelled import LabelledData, usable_device
 from lomit.commands.options import call_typed, parse
 from lomit.commands.report import run_report
 from lomit.commands.train import preset_config, run_train
 from lomit.config import RunConfig
-from lomit.data.avatars import data_avatars
 from lomit.data.open import open_source
 from lomit.data.source import TRAIN
 from lomit.errors import LomitError

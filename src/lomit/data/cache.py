@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from lomit.config import DataConfig
-from lomit.data.decode import Geometry, Skipped, decode_usable
+from lomit.data.decode import Geometry, Skipped, decode_usable, leave_unguarded_child
 from lomit.data.labels import check_classes, rows_with_one_of, select_labels
 from lomit.data.source import Source
 from lomit.data.table import SPLITS
@@ -25,7 +25,7 @@ from lomit.errors import LomitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 1
+VERSION = 2
 """Part of the key: raised whenever decoding changes, so that old caches are not taken for new ones."""
 
 
@@ -43,6 +43,7 @@ class Cache:
         attributes: the configured attributes.
         eligible: bool, N: False for an image with none of `data.require_one_of`; `subset` leaves it out.
         skipped: name of an image that is not here -> why.
+        knows_people: whether the person is known of any image; else each image counts as one.
         resident: `images` once more in a device's memory, where a run keeps them there.
     """
 
@@ -55,6 +56,7 @@ class Cache:
     attributes: tuple[str, ...]
     eligible: np.ndarray
     skipped: dict[str, str]
+    knows_people: bool = True
     resident: Tensor | None = None
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ def build_cache(source: Source, config: DataConfig, progress: bool = True) -> Ca
         LomitError: where more than 1 % of the images cannot be read, no face is found at all, an attribute is left
             with an empty class, or the disk is full (nothing half-written is left).
     """
+    leave_unguarded_child()
     labels = select_labels(source, config.attributes)
     geometry = Geometry.of(source, config)
     folder = cache_root(config.cache_dir) / f"images-{_key(source, geometry)}"
@@ -109,6 +112,7 @@ def build_cache(source: Source, config: DataConfig, progress: bool = True) -> Ca
         attributes=config.attributes or source.attributes,
         eligible=eligible,
         skipped=index["skipped"],
+        knows_people=source.knows_people,
     )
 
 

@@ -47,18 +47,20 @@ class Geometry:
         crop: side of the centre square to cut out; None, the largest.
         reference: shorter side of the set's full-size files (see `centre_box`).
         face_crop: `dlib` cuts the face out instead of the centre.
+        margin: room around the detector's box, as a share of its side.
     """
 
     size: int
     crop: int | None
     reference: int | None
     face_crop: str
+    margin: float = 0.0
 
     @classmethod
     def of(cls, source: Source, config: DataConfig) -> Geometry:
         """The configured geometry: with the source's own crop where none is configured, without where faces are cut."""
         if config.face_crop != "none":
-            return cls(config.image_size, None, None, config.face_crop)
+            return cls(config.image_size, None, None, config.face_crop, config.face_margin)
         return cls(config.image_size, config.crop or source.default_crop, source.default_crop, config.face_crop)
 
     def cut(self, image: Image.Image) -> Image.Image:
@@ -69,9 +71,9 @@ class Geometry:
         """
         if self.face_crop == "none":
             return image.crop(centre_box(image.size, self.crop, self.reference))
-        from lomit.data.faces import crop_face
+        from lomit.data.detector import crop_face
 
-        face = crop_face(image)
+        face = crop_face(image, self.margin)
         if face is None:
             raise NoFaceError
         return face
@@ -109,6 +111,12 @@ def decode(source: Source, index: int, geometry: Geometry) -> Decoded:
         return Decoded(index, to_uint8_chw(geometry.apply(image)))
     except NoFaceError:
         return Decoded(index, None, f"{source.names[index]}: no face found")
+
+
+def leave_unguarded_child() -> None:
+    """Ends a worker process that runs its parent's script, where building a cache would wait for the parent's."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit(1)  # the parent says in one line what is missing in the script
 
 
 _state: tuple[Source, Geometry] | None = None

@@ -4,7 +4,8 @@
     DIR/dataFile_*.txt     no header: URL, original URL, then AU1 to AU60
     DIR/images/            each image under the last part of its URL
 
-Values are 0, 1 and 999 for "not annotated".
+Values are 0, 1 and 999 for "not annotated".  Where URLs with one last part have other labels, it can't be known which
+of them the file is, and it is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 from lomit.data.source import UNKNOWN
 from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
 from lomit.errors import LomitError
-from lomit.images import read_image
+from lomit.images import read_rgb
 
 UNITS = 60
 ATTRIBUTES = tuple(f"AU{k}" for k in range(1, UNITS + 1))
@@ -58,10 +59,10 @@ class EmotioNetSource(TableSource):
             split=np.full(len(names), UNASSIGNED, dtype=np.int8),
             people=[""] * len(names),
         )
-        super().__init__(table, fingerprint_files((self.folder / n for n in names), names))
+        super().__init__(table, fingerprint_files(root, [self.folder / n for n in names], names))
 
     def load(self, index: int) -> Image.Image:
-        return read_image(self.folder / self.names[index]).on_white()
+        return read_rgb(self.folder / self.names[index])
 
 
 def find_annotations(root: Path) -> list[Path]:
@@ -72,45 +73,59 @@ def find_annotations(root: Path) -> list[Path]:
 def read_annotations(root: Path) -> dict[str, np.ndarray]:
     """Image name -> labels (int8, 60); of an image annotated by hand and automatically, the former.
 
+    A name that two URLs end in, with other labels, is left out with a line.
+
     Raises:
         LomitError: for a line that does not have the format.
     """
     files = find_annotations(root)
     if not files:
         raise LomitError(f"{root}: no EmotioNet*.csv or dataFile_*.txt")
-    rows: dict[str, np.ndarray] = {}
+    by_hand: dict[str, np.ndarray] = {}
+    automatic: dict[str, np.ndarray] = {}
+    unclear: dict[str, str] = {}
     for path in files:
-        read = _read_manual if path.suffix == ".csv" else _read_automatic
+        read, rows = (_read_manual, by_hand) if path.suffix == ".csv" else (_read_automatic, automatic)
         try:
-            for name, labels in read(path):
-                rows.setdefault(name, labels)
+            for line, name, labels in read(path):
+                if not np.array_equal(rows.setdefault(name, labels), labels):
+                    unclear.setdefault(name, f"{path}, line {line}")
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise LomitError(f"{path}: cannot be read ({error})") from error
-    return rows
+    if unclear:
+        name, place = next(iter(unclear.items()))
+        logger.warning(
+            "%d images are left out: more than one annotated URL ends in their name, with other labels (%s, %s, ...)",
+            *(len(unclear), name, place),
+        )
+    return {name: labels for name, labels in (automatic | by_hand).items() if name not in unclear}
 
 
-def _read_manual(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _read_manual(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         header = [_unquote(cell) for cell in next(reader, [])]
         units = [re.fullmatch(r"AU ?(\d+)", cell) for cell in header[2:]]
-        numbers = [int(m[1]) for m in units if m]
+        numbers = [int(m[1][:3]) for m in units if m]
         if header[:1] != ["URL"] or not numbers or len(numbers) != len(units) or not set(numbers) <= {*range(1, 61)}:
             raise LomitError(f"{path}: the first line must read URL,URL orig,'AU 1',... with units from 1 to {UNITS}")
+        if len(set(numbers)) != len(numbers):
+            twice = next(n for k, n in enumerate(numbers) if n in numbers[:k])
+            raise LomitError(f"{path}: the column 'AU {twice}' stands twice; remove one of them")
         for row in reader:
             if row:
                 yield _parse(path, reader.line_num, [_unquote(cell) for cell in row], numbers)
 
 
-def _read_automatic(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _read_automatic(path: Path) -> Iterator[tuple[int, str, np.ndarray]]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield _parse(path, number, [c.strip() for c in line.split("\t")], range(1, UNITS + 1))
 
 
-def _parse(path: Path, line: int, cells: list[str], units: list[int] | range) -> tuple[str, np.ndarray]:
-    """One line's image name and labels; `units` says which action unit each value after the two URLs is for."""
+def _parse(path: Path, line: int, cells: list[str], units: list[int] | range) -> tuple[int, str, np.ndarray]:
+    """The line's number, its image's name and labels; `units`: of which units the values after the two URLs are."""
     values = cells[2:]
     if len(values) != len(units):
         raise LomitError(f"{path}, line {line}: {len(values)} values for {len(units)} action units")
@@ -120,9 +135,9 @@ def _parse(path: Path, line: int, cells: list[str], units: list[int] | range) ->
             raise LomitError(f"{path}, line {line}, AU{unit}: '{value}' is neither 0, 1 nor 999")
         labels[unit - 1] = VALUES[value]
     name = unquote(cells[0].split("?")[0].rstrip("/").rpartition("/")[2])
-    if not name:
+    if not name or "\0" in name:
         raise LomitError(f"{path}, line {line}: no image name in the URL '{cells[0]}'")
-    return name, labels
+    return line, name, labels
 
 
 def _unquote(cell: str) -> str:

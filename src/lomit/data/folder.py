@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import os
+import posixpath
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,24 +20,25 @@ import numpy as np
 from PIL import Image
 
 from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
-from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
+from lomit.data.table import NOT_KNOWN, UNASSIGNED, Table, TableSource, fingerprint_files
 from lomit.errors import LomitError
-from lomit.images import read_image, read_mask
+from lomit.images import read_rgb
 
-NAME_COLUMNS = ("image", "file", "name", "filename", "image_id", "path")
 SPLIT_COLUMN, IDENTITY_COLUMN = "split", "identity"
 MAX_REGIONS = 8
 """Bits of a pixel of a region file."""
 YES = frozenset({"1", "+1", "1.0", "true", "yes"})
 ZERO = frozenset({"0", "0.0", "false", "no"})
 MINUS = frozenset({"-1", "-1.0"})
-EMPTY = frozenset({"", "nan", "?", "na", "n/a", "none"})
 SPLIT_WORDS = {
-    "": UNASSIGNED,
+    **dict.fromkeys(NOT_KNOWN, UNASSIGNED),
     **dict.fromkeys(("train", "training", "0"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "1"), VAL),
     **dict.fromkeys(("test", "testing", "2"), TEST),
 }
+
+Cells = list[tuple[int, list[str]]]
+"""Line number and cells of each row of a table."""
 
 
 class FolderSource(TableSource):
@@ -49,21 +52,20 @@ class FolderSource(TableSource):
         """
         self.root = root
         path = find_table(root)
-        table = read_table(path)
+        table, self.paths = read_table(path)
         info = _read_info(root / "dataset.json")
         table.groups = tuple(tuple(g) for g in info["groups"])
-        self.paths = [_locate(root, name) for name in table.names]
         if not any(p.is_file() for p in self.paths):
             raise LomitError(
                 f"{path}: none of its images is there; the first is '{table.names[0]}', looked for in {root} and "
                 f"{root / 'images'}"
             )
-        super().__init__(table, fingerprint_files(self.paths, table.names))
+        super().__init__(table, fingerprint_files(root, self.paths, table.names))
         self.region_names = tuple(info["regions"]) if (root / "regions").is_dir() else ()
         self.region_of = {a: tuple(r) for a, r in info["region_of"].items()}
 
     def load(self, index: int) -> Image.Image:
-        return read_image(self.paths[index]).on_white()
+        return read_rgb(self.paths[index])
 
     def regions(self, index: int) -> dict[str, np.ndarray]:
         name = PurePosixPath(self.names[index]).with_suffix(".png")
@@ -71,7 +73,7 @@ class FolderSource(TableSource):
         path = self.root.joinpath("regions", *parts)
         if not self.region_names or not path.is_file():  # a set may hold the masks of its test part alone
             return {}
-        return unpack_regions(np.asarray(read_mask(path)), self.region_names)
+        return unpack_regions(np.asarray(read_rgb(path).convert("L")), self.region_names)
 
 
 def unpack_regions(bits: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -99,37 +101,42 @@ def find_table(root: Path) -> Path:
     return tables[0]
 
 
-def read_table(path: Path) -> Table:
-    """Reads a table of attributes.
+def read_table(path: Path) -> tuple[Table, list[Path]]:
+    """Reads a table of attributes, and says where each of its images lies.
 
-    The delimiter (comma, semicolon, tab) is the one most frequent in the header. A column with a value that is
+    The delimiter (comma, semicolon, tab) is the one most frequent in the header.  A column with a value that is
     neither yes nor no is not an attribute; asking for it later shows which value that was.
 
     Raises:
         LomitError: for a row of the wrong length, an image named twice, a wrong split, no attribute at all.
     """
-    header, rows = _read_rows(path)
+    header, rows = read_rows(path)
     lower = [h.lower() for h in header]
-    name_column = next((lower.index(n) for n in NAME_COLUMNS if n in lower), 0)
+    name_column = _image_column(path, header, rows)
     names: list[str] = []
-    first_line: dict[str, int] = {}
+    paths: list[Path] = []
+    first_row: dict[str, int] = {}
     for line, row in rows:
-        if len(row) != len(header):
-            raise LomitError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
-        name = row[name_column].replace("\\", "/").removeprefix("./")
-        if not name:
+        cell = row[name_column]
+        if not cell or "\0" in cell:
             raise LomitError(f"{path}, line {line}, column '{header[name_column]}': no image is named")
-        if name in first_line:
-            raise LomitError(f"{path}, line {line}: '{name}' is already in line {first_line[name]}")
-        first_line[name] = line
-        names.append(name)
+        paths.append(_locate(path.parent, cell))
+        # However a name is spelled, a file is one image.
+        earlier = first_row.setdefault(os.path.abspath(paths[-1]), len(names))
+        if earlier < len(names):
+            other = rows[earlier]
+            spelled = "" if other[1][name_column] == cell else f", as '{other[1][name_column]}'"
+            raise LomitError(
+                f"{path}, line {line}: '{cell}' is already in line {other[0]}{spelled}; remove one of them"
+            )
+        names.append(_spelled(cell))
     special = {name_column} | {lower.index(c) for c in (SPLIT_COLUMN, IDENTITY_COLUMN) if c in lower}
     columns: dict[str, np.ndarray] = {}
     rejected: dict[str, str] = {}
     for k, column in enumerate(header):
         if k not in special:
             try:
-                columns[column] = _labels(path, column, [(line, row[k]) for line, row in rows])
+                columns[column] = read_labels(path, column, [(line, row[k]) for line, row in rows])
             except LomitError as error:
                 rejected[column] = str(error)
     if not columns:
@@ -140,11 +147,15 @@ def read_table(path: Path) -> Table:
         split[:] = [_split(path, line, row[lower.index(SPLIT_COLUMN)]) for line, row in rows]
     people = [row[lower.index(IDENTITY_COLUMN)] for _, row in rows] if IDENTITY_COLUMN in lower else [""] * len(names)
     labels = np.stack(list(columns.values()), axis=1)
-    return Table(names, tuple(columns), labels, split, people, rejected=rejected)
+    return Table(names, tuple(columns), labels, split, people, rejected=rejected), paths
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header and (line number, stripped cells) of each row that is not blank."""
+def read_rows(path: Path) -> tuple[list[str], Cells]:
+    """The header of a CSV or TSV, and the line number and stripped cells of each row that is not blank.
+
+    Raises:
+        LomitError: for what is no such table, and a row of another length.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -161,29 +172,57 @@ def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise LomitError(f"{path}: " + (f"the column '{twice}' stands twice" if twice else "a column has no name"))
     if Path(header[0]).suffix.lower() in Image.registered_extensions():
         raise LomitError(f"{path}: the first line must name the columns; it holds '{header[0]}'")
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise LomitError(f"{path}, line {line}: {len(row)} values for {len(header)} columns")
     return header, rows[1:]
 
 
-def _labels(path: Path, column: str, cells: list[tuple[int, str]]) -> np.ndarray:
-    """One column as int8, N."""
-    values = np.empty(len(cells), dtype=np.int8)
-    found: set[str] = set()
-    for i, (line, cell) in enumerate(cells):
+def read_labels(path: Path, column: str, cells: Iterable[tuple[int, str]]) -> np.ndarray:
+    """One column as int8, N: 1, 0, -1 (not annotated).  `cells` gives line numbers and values.
+
+    Raises:
+        LomitError: for a value that is neither yes nor no, and for both 0 and -1 in a column.
+    """
+    values: list[int] = []
+    negative: set[str] = set()
+    for line, cell in cells:
         cell = cell.lower()
         if cell in YES:
-            values[i] = 1
-        elif cell in EMPTY:
-            values[i] = UNKNOWN
+            values.append(1)
+        elif cell in NOT_KNOWN:
+            values.append(UNKNOWN)
         elif cell in ZERO or cell in MINUS:
-            values[i] = 0
-            found.add("0" if cell in ZERO else "-1")
+            values.append(0)
+            negative.add("0" if cell in ZERO else "-1")
         else:
             raise LomitError(
                 f"{path}, line {line}, column '{column}': '{cell}' is neither 0/1, -1/+1, true/false nor yes/no"
             )
-    if len(found) == 2:
+    if len(negative) == 2:
         raise LomitError(f"{path}, column '{column}': holds both 0 and -1; leave a cell that is not annotated empty")
-    return values
+    return np.array(values, dtype=np.int8)
+
+
+def _image_column(path: Path, header: Sequence[str], rows: Cells) -> int:
+    """The column that names the images: the first, unless that names no file and one other does."""
+
+    def names_files(column: int) -> bool:
+        cells = [row[column] for _, row in rows]
+        vocabulary = NOT_KNOWN | YES | ZERO | MINUS
+        if all(cell.lower() in vocabulary for cell in cells):
+            return False
+        return any(cell and _locate(path.parent, cell).is_file() for cell in cells)
+
+    if names_files(0):
+        return 0
+    others = [k for k in range(1, len(header)) if names_files(k)]
+    if len(others) > 1:
+        words = " and ".join(f"'{header[k]}'" for k in others)
+        raise LomitError(
+            f"{path}: the first column, '{header[0]}', names no image; {words} do: put the right one first"
+        )
+    return others[0] if others else 0
 
 
 def _split(path: Path, line: int, cell: str) -> int:
@@ -192,10 +231,16 @@ def _split(path: Path, line: int, cell: str) -> int:
     return SPLIT_WORDS[cell.lower()]
 
 
-def _locate(root: Path, name: str) -> Path:
+def _spelled(cell: str) -> str:
+    """A name as it is told: with slashes, without steps that lead nowhere."""
+    return posixpath.normpath(cell.replace("\\", "/"))
+
+
+def _locate(root: Path, cell: str) -> Path:
     """The image's path: below `root`, else below `root/images`."""
+    name = _spelled(cell)
     path = root / name
-    return path if path.is_file() else root / "images" / name
+    return path if os.path.isfile(path) else root / "images" / name
 
 
 def _read_info(path: Path) -> dict[str, Any]:
@@ -204,7 +249,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     if path.is_file():
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise LomitError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(info, dict):
         raise LomitError(f"{path}: expected an object with the keys groups, regions, region_of")

@@ -85,7 +85,7 @@ class RenderedFaces(Faces):
 
     @cached_property
     def labels(self) -> np.ndarray:  # type: ignore[override]
-        from lomit.data.avatars.faces import draw_face
+        from lomit.data.avatars.draw import draw_face
 
         drawn = [draw_face(self.seed, face).labels for face in range(self.pool)]
         return np.array([[labels[a] for a in self.attributes] for labels in drawn], dtype=np.int8)

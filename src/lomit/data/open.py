@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,16 +16,22 @@ from lomit.config import DataConfig
 from lomit.data import celeba, emotionet, pack
 from lomit.data.cache import cache_root, disk_problem
 from lomit.data.celeba import CelebASource
+from lomit.data.decode import leave_unguarded_child
 from lomit.data.emotionet import EmotioNetSource
 from lomit.data.folder import FolderSource
 from lomit.data.labels import check_classes, rows_with_one_of, select_labels
 from lomit.data.pack import PackSource
-from lomit.data.source import Source
-from lomit.data.table import TableSource, merge_tables
+from lomit.data.source import TEST, TRAIN, Source
+from lomit.data.table import Table, TableSource, merge_tables, share_of
 from lomit.errors import LomitError
 
-LAYOUTS = f"""celeba ({celeba.IMAGES}/ and {celeba.ATTRIBUTES}), folder (images and one CSV or TSV of attributes), \
-emotionet (images/ and EmotioNet*.csv or dataFile_*.txt) or a pack file written by `lomit data pack`"""
+PAPER_TEST, PAPER_TRAIN = 2_000, 200_000
+"""Images of the paper's splits (5.1); of CelebA it trains on all the others, of EmotioNet on so many."""
+LAYOUTS = f"""celeba ({celeba.IMAGES[0]}/ and {celeba.ATTRIBUTES[0]} or .csv; or CelebAMask-HQ), \
+folder (images and one CSV or TSV of attributes), emotionet (images/ and EmotioNet*.csv or dataFile_*.txt) or a pack \
+file written by `lomit data pack`"""
+
+logger = logging.getLogger(__name__)
 
 _READERS: dict[str, Callable[[Path], TableSource]] = {
     "celeba": CelebASource,
@@ -34,14 +42,19 @@ _READERS: dict[str, Callable[[Path], TableSource]] = {
 }
 
 
-class MergedSource(TableSource):
-    """Several sources as one."""
+class RowsSource(TableSource):
+    """Some rows of one or several sources as one."""
 
-    def __init__(self, sources: Sequence[TableSource]) -> None:
-        """Merges; a name that an earlier source has is skipped (`merge_tables`)."""
-        self.sources = sources
-        table, self.origin = merge_tables([s.table for s in sources])
-        super().__init__(table, " ".join(s.fingerprint for s in sources))
+    def __init__(self, sources: Sequence[TableSource], table: Table, origin: Sequence[tuple[int, int]]) -> None:
+        """
+        Args:
+            sources: where images come from.
+            table: the annotations of the rows taken.
+            origin: for each of them, which source and which of its images.
+        """
+        self.sources, self.origin = sources, origin
+        chosen = hashlib.blake2b(np.array(origin, dtype=np.int64).tobytes(), digest_size=8).hexdigest()
+        super().__init__(table, " ".join([*(s.fingerprint for s in sources), chosen]))
         first = sources[0]
         self.default_crop = first.default_crop
         self.region_names, self.region_of = first.region_names, first.region_of
@@ -71,13 +84,49 @@ def open_source(config: DataConfig) -> Source:
     roots = [first, *(Path(r).expanduser() for r in config.extra_roots)]
     kinds = [recognise(root) if config.kind == "auto" else config.kind for root in roots]
     if len(set(kinds)) > 1:
-        raise LomitError(f"data.root and data.extra_roots must have one layout; found {', '.join(kinds)}")
+        raise LomitError(f"data.root and data.extra_roots must have one layout; they have {', '.join(kinds)}")
     sources = [open_root(root, kind) for root, kind in zip(roots, kinds, strict=True)]
-    source = sources[0] if len(sources) == 1 else MergedSource(sources)
+    source = sources[0] if len(sources) == 1 else _merged(sources, roots)
+    if config.split == "paper":
+        source = paper_split(source, most=PAPER_TRAIN if kinds[0] == "emotionet" else None)
+    source.report()
     labels = select_labels(source, config.attributes)
     rows = rows_with_one_of(source, config.require_one_of)
     check_classes(labels[rows], source.split[rows], config.attributes)
     return source
+
+
+def paper_split(source: TableSource, most: int | None = None) -> TableSource:
+    """A set split as the paper's section 5.1 splits: `PAPER_TEST` images at random for testing, the others to train on.
+
+    The draw is by a hash of the images' names, so it is always the same.
+
+    Args:
+        source: the set.
+        most: at most so many to train on; the others are left out.
+
+    Raises:
+        LomitError: where the set has too few images.
+    """
+    count = len(source)
+    if count <= PAPER_TEST:
+        raise LomitError(f"--data.split paper takes {PAPER_TEST:,} images for testing; the data has only {count:,}")
+    drawn = sorted(range(count), key=lambda i: share_of(source.names[i]))
+    kept = sorted(drawn[: count if most is None else PAPER_TEST + most])
+    table = source.table.take(kept)
+    table.split = np.where(np.isin(kept, drawn[:PAPER_TEST]), TEST, TRAIN).astype(np.int8)
+    return RowsSource([source], table, [(0, i) for i in kept])
+
+
+def _merged(sources: Sequence[TableSource], roots: Sequence[Path]) -> TableSource:
+    """Several sources as one; says how many names of each were there already."""
+    table, origin = merge_tables([s.table for s in sources])
+    for k, (source, root) in enumerate(zip(sources, roots, strict=True)):
+        added = sum(number == k for number, _ in origin)
+        if added < len(source):
+            words = f"only {added}" if added else "none"
+            logger.warning("%s adds %s of its %d images: the names of the others are taken", root, words, len(source))
+    return RowsSource(sources, table, origin)
 
 
 def open_root(root: Path, kind: str) -> TableSource:
@@ -101,19 +150,27 @@ def recognise(root: Path) -> str:
         if pack.is_pack(root):
             return "pack"
         raise LomitError(f"{root}: not a pack file; understood are {LAYOUTS}")
-    if celeba.find(root, celeba.ATTRIBUTES):
+    layout = _layout(root)
+    if layout is None:
+        inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and _layout(folder)]
+        meant = f" (is {inner[0]} meant?)" if inner else ""
+        raise LomitError(f"{root}: unknown layout{meant}; understood are {LAYOUTS}")
+    return layout
+
+
+def _layout(root: Path) -> str | None:
+    if celeba.find(root, *celeba.ATTRIBUTES):
         return "celeba"
     if emotionet.find_annotations(root):
         return "emotionet"
-    if any(p.suffix.lower() in (".csv", ".tsv") for p in root.iterdir()):
-        return "folder"
-    raise LomitError(f"{root}: unknown layout; understood are {LAYOUTS}")
+    return "folder" if any(p.suffix.lower() in (".csv", ".tsv") for p in root.iterdir()) else None
 
 
 def _rendered(config: DataConfig) -> Path:
     """The folder of rendered faces that the config asks for, rendered on the first call."""
     from lomit.data.avatars import write_avatars
 
+    leave_unguarded_child()
     name = f"avatars-{config.render_count}-{config.render_seed}-{config.image_size}"
     folder = cache_root(config.cache_dir) / name
     try:

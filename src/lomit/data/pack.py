@@ -30,12 +30,14 @@ from lomit.data.folder import pack_regions, unpack_regions
 from lomit.data.source import Source
 from lomit.data.table import SPLITS, Table, TableSource
 from lomit.errors import LomitError
-from lomit.images import write_file
+from lomit.images import MAX_PIXELS, read_upload, write_file
 
 FORMAT, VERSION = "lomit-pack", 2
 """A pack of JPEG is still of version 1, so that older releases read it."""
 Encoding = Literal["jpeg", "webp"]
 SUFFIX: dict[str, str] = {"jpeg": "jpg", "webp": "webp"}
+MOST_BYTES = 1 << 30
+"""Of a file in the archive; the index of ten million images would have less."""
 INDEX, LABELS = "pack.json", "labels.npy"
 
 
@@ -52,60 +54,80 @@ class PackSource(TableSource):
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         try:
             with zipfile.ZipFile(path) as archive:
-                index = json.loads(archive.read(INDEX))
-                labels = np.load(io.BytesIO(archive.read(LABELS)), allow_pickle=False)
+                index = json.loads(_member(archive, INDEX))
+                labels = np.load(io.BytesIO(_member(archive, LABELS)), allow_pickle=False)
+                content = hashlib.blake2b(digest_size=16)
+                for member in archive.infolist():
+                    content.update(f"{member.filename} {member.file_size} {member.CRC}\n".encode("utf-8", "replace"))
             if index["format"] != FORMAT:
                 raise ValueError(f"format {index['format']}")
             if index["version"] > VERSION:
                 raise LomitError(f"{path}: written by a newer lomit (pack version {index['version']}); update lomit")
             table = Table(
-                names=index["names"],
-                attributes=tuple(index["attributes"]),
+                names=_words(index["names"]),
+                attributes=tuple(_words(index["attributes"])),
                 labels=labels,
                 split=np.array(index["split"], dtype=np.int8),
-                people=index["people"],
-                groups=tuple(tuple(g) for g in index["groups"]),
+                people=_words(index["people"]),
+                groups=tuple(tuple(_words(g)) for g in index["groups"]),
             )
             self.encoding: str = index.get("encoding", "jpeg")
             if self.encoding not in SUFFIX:
                 raise ValueError(f"images are {self.encoding}")
             if labels.shape != (len(table.names), len(table.attributes)) or labels.dtype != np.int8:
                 raise ValueError(f"labels are {labels.dtype} {labels.shape}")
-            if not len(table.names) == len(table.split) == len(table.people):
+            if not len(set(table.names)) == len(table.split) == len(table.people):
                 raise ValueError("names, split and people differ in length")
-            fingerprint = index["fingerprint"]
-            self.region_names = tuple(index["region_names"])
-            self.region_of = {a: tuple(r) for a, r in index["region_of"].items()}
-        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            if not set(table.split.tolist()) <= set(SPLITS.values()) or not np.isin(labels, (-1, 0, 1)).all():
+                raise ValueError("a split or a label is out of its range")
+            self.region_names = tuple(_words(index["region_names"]))
+            self.region_of = {a: tuple(_words(r)) for a, r in index["region_of"].items()}
+        except LomitError:
+            raise
+        except Exception as error:  # a damaged zip archive, index or array says so in many ways
             raise LomitError(f"{path}: not a pack file, or a damaged one ({error})") from error
         _require(self.encoding)
-        super().__init__(table, fingerprint)
+        super().__init__(table, content.hexdigest())
 
-    def _read(self, member: str) -> io.BytesIO:
+    def _read(self, member: str) -> bytes:
         # A zip file's position is shared by processes that inherit it, so each process opens its own.
         if self._archive is None or self._archive[0] != os.getpid():
             self._archive = os.getpid(), zipfile.ZipFile(self.path)
         try:
-            return io.BytesIO(self._archive[1].read(member))
+            return _member(self._archive[1], member)
         except KeyError as error:
             raise FileNotFoundError(f"{self.path} has no {member}") from error
-        except (zipfile.BadZipFile, zlib.error) as error:
+        except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError) as error:
             raise OSError(f"{member} in {self.path}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_archive": None}
 
     def load(self, index: int) -> Image.Image:
-        with Image.open(self._read(_image(index, self.encoding))) as image:
-            return image.convert("RGB")
+        member = _image(index, self.encoding)
+        return read_upload(self._read(member), f"{member} in {self.path}", MAX_PIXELS).on_white()
 
     def regions(self, index: int) -> dict[str, np.ndarray]:
         try:
             data = self._read(_region(index))
         except FileNotFoundError:
             return {}
-        with Image.open(data) as image:
-            return unpack_regions(np.asarray(image.convert("L")), self.region_names)
+        masks = read_upload(data, f"{_region(index)} in {self.path}", MAX_PIXELS)
+        return unpack_regions(np.asarray(masks.on_white().convert("L")), self.region_names)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of the archive.  Raises what `zipfile` raises, and ValueError for one that is far too large."""
+    if archive.getinfo(name).file_size > MOST_BYTES:
+        raise ValueError(f"{name} is too large")
+    return archive.read(name)
+
+
+def _words(values: Any) -> list[str]:
+    """A list of words as it is.  Raises ValueError for anything else."""
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise ValueError("a list of words is none")
+    return values
 
 
 def is_pack(path: Path) -> bool:
@@ -142,7 +164,6 @@ def write_pack(
     max_images: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    max_bytes: int | None = None,
     encoding: Encoding = "jpeg",
 ) -> int:
     """Writes the crops, labels, splits, people and true masks of a source as one file.
@@ -156,7 +177,6 @@ def write_pack(
         max_images: at most so many, drawn at random but always the same ones.
         overwrite: replace a file that is there.
         progress: show a bar on a terminal.
-        max_bytes: lower the quality until the file is no larger; `quality` is where it starts.
         encoding: of the crops; WebP has a smaller error at the same size.
 
     Returns:
@@ -169,73 +189,15 @@ def write_pack(
     if not 1 <= quality <= 95:
         raise LomitError(f"the JPEG quality must lie in 1..95; it is {quality}")
     _require(encoding)
-    if max_bytes is not None:
-        quality = fitting_quality(source, rows, config, quality, max_bytes, encoding)
     count = 0
 
     def save(file: BinaryIO) -> None:
-        nonlocal count, quality
-        while True:
-            with zipfile.ZipFile(file, "w") as archive:
-                count = _write(archive, source, rows, config, quality, progress, encoding)
-            if max_bytes is None or file.seek(0, os.SEEK_END) <= max_bytes or quality <= LOWEST:
-                return
-            quality -= 1  # the images that it was judged from were smaller than most
-            file.seek(0)
-            file.truncate()
+        nonlocal count
+        with zipfile.ZipFile(file, "w") as archive:
+            count = _write(archive, source, rows, config, quality, progress, encoding)
 
     write_file(out, save, overwrite)
     return count
-
-
-LOWEST = 30
-"""Quality under which a pack is not written: blocks show then."""
-TRIED = 400
-"""Images from which the size of the others is judged."""
-MARGIN = 0.98
-"""Share of the size allowed that is aimed at: the images judged from are a sample."""
-
-
-def fitting_quality(
-    source: Source, rows: Sequence[int], config: DataConfig, highest: int, max_bytes: int, encoding: Encoding = "jpeg"
-) -> int:
-    """The best quality at which a pack should be no larger, judged from every so-many-th image.
-
-    Args:
-        source, config: as for `write_pack`.
-        rows: of the images to pack.
-        highest: not to be exceeded.
-        max_bytes: of the file.
-        encoding: of the crops.
-
-    Raises:
-        LomitError: where `LOWEST` is not low enough.
-    """
-    geometry = Geometry.of(source, config)
-    step = max(1, len(rows) // TRIED)
-    usable = list(decode_usable(source, rows[::step], geometry, 0, False, Skipped(len(rows))))
-    if not usable:
-        return highest
-    sample = [pixels for _, pixels in usable]
-    masks = [len(_mask_png(source, row, config, geometry) or b"") for row, _ in usable]
-    # What is no image: true masks, the zip's two entries for each file, names and labels.
-    entries = 1 + sum(map(bool, masks)) / len(masks)
-    fixed = sum(len(source.names[row]) + len(source.attributes) for row in rows) + 1024
-    fixed += round(len(rows) * (128 * entries + sum(masks) / len(masks)))
-    low, high = min(LOWEST, highest), highest + 1  # the first fits or nothing does, the second is out of the question
-
-    def size(quality: int) -> float:
-        return fixed + len(rows) * sum(len(_encoded(pixels, quality, encoding)) for pixels in sample) / len(sample)
-
-    if size(low) > MARGIN * max_bytes:
-        raise LomitError(
-            f"{len(rows)} images of {config.image_size} pixels don't fit into {max_bytes / 2**20:.3g} MiB even at "
-            f"quality {low}; take fewer (--max-images, --splits) or allow more"
-        )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if size(middle) <= MARGIN * max_bytes else (low, middle)
-    return low
 
 
 def _encoded(pixels: np.ndarray, quality: int, encoding: Encoding) -> bytes:
@@ -318,37 +280,3 @@ def _people(source: Source, rows: list[int]) -> list[str]:
     if isinstance(source, TableSource):
         return [source.table.people[i] for i in rows]
     return [str(p) for p in source.identity[rows].tolist()]
-
-
-def data_pack(
-    data: DataConfig,
-    out: Path,
-    quality: int = 90,
-    splits: tuple[Literal["train", "val", "test"], ...] = (),
-    max_images: int | None = None,
-    max_mb: float | None = None,
-    encoding: Encoding = "jpeg",
-    overwrite: bool = False,
-) -> None:
-    """Writes crops, labels, splits and people of a data set as one file that `--data.root` accepts.
-
-    Args:
-        data: The set and how it is cut; all its attributes are packed.
-        out: File to write.
-        quality: Of JPEG or WebP, 1 to 95.
-        splits: Parts to take; all where none is named.
-        max_images: At most so many images, drawn at random but always the same ones.
-        max_mb: Largest size of the file in MiB; the quality is lowered until it fits.
-        encoding: How the crops are stored; WebP has a smaller error at the same size.
-        overwrite: Replace a file that is already there.
-    """
-    from lomit.data.open import open_source  # open.py reads packs, so it imports this module
-
-    source = open_source(data)
-    if max_mb is not None and max_mb <= 0:
-        raise LomitError(f"--max-mb must be positive; it is {max_mb:g}")
-    max_bytes = None if max_mb is None else int(max_mb * 2**20)
-    count = write_pack(
-        source, data, out, quality, splits, max_images, overwrite, max_bytes=max_bytes, encoding=encoding
-    )
-    print(f"{out}: {count} images of {data.image_size} pixels, {out.stat().st_size / 2**20:.1f} MiB")

@@ -22,7 +22,8 @@ class Source(ABC):
         attributes: every attribute the set annotates, in the order of `labels`' columns.
         labels: int8, N x A: 1 has it, 0 has not, -1 not annotated.
         split: int8, N: 0 train, 1 validation, 2 test.
-        identity: int32, N: number of the person; a set without identities numbers its images.
+        identity: int32, N: number of the person; an image of a person not known has a number of its own.
+        knows_people: whether the person is known of any image.
         groups: groups of attributes of which at most one holds.
         region_names: names of the regions whose true masks are known, empty for photographs.
         region_of: attribute -> the regions where a pair differing in it differs (rendered faces).
@@ -35,6 +36,7 @@ class Source(ABC):
     labels: np.ndarray
     split: np.ndarray
     identity: np.ndarray
+    knows_people: bool = True
     groups: tuple[tuple[str, ...], ...] = ()
     region_names: tuple[str, ...] = ()
     region_of: dict[str, tuple[str, ...]] = {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,16 @@ SPLITS = {"train": TRAIN, "val": VAL, "test": TEST}
 """Names of the splits, as commands and files give them."""
 UNASSIGNED = -1
 """Split of an image whose files do not say one."""
+NOT_KNOWN = frozenset({"", "?", "-", "nan", "na", "n/a", "none", "null", "unknown"})
+"""What a cell of a table holds, in small letters, where nothing is known; as a person, also -1."""
 SPLIT_SHARES = ((TRAIN, 0.85), (VAL, 0.90), (TEST, 1.00))
 """Split -> upper end of its share, where the files of a set do not say one."""
+SAMPLED = 1000
+"""Files whose content goes into a fingerprint, spread evenly over the set."""
+PIECES, PIECE = 16, 256
+"""Pieces of a sampled file that are read, spread evenly over it, and bytes of each."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -29,7 +39,7 @@ class Table:
         attributes: names of the columns of `labels`.
         labels: int8, N x A: 1, 0 or -1 (not annotated).
         split: int8, N: 0 train, 1 validation, 2 test, -1 not said.
-        people: N keys of the person shown, "" where not said.
+        people: N keys of the person shown; what stands for "not known" becomes "".
         groups: groups of attributes of which at most one holds.
         rejected: column that is no attribute -> why (the first of its values that is neither yes nor no).
     """
@@ -42,6 +52,20 @@ class Table:
     groups: tuple[tuple[str, ...], ...] = ()
     rejected: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.people = ["" if p.strip().lower() in NOT_KNOWN | {"-1", "-1.0"} else p for p in self.people]
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The table of these rows alone."""
+        chosen = list(rows)
+        return replace(
+            self,
+            names=[self.names[i] for i in chosen],
+            labels=self.labels[chosen],
+            split=self.split[chosen],
+            people=[self.people[i] for i in chosen],
+        )
+
 
 class TableSource(Source):
     """A source whose annotations are a `Table`; subclasses know how to load an image."""
@@ -53,8 +77,21 @@ class TableSource(Source):
         self.labels = table.labels
         self.split = assign_splits(table)
         self.identity = number_people(table.people)
+        self.knows_people = any(table.people)
         self.groups = table.groups
         self.fingerprint = fingerprint
+
+    def report(self) -> None:
+        """Lines about people: whom the files do not name, and who stands in more than one split."""
+        nobody = self.table.people.count("")
+        if not self.knows_people:
+            logger.warning("who is shown is not known: each image counts as a person, and a split may share people")
+        elif nobody:
+            logger.warning("who is shown is not known of %d of %d images: each counts as a person", nobody, len(self))
+        parts = set(zip(self.table.people, self.split.tolist(), strict=True))
+        shared = len([p for p, _ in parts if p]) - len({p for p, _ in parts if p})
+        if shared:
+            logger.warning("%d people stand in more than one split: what is measured is not on people unseen", shared)
 
 
 def share_of(key: str) -> float:
@@ -83,7 +120,7 @@ def assign_splits(table: Table) -> np.ndarray:
 def number_people(people: Sequence[str]) -> np.ndarray:
     """Numbers of the people, int32, N: the keys themselves where all are numbers; an unknown person is a new one."""
     keys = {p for p in people if p}
-    if all(k.isdecimal() and int(k) < 2**30 for k in keys):
+    if all(k.isdecimal() and len(k) < 10 for k in keys) and len({int(k) for k in keys}) == len(keys):
         numbers = {k: int(k) for k in keys}
     else:
         numbers = {k: i for i, k in enumerate(sorted(keys))}
@@ -136,14 +173,31 @@ def merge_tables(tables: Sequence[Table]) -> tuple[Table, list[tuple[int, int]]]
     return merged, origin
 
 
-def fingerprint_files(paths: Iterable[Path], names: Iterable[str]) -> str:
-    """Hash of names, sizes and times of change; a file that is missing counts as such."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path, name in zip(paths, names, strict=True):
+def fingerprint_files(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> str:
+    """Hash of the folder, of the files' names, sizes and times of change, and of pieces of some files' content.
+
+    A file that is missing counts as such.  Of up to `SAMPLED` files each is looked into, of more as many.
+    """
+    digest = hashlib.blake2b(f"{folder.resolve()}\n".encode("utf-8", "surrogateescape"), digest_size=16)
+    every = -(-len(paths) // SAMPLED)
+    for k, (path, name) in enumerate(zip(paths, names, strict=True)):
         try:
-            stat = os.stat(path)
-            state = f"{stat.st_size} {stat.st_mtime_ns}"
+            found = os.stat(path)
+            state = f"{found.st_size} {found.st_mtime_ns}".encode()
+            if k % every == 0 and stat.S_ISREG(found.st_mode):
+                state += _pieces(path, found.st_size)
         except OSError:
-            state = "missing"
-        digest.update(f"{name}\0{state}\n".encode())
+            state = b"missing"
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + state + b"\n")
     return digest.hexdigest()
+
+
+def _pieces(path: Path, size: int) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        if size <= PIECES * PIECE:
+            return file.read()
+        content = b""
+        for k in range(PIECES):
+            file.seek((size - PIECE) * k // (PIECES - 1))
+            content += file.read(PIECE)
+        return content

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lomit.data.faces import detect_faces, model_file
+from lomit.data.detector import detect_faces, model_file
 from lomit.errors import LomitError
 
 NAME = "identity-dlib"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lomit.data.faces import detect_faces, model_file
+from lomit.data.detector import detect_faces, model_file
 from lomit.errors import LomitError, did_you_mean
 
 REGION_NAMES = ("hair", "face", "facial_hair", "mouth", "nose", "eyes")

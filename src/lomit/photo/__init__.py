@@ -6,8 +6,8 @@ from lomit.photo.align import align, place
 from lomit.photo.faces import Face, choose_faces, find_faces
 from lomit.photo.paste import on_photo, paste
 from lomit.photo.translate import (
+    ExemplarFace,
     FaceResult,
-    Guide,
     PhotoResult,
     align_exemplar,
     self_reconstruction,
@@ -16,9 +16,9 @@ from lomit.photo.translate import (
 )
 
 __all__ = [
+    "ExemplarFace",
     "Face",
     "FaceResult",
-    "Guide",
     "PhotoResult",
     "align",
     "align_exemplar",

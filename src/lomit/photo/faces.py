@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from lomit.data.faces import LONGEST, detect_scored, model_file
+from lomit.data.detector import LONGEST, detect_scored, model_file
 from lomit.data.transforms import Box
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture

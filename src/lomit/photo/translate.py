@@ -45,7 +45,7 @@ class FaceResult:
 
 
 @dataclass(frozen=True)
-class Guide:
+class ExemplarFace:
     """The face of an exemplar.
 
     Attributes:
@@ -76,7 +76,7 @@ class PhotoResult:
     mask: Image.Image
     faces: list[Face]
     results: list[FaceResult]
-    exemplar: Guide | None = None
+    exemplar: ExemplarFace | None = None
 
 
 def translate_photo(
@@ -150,19 +150,19 @@ def align_exemplar(
     face: int = 0,
     faces: Sequence[Face] | None = None,
     mask: Image.Image | np.ndarray | None = None,
-) -> Guide:
+) -> ExemplarFace:
     """An exemplar as the network sees it; the arguments are those of `translate_photo`, S being `size`."""
     picture = _read(exemplar, "exemplar")
     found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
     chosen = found[choose_faces(found, face, picture.name, "--exemplar-box")[0]]
     check_place(chosen, picture)
-    return Guide(chosen, align(picture, chosen, size), crop_mask(mask, picture, chosen, size))
+    return ExemplarFace(chosen, align(picture, chosen, size), crop_mask(mask, picture, chosen, size))
 
 
 def translate_crops(
     predictor: Predictor,
     crops: Sequence[tuple[Face, Image.Image]],
-    guide: Guide | None,
+    guide: ExemplarFace | None,
     *,
     input_masks: Masks = None,
     label: Mapping[str, float] | None = None,

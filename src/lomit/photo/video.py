@@ -17,7 +17,7 @@ from lomit.images import Picture, write_file
 from lomit.photo.align import align
 from lomit.photo.paste import paste
 from lomit.photo.tracking import Tracker
-from lomit.photo.translate import Guide, translate_crops
+from lomit.photo.translate import ExemplarFace, translate_crops
 from lomit.predictor import Predictor
 
 CONTAINERS = {
@@ -63,7 +63,7 @@ def translate_video(
     predictor: Predictor,
     path: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    guide: Guide | None,
+    guide: ExemplarFace | None,
     *,
     face: int | Literal["all"] = 0,
     label: Mapping[str, float] | None = None,
@@ -137,7 +137,7 @@ class _Frames:
     def __init__(
         self,
         predictor: Predictor,
-        guide: Guide | None,
+        guide: ExemplarFace | None,
         label: Mapping[str, float] | None,
         strength: float,
         tracker: Tracker,

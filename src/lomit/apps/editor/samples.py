@@ -34,7 +34,7 @@ class Sample:
 
 def draw_samples() -> list[Sample]:
     """The samples; none where the `avatars` extra is missing."""
-    from lomit.data.avatars.faces import draw_face
+    from lomit.data.avatars.draw import draw_face
 
     samples: list[Sample] = []
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lomit.data.avatars.parts import ATTRIBUTES, GROUPS, REGION_OF, REGIONS, STYLES
 from lomit.data.avatars.render import RenderedFace, render_face
-from lomit.data.avatars.write import data_avatars, write_avatars
+from lomit.data.avatars.write import write_avatars
 
 __all__ = [
     "ATTRIBUTES",
@@ -13,7 +13,6 @@ __all__ = [
     "REGION_OF",
     "STYLES",
     "RenderedFace",
-    "data_avatars",
     "render_face",
     "write_avatars",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lomit.data.avatars.faces import Background, Rgb
+from lomit.data.avatars.draw import Background, Rgb
 
 # A little larger than the image, so that its border is never translucent.
 SQUARE = '<rect x="-.01" y="-.01" width="1.02" height="1.02" fill="{}"/>'

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from lomit.data.avatars.backgrounds import background_svg, hex_colour
-from lomit.data.avatars.faces import Face, Rgb, draw_face
+from lomit.data.avatars.draw import Design, Rgb, draw_face
 from lomit.data.avatars.parts import PARTS, REGIONS
 from lomit.data.avatars.styles import COLOURS, COMPONENTS, FRAMES, definition, load_style, part_box
 
@@ -57,14 +57,14 @@ def render_face(seed: int, index: int, size: int, regions: bool = True) -> Rende
     return RenderedFace(compose(face, size), dict(face.labels), masks, face.style)
 
 
-def compose(face: Face, size: int) -> Image.Image:
+def compose(face: Design, size: int) -> Image.Image:
     """The face on its background, RGB, size x size."""
     image = _rasterise(background_svg(face.background), size, size)
     image.alpha_composite(_paint(face, size))
     return image.convert("RGB")
 
 
-def measure_regions(face: Face, size: int) -> dict[str, np.ndarray]:
+def measure_regions(face: Design, size: int) -> dict[str, np.ndarray]:
     """The true masks, bool, size x size, by region name, in the order of `REGIONS`.
 
     hair, skin, facial_hair_now: where another colour of that component alone changes the face.
@@ -81,14 +81,14 @@ def measure_regions(face: Face, size: int) -> dict[str, np.ndarray]:
     return {name: masks[name] for name in REGIONS}
 
 
-def _recoloured(face: Face, size: int, part: str, box: PixelBox) -> np.ndarray:
+def _recoloured(face: Design, size: int, part: str, box: PixelBox) -> np.ndarray:
     """bool, size x size: where the colour of the part matters."""
     # Black against white: a pixel that is the same under both is the same under every colour between them.
     black, white = (_paint(face, size, box, {part: colour}) for colour in ((0, 0, 0), (255, 255, 255)))
     return _changed(size, box, black, [white])
 
 
-def _replaced(face: Face, size: int, part: str, box: PixelBox) -> np.ndarray:
+def _replaced(face: Design, size: int, part: str, box: PixelBox) -> np.ndarray:
     """bool, size x size: where the variant of the part matters."""
     looks = [look.variants[face.style] for look in PARTS[part]]
     others = [v for variants in looks if face.variants[part] not in variants for v in variants]
@@ -106,14 +106,14 @@ def _changed(size: int, box: PixelBox, own: Image.Image, others: Iterable[Image.
     return mask
 
 
-def _frame(face: Face) -> tuple[float, float, float]:
+def _frame(face: Design) -> tuple[float, float, float]:
     """Left, top and side of the image on the style's canvas."""
     x, y, side = FRAMES[face.style]
     side /= face.zoom
     return x - side * (0.5 + face.shift[0]), y - side * (0.5 + face.shift[1]), side
 
 
-def _pixel_box(face: Face, size: int, part: str) -> PixelBox:
+def _pixel_box(face: Design, size: int, part: str) -> PixelBox:
     """The pixels that the part can cover."""
     left, top, side = _frame(face)
     x0, y0, x1, y1 = part_box(face.style, part)
@@ -122,7 +122,7 @@ def _pixel_box(face: Face, size: int, part: str) -> PixelBox:
     return max(columns[0], 0), max(rows[0], 0), min(columns[1], size), min(rows[1], size)
 
 
-def _paint(face: Face, size: int, box: PixelBox | None = None, colours: dict[str, Rgb] | None = None) -> Image.Image:
+def _paint(face: Design, size: int, box: PixelBox | None = None, colours: dict[str, Rgb] | None = None) -> Image.Image:
     """The face without background, RGBA, cut to the box.  `colours` replaces colours of single parts."""
     from dicebear import Avatar
 

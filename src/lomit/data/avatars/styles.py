@@ -21,7 +21,7 @@ from lomit.errors import LomitError
 if TYPE_CHECKING:
     from dicebear import Style
 
-Box = tuple[float, float, float, float]
+CanvasBox = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 COMPONENTS = {
@@ -98,7 +98,7 @@ def definition(name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def part_box(name: str, part: str) -> Box:
+def part_box(name: str, part: str) -> CanvasBox:
     """A box on the style's canvas that holds every variant of the part, with some room around it."""
     style = definition(name)
     component = style["components"][COMPONENTS[name][part]]

@@ -24,35 +24,13 @@ from lomit.data.avatars.styles import require_renderer, style_credits
 from lomit.data.folder import pack_regions
 from lomit.errors import LomitError
 
-Masks = Literal["all", "test", "none"]
+WithRegions = Literal["all", "test", "none"]
 PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
+NAME = "avatars"
+"""What `dataset.json` calls a set of these."""
 MAX_COUNT = 1_000_000
 """Names have six digits."""
 MAX_SIZE = 1024
-
-
-def data_avatars(
-    out: Path,
-    count: int = 10_000,
-    seed: int = 0,
-    size: int = 128,
-    workers: int = 2,
-    regions: Masks = "all",
-    overwrite: bool = False,
-) -> None:
-    """Renders labelled faces, with the true mask of every region, into a folder that `--data.root` accepts.
-
-    Args:
-        out: Folder to write.
-        count: Number of faces; the last tenth is the test part, the twentieth before it the validation part.
-        seed: Number of the set; face k of a set is the same whatever the count.
-        size: Side of the images in pixels.
-        workers: Processes that render.
-        regions: Faces that get true masks; they take most of the time.
-        overwrite: Replace a set that is already in the folder.
-    """
-    write_avatars(out, count, seed, size, workers, overwrite=overwrite, regions=regions)
-    print(f"{count} faces of {size} x {size} pixels are in {out}; dataset.json names the styles' authors and licences")
 
 
 def write_avatars(
@@ -63,7 +41,7 @@ def write_avatars(
     workers: int = 2,
     progress: bool = True,
     overwrite: bool = False,
-    regions: Masks = "all",
+    regions: WithRegions = "all",
 ) -> None:
     """Renders faces 0 to `count` - 1 of the set `seed` into the folder `out`, which appears when all is written.
 
@@ -74,7 +52,7 @@ def write_avatars(
         size: side of the images in pixels.
         workers: processes that render; one renders in this process, more are started with `spawn`.
         progress: show a progress bar on standard error.
-        overwrite: replace a set that was written by this function before; any other folder is left alone.
+        overwrite: replace a set that was written by this function before, and nothing else that lies in its folder.
         regions: faces that get true masks: all, those of the test part, none.
 
     Raises:
@@ -89,10 +67,10 @@ def write_avatars(
     out = out.expanduser().resolve()
     part = out.parent / f".{out.name}.part-{os.getpid()}"
     try:
-        _check_free(out, overwrite)
+        old = _check_free(out, overwrite, _files(count, regions))
         out.parent.mkdir(parents=True, exist_ok=True)
         _write_set(part, count, seed, size, workers, progress, regions)
-        _put(part, out)
+        _put(part, out, old)
     except OSError as error:
         raise LomitError(f"{out}: cannot be written ({error.strerror or error}); nothing was kept") from error
     except BrokenProcessPool as error:
@@ -114,21 +92,46 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
         raise LomitError(f"{name} must lie between {low} and {high}; it is {value}")
 
 
-def _check_free(out: Path, overwrite: bool) -> None:
-    """Raises LomitError where `out` holds something that must not be replaced."""
+def _files(count: int, regions: WithRegions) -> set[str]:
+    """Every file of a set, relative to its folder."""
+    folders = ["images"] if regions == "none" else ["images", "regions"]
+    return {
+        "attributes.csv",
+        "dataset.json",
+        *(f"{folder}/{_file_name(i)}" for folder in folders for i in range(count)),
+    }
+
+
+def _check_free(out: Path, overwrite: bool, new: set[str]) -> set[str]:
+    """The files of the set that lies in `out` and is to be replaced; none where there is no set.
+
+    Raises:
+        LomitError: where `out` holds something that must not be replaced.
+    """
     if not out.exists():
-        return
+        return set()
     if not out.is_dir():
         raise LomitError(f"{out}: is a file; name a folder")
     if not any(out.iterdir()):
-        return
+        return set()
     if not overwrite:
         raise LomitError(f"{out}: is not empty; name another folder, or add --overwrite to replace the set in it")
-    if not (out / "dataset.json").is_file() or not (out / "attributes.csv").is_file():
+    try:
+        info = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+        old = _files(min(info["count"], MAX_COUNT), "all") if info["name"] == NAME else set()
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        old = set()
+    if not old:
         raise LomitError(f"{out}: holds something else than a set of faces, so it is not replaced; name another folder")
+    foreign = next((name for name in sorted(new - old) if (out / name).exists()), None)
+    if foreign is not None:
+        raise LomitError(f"{out / foreign}: is not of the set that is replaced and would be lost; move it away first")
+    return old
 
 
-def _write_set(folder: Path, count: int, seed: int, size: int, workers: int, progress: bool, regions: Masks) -> None:
+def _write_set(
+    folder: Path, count: int, seed: int, size: int, workers: int, progress: bool, regions: WithRegions
+) -> None:
     (folder / "images").mkdir(parents=True)
     if regions != "none":
         (folder / "regions").mkdir()
@@ -146,7 +149,7 @@ def _write_set(folder: Path, count: int, seed: int, size: int, workers: int, pro
         for i, values in enumerate(labels):
             rows.writerow([_file_name(i), *values, split_of(i, count), i])
     info = {
-        "name": "avatars",
+        "name": NAME,
         "seed": seed,
         "count": count,
         "size": size,
@@ -159,11 +162,11 @@ def _write_set(folder: Path, count: int, seed: int, size: int, workers: int, pro
     (folder / "dataset.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
-Job = tuple[Path, int, int, int, bool]
+Task = tuple[Path, int, int, int, bool]
 """Folder, seed, index, size, with regions."""
 
 
-def _render(jobs: Sequence[Job], workers: int) -> Iterator[list[int]]:
+def _render(jobs: Sequence[Task], workers: int) -> Iterator[list[int]]:
     """Each face's labels, in order."""
     if workers == 1:
         yield from map(_write_face, jobs)
@@ -183,7 +186,7 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _write_face(job: Job) -> list[int]:
+def _write_face(job: Task) -> list[int]:
     folder, seed, index, size, regions = job
     face = render_face(seed, index, size, regions)
     face.image.save(folder / "images" / _file_name(index))
@@ -196,15 +199,28 @@ def _file_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
-def _put(part: Path, out: Path) -> None:
-    """Moves the finished folder to its place; a set that is there is deleted only when the new one stands."""
-    old = out.parent / f".{out.name}.old-{os.getpid()}"
+def _put(part: Path, out: Path, old: set[str]) -> None:
+    """Moves the finished folder to its place; the files `old` of the set that is there go, when the new one stands."""
+    before = out.parent / f".{out.name}.old-{os.getpid()}"
     if out.exists():
-        out.rename(old)
+        out.rename(before)
     try:
         part.rename(out)
     except OSError:
-        if old.exists():
-            old.rename(out)
+        if before.exists():
+            before.rename(out)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    if not before.exists():
+        return
+    try:
+        for folder in ("", "images", "regions"):
+            for entry in sorted((before / folder).iterdir()) if (before / folder).is_dir() else ():
+                name = entry.relative_to(before)
+                if name.as_posix() not in old | {"images", "regions"}:
+                    (out / folder).mkdir(exist_ok=True)
+                    entry.rename(out / name)
+    except OSError as error:
+        raise LomitError(
+            f"{out}: the new set is there; what else was there is in {before} ({error.strerror})"
+        ) from error
+    shutil.rmtree(before, ignore_errors=True)

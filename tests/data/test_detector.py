@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.data import faces
-from lomit.data.faces import crop_face, detect_faces, face_square
+from lomit.data import detector
+from lomit.data.detector import crop_face, detect_faces, face_square
 from lomit.errors import LomitError
 
 
@@ -32,7 +32,7 @@ def test_face_square(box: tuple[int, int, int, int], margin: float, square: tupl
 
 def test_without_the_extra_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)  # import raises ImportError
-    faces._detector.cache_clear()
+    detector._detector.cache_clear()
     with pytest.raises(LomitError, match=r"pip install 'lomit\[faces\]'"):
         detect_faces(Image.new("RGB", (64, 64)))
 

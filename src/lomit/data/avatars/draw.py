@@ -57,7 +57,7 @@ class Background:
 
 
 @dataclass(frozen=True)
-class Face:
+class Design:
     """Everything that decides how a face looks.
 
     Attributes:
@@ -83,7 +83,7 @@ class Face:
     labels: dict[str, int]
 
 
-def draw_face(seed: int, index: int) -> Face:
+def draw_face(seed: int, index: int) -> Design:
     """Face `index` of the set `seed`, both at least 0: a pure function of the two, whatever else is drawn."""
     # Every draw is a transformed `random()`, the one method whose stream hardly changes between NumPy's releases.
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
@@ -96,7 +96,7 @@ def draw_face(seed: int, index: int) -> Face:
         variants[part] = _pick(rng, look.variants[style])
     hair = _pick(rng, tuple(HAIR_COLOURS), [share for share, _ in HAIR_COLOURS.values()])
     held.add(hair)
-    return Face(
+    return Design(
         style=style,
         variants=variants,
         hair=_colour(rng, _pick(rng, HAIR_COLOURS[hair][1])),
