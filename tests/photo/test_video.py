@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -29,27 +30,62 @@ RED = Image.new("RGB", (16, 16), (220, 40, 40))
 GUIDE = ExemplarFace(FACE, RED)
 
 
-def film(path: Path, sound: str | None = "aac", matrix: int = 2, full: int = 0) -> Path:
-    """A film of blue frames that get lighter, with a tone; matrix and range are FFmpeg's numbers."""
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=25, options={"crf": "1"})
-        video.width, video.height = SIZE
+def film(
+    path: Path,
+    sound: str | None = "aac",
+    matrix: int = 2,
+    full: int = 0,
+    *,
+    times: Sequence[int] = TIMES,
+    base: Fraction = Fraction(1, 1000),
+    late: int = 0,
+    last: int = 0,
+    size: tuple[int, int] = SIZE,
+    codec: str = "libx264",
+    container: str | None = None,
+    options: dict[str, str] | None = None,
+    corner: bool = False,
+) -> Path:
+    """A film of blue frames that get lighter, with a tone.
+
+    Args:
+        path: where it goes.
+        sound: codec of the tone; None: no sound.
+        matrix, full: FFmpeg's numbers of the colours' matrix and range.
+        times: of the frames, in units of `base`.
+        base: in seconds.
+        late: everything begins so much later.
+        last: how long the last frame is shown; 0: the codec says.
+        size: of the frames.
+        codec, container, options: as FFmpeg calls them.
+        corner: the lower right corner is white.
+    """
+    with av.open(str(path), "w", format=container) as out:
+        video = out.add_stream(codec, rate=25, options=options or {"crf": "1"})
+        video.width, video.height = size
         video.pix_fmt = "yuv420p"
         context = video.codec_context
-        context.time_base, context.colorspace, context.color_range = Fraction(1, 1000), matrix, full
+        context.time_base, context.colorspace, context.color_range = base, matrix, full
         audio = None if sound is None else out.add_stream(sound, rate=48000)
-        for i, time in enumerate(TIMES):
-            frame = av.VideoFrame.from_image(Image.new("RGB", SIZE, (40, 60, 120 + 10 * i)))
+        packets = []
+        for i, time in enumerate(times):
+            image = Image.new("RGB", size, (40, 60, min(255, 120 + 10 * i)))
+            if corner:
+                image.paste((255, 255, 255), (size[0] * 7 // 8, size[1] * 5 // 6, *size))
             space = {} if matrix == 2 else {"dst_colorspace": matrix, "dst_color_range": full or 1}
-            frame = frame.reformat(format="yuv420p", **space)
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
+            frame = av.VideoFrame.from_image(image).reformat(format="yuv420p", **space)
+            frame.pts, frame.time_base = time + late, base
+            packets += video.encode(frame)
+        for packet in packets + video.encode(None):
+            if last and packet.pts == times[-1] + late:
+                packet.duration = last
+            out.mux(packet)
         if audio is not None:
-            tone = np.sin(np.arange(14400) / 20).astype(np.float32)[None]
-            for start in range(0, 14400, 960):
+            count = max(14400, round(48000 * float(times[-1] * base)))
+            tone = np.sin(np.arange(count) ** 1.2 / 100).astype(np.float32)[None]
+            for start in range(0, count, 960):
                 frame = av.AudioFrame.from_ndarray(tone[:, start : start + 960], format="fltp", layout="mono")
-                frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+                frame.sample_rate, frame.pts, frame.time_base = 48000, start + 48 * late, Fraction(1, 48000)
                 out.mux(audio.encode(frame))
             out.mux(audio.encode(None))
     return path
@@ -157,14 +193,27 @@ def test_odd_sizes_and_films_without_sound(tmp_path: Path, predictor: Predictor,
     assert frames_of(tmp_path / "b.mp4")[1][0].shape == (size[1], size[0], 3)
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_film_on_its_side_comes_out_upright(tmp_path: Path, predictor: Predictor, degrees: int) -> None:
-    source = film(tmp_path / "a.mp4", sound=None)
-    # The matrix of the track's header: shown turned clockwise by so many degrees.
-    c, s = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+SHOWN = {
+    # The matrix of a track's header (a, b, c, d) -> how a player shows a frame.
+    (1, 0, 0, 1): lambda frame: frame,
+    (0, 1, -1, 0): lambda frame: np.rot90(frame, -1),  # turned clockwise
+    (-1, 0, 0, -1): lambda frame: np.rot90(frame, 2),
+    (0, -1, 1, 0): lambda frame: np.rot90(frame),
+    (-1, 0, 0, 1): lambda frame: frame[:, ::-1],  # mirrored, as front cameras write it
+    (1, 0, 0, -1): lambda frame: frame[::-1],
+    (0, 1, 1, 0): lambda frame: frame.swapaxes(0, 1),
+    (0, -1, -1, 0): lambda frame: np.rot90(frame, 2).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("matrix", SHOWN)
+def test_a_film_comes_out_as_a_player_shows_it(
+    tmp_path: Path, predictor: Predictor, matrix: tuple[int, int, int, int]
+) -> None:
+    source = film(tmp_path / "a.mp4", sound=None, corner=True)
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    for i, value in enumerate((c, s, 0, -s, c)):
+    for i, value in enumerate((*matrix[:2], 0, *matrix[2:])):
         data[at + 4 * i : at + 4 * i + 4] = (value * 65536).to_bytes(4, "big", signed=True)
     source.write_bytes(data)
     seen: list[Image.Image] = []
@@ -175,13 +224,130 @@ def test_a_film_on_its_side_comes_out_upright(tmp_path: Path, predictor: Predict
             return []
 
     with av.open(str(source)) as file:
-        frame = next(file.decode(video=0))
-        expected = np.rot90(frame.to_ndarray(format="rgb24"), -degrees // 90)
+        expected = SHOWN[matrix](next(file.decode(video=0)).to_ndarray(format="rgb24"))
     run(predictor, source, tmp_path / "b.mp4", Seeing(0))
     assert np.array_equal(np.asarray(seen[0]), expected)
-    assert frames_of(tmp_path / "b.mp4")[1][0].shape == expected.shape
+    written = frames_of(tmp_path / "b.mp4")[1][0]
+    assert np.abs(written.astype(int) - expected).mean() < 4
     with av.open(str(tmp_path / "b.mp4")) as file:
         assert next(file.decode(video=0)).rotation == 0
+
+
+def length(path: Path) -> int:
+    """Of a film, in milliseconds."""
+    with av.open(str(path)) as file:
+        return round(file.duration / 1000)
+
+
+EVEN = [40 * k for k in range(10)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+@pytest.mark.parametrize("source", ["a.mp4", "a.mkv"])
+def test_a_last_frame_that_is_held_stays_as_long(
+    tmp_path: Path, predictor: Predictor, source: str, suffix: str
+) -> None:
+    path = film(tmp_path / source, sound=None, times=EVEN, last=3000)
+    assert length(path) == 3360
+    run(predictor, path, tmp_path / f"b{suffix}")
+    assert abs(length(tmp_path / f"b{suffix}") - 3360) <= 1
+    if suffix != ".avi":
+        assert frames_of(tmp_path / f"b{suffix}")[0] == EVEN
+
+
+@pytest.mark.parametrize(("container", "codec"), [("h264", "libx264"), ("hevc", "libx265")])
+def test_frames_without_times_are_spread_evenly_with_a_line(
+    tmp_path: Path, predictor: Predictor, caplog: pytest.LogCaptureFixture, container: str, codec: str
+) -> None:
+    source = film(tmp_path / f"a.{container}", sound=None, times=EVEN, codec=codec, container=container)
+    run(predictor, source, tmp_path / "b.mp4")
+    assert frames_of(tmp_path / "b.mp4")[0] == EVEN
+    assert length(tmp_path / "b.mp4") == 400
+    assert caplog.messages == [f"{source} says no times of its frames: they are shown 25 a second"]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_recording_that_begins_late_begins_at_0(tmp_path: Path, predictor: Predictor, suffix: str) -> None:
+    source = film(tmp_path / "a.ts", times=EVEN, late=36_000_000)
+    out = tmp_path / f"b{suffix}"
+    before, sound = frames_of(source)[0], first_sound(source)
+    run(predictor, source, out)
+    after = frames_of(out)[0]
+    assert [time - after[0] for time in after] == EVEN
+    assert abs((first_sound(out) - after[0]) - (sound - before[0])) <= 1, "sound and frames stay together"
+    assert max(after[0], first_sound(out)) < 50
+    assert length(out) < 450
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_what_an_edit_list_cuts_off_stays_off(tmp_path: Path, predictor: Predictor, suffix: str) -> None:
+    source = film(tmp_path / "a.mp4", times=[40 * k for k in range(75)], options={"crf": "20", "g": "10"})
+    data, at = bytearray(source.read_bytes()), 0
+    for scale in (16000, 48000):  # of the frames and of the sound: begin a second later
+        at = data.index(b"elst", at + 1)
+        duration, start = struct.unpack_from(">Ii", data, at + 12)
+        struct.pack_into(">Ii", data, at + 12, duration - 1000, start + scale)
+    source.write_bytes(data)
+    assert length(source) == 2000
+    out = tmp_path / f"b{suffix}"
+    run(predictor, source, out)
+    times = frames_of(out)[0]
+    assert len(times) == 50
+    assert times[-1] - times[0] == 1960
+    assert 0 <= times[0] - first_sound(out) <= 60  # a packet before, which a decoder starts from
+    # Times of this container are whole milliseconds, which are 48 values.
+    before, after = heard(source), heard(out)
+    assert min(np.abs(after[24000 + k : 28800 + k] - before[24000:28800]).max() for k in range(-48, 49)) < 0.1
+
+
+def heard(path: Path) -> np.ndarray:
+    """The sound of a film from its first frame on, one value each 48,000th of a second."""
+    begin = frames_of(path)[0][0] * 48
+    with av.open(str(path)) as file:
+        frames = list(file.decode(audio=0))
+    # Matroska rounds times to milliseconds, so that of the first frame alone is used.
+    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    at = round(float(frames[0].time) * 48000) - begin
+    return samples[-at:] if at < 0 else np.pad(samples, (at, 0))
+
+
+def test_films_with_frames_in_another_order_go_into_an_avi_and_out_of_it(
+    tmp_path: Path, predictor: Predictor, caplog: pytest.LogCaptureFixture
+) -> None:
+    b_frames = {"crf": "1", "bf": "3", "b-adapt": "0"}
+    source = film(tmp_path / "a.mp4", times=EVEN, options=b_frames)
+    run(predictor, source, tmp_path / "b.avi")
+    assert length(tmp_path / "b.avi") <= 440
+    before, after = frames_of(source)[1], frames_of(tmp_path / "b.avi")[1]
+    for old, new in zip(before, after, strict=True):
+        assert np.abs(new.astype(int) - old)[:, 115:].mean() < 3, "every frame is there, in its order"
+    disordered = film(tmp_path / "c.avi", sound=None, times=range(10), base=Fraction(1, 25), options=b_frames)
+    run(predictor, disordered, tmp_path / "d.mp4")
+    times, frames = frames_of(tmp_path / "d.mp4")
+    assert times == EVEN
+    assert [round(frame[0, 0, 2] / 10) for frame in frames] == [12 + k for k in range(10)]
+    assert caplog.messages == []
+    uneven = film(tmp_path / "e.mp4", sound=None)
+    run(predictor, uneven, tmp_path / "e.avi")
+    assert "AVI has one frame rate, so frames are moved to multiples of 1/" in caplog.text
+
+
+def test_a_film_that_changes_its_size_is_scaled_to_the_first_with_a_line(
+    tmp_path: Path, predictor: Predictor, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = [
+        film(tmp_path / f"{k}.h264", sound=None, times=EVEN[:4], size=size, container="h264", corner=True)
+        for k, size in enumerate([(160, 120), (320, 240)])
+    ]
+    (tmp_path / "a.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    run(predictor, tmp_path / "a.h264", tmp_path / "b.mp4")
+    times, frames = frames_of(tmp_path / "b.mp4")
+    assert times == EVEN[:8]
+    assert {frame.shape for frame in frames} == {(120, 160, 3)}
+    for frame in frames:
+        assert frame[50:70, 45:60, 0].mean() > 150, "the change lies on the face"
+        assert frame[105:118, 145:158].min() > 200, "the white corner is where it was"
+    assert "a.h264 changes its size; frames of 320 x 240 are scaled to the first's 160 x 120" in caplog.text
 
 
 def test_the_exemplars_mask_is_predicted_once(tmp_path: Path, predictor: Predictor) -> None:
