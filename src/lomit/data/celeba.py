@@ -20,7 +20,7 @@ from PIL import Image
 
 from lomit.data.folder import read_labels, read_rows
 from lomit.data.source import TEST, TRAIN
-from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
+from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files, shown
 from lomit.errors import LomitError
 from lomit.images import read_rgb
 
@@ -117,7 +117,7 @@ def read_attributes(path: Path) -> tuple[list[str], tuple[str, ...], np.ndarray]
                 raise LomitError(f"{path}, line {line} ({name}): {len(values)} values for {len(attributes)} attributes")
             if not set(values) <= {"1", "-1"}:
                 k, bad = next((k, v) for k, v in enumerate(values) if v not in ("1", "-1"))
-                raise LomitError(f"{path}, line {line} ({name}), {attributes[k]}: '{bad}' is neither 1 nor -1")
+                raise LomitError(f"{path}, line {line} ({name}), {attributes[k]}: {shown(bad)} is neither 1 nor -1")
         names, lines = [words[0] for _, words in rows], [line for line, _ in rows]
         labels = np.array([[v == "1" for v in words[1:]] for _, words in rows], dtype=np.int8)
     if len(set(attributes)) != len(attributes) or not attributes:
@@ -138,7 +138,7 @@ def read_numbers(path: Path | None, lowest: int, highest: int | None) -> dict[st
         value = int(number) if number.isdecimal() and len(number) < 10 else -1
         if value < lowest or (highest is not None and value > highest):
             allowed = f"a number from {lowest} to {highest}" if highest is not None else "a number"
-            raise LomitError(f"{path}, line {line}: expected a file name and {allowed}; it is '{text.strip()}'")
+            raise LomitError(f"{path}, line {line}: expected a file name and {allowed}; it is {shown(text)}")
         result[name] = value
     _check_once(path, ((line, text.split()[0]) for line, text in rows))
     return result

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from lomit.data.source import UNKNOWN
-from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files
+from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files, shown
 from lomit.errors import LomitError
 from lomit.images import read_rgb
 
@@ -43,11 +44,11 @@ class EmotioNetSource(TableSource):
         """
         self.folder = root / "images"
         rows = read_annotations(root)
-        names = sorted(n for n in rows if (self.folder / n).is_file())
+        names = sorted(n for n in rows if os.path.isfile(self.folder / n))
         if not names:
             raise LomitError(f"{self.folder}: has none of the {len(rows)} annotated images, named as their URLs end")
         if len(names) < len(rows):
-            missing = next(n for n in rows if not (self.folder / n).is_file())
+            missing = min(rows.keys() - set(names))
             logger.warning(
                 "%s: %d of %d annotated images are not there (%s, ...)",
                 *(self.folder, len(rows) - len(names), len(rows), missing),
@@ -132,11 +133,11 @@ def _parse(path: Path, line: int, cells: list[str], units: list[int] | range) ->
     labels = np.full(UNITS, UNKNOWN, dtype=np.int8)
     for unit, value in zip(units, values, strict=True):
         if value not in VALUES:
-            raise LomitError(f"{path}, line {line}, AU{unit}: '{value}' is neither 0, 1 nor 999")
+            raise LomitError(f"{path}, line {line}, AU{unit}: {shown(value)} is neither 0, 1 nor 999")
         labels[unit - 1] = VALUES[value]
     name = unquote(cells[0].split("?")[0].rstrip("/").rpartition("/")[2])
     if not name or "\0" in name:
-        raise LomitError(f"{path}, line {line}: no image name in the URL '{cells[0]}'")
+        raise LomitError(f"{path}, line {line}: no image name in the URL {shown(cells[0])}")
     return line, name, labels
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
-from lomit.data.table import NOT_KNOWN, UNASSIGNED, Table, TableSource, fingerprint_files
+from lomit.data.table import NOT_KNOWN, UNASSIGNED, Table, TableSource, fingerprint_files, shown
 from lomit.errors import LomitError
 from lomit.images import read_rgb
 
@@ -55,9 +55,9 @@ class FolderSource(TableSource):
         table, self.paths = read_table(path)
         info = _read_info(root / "dataset.json")
         table.groups = tuple(tuple(g) for g in info["groups"])
-        if not any(p.is_file() for p in self.paths):
+        if not any(os.path.isfile(p) for p in self.paths):
             raise LomitError(
-                f"{path}: none of its images is there; the first is '{table.names[0]}', looked for in {root} and "
+                f"{path}: none of its images is there; the first is {shown(table.names[0])}, looked for in {root} and "
                 f"{root / 'images'}"
             )
         super().__init__(table, fingerprint_files(root, self.paths, table.names))
@@ -71,7 +71,7 @@ class FolderSource(TableSource):
         name = PurePosixPath(self.names[index]).with_suffix(".png")
         parts = name.parts[1:] if name.parts[0] == "images" else name.parts
         path = self.root.joinpath("regions", *parts)
-        if not self.region_names or not path.is_file():  # a set may hold the masks of its test part alone
+        if not self.region_names or not os.path.isfile(path):  # a set may hold the masks of its test part alone
             return {}
         return unpack_regions(np.asarray(read_rgb(path).convert("L")), self.region_names)
 
@@ -125,9 +125,9 @@ def read_table(path: Path) -> tuple[Table, list[Path]]:
         earlier = first_row.setdefault(os.path.abspath(paths[-1]), len(names))
         if earlier < len(names):
             other = rows[earlier]
-            spelled = "" if other[1][name_column] == cell else f", as '{other[1][name_column]}'"
+            spelled = "" if other[1][name_column] == cell else f", as {shown(other[1][name_column])}"
             raise LomitError(
-                f"{path}, line {line}: '{cell}' is already in line {other[0]}{spelled}; remove one of them"
+                f"{path}, line {line}: {shown(cell)} is already in line {other[0]}{spelled}; remove one of them"
             )
         names.append(_spelled(cell))
     special = {name_column} | {lower.index(c) for c in (SPLIT_COLUMN, IDENTITY_COLUMN) if c in lower}
@@ -197,7 +197,7 @@ def read_labels(path: Path, column: str, cells: Iterable[tuple[int, str]]) -> np
             negative.add("0" if cell in ZERO else "-1")
         else:
             raise LomitError(
-                f"{path}, line {line}, column '{column}': '{cell}' is neither 0/1, -1/+1, true/false nor yes/no"
+                f"{path}, line {line}, column '{column}': {shown(cell)} is neither 0/1, -1/+1, true/false nor yes/no"
             )
     if len(negative) == 2:
         raise LomitError(f"{path}, column '{column}': holds both 0 and -1; leave a cell that is not annotated empty")
@@ -212,7 +212,7 @@ def _image_column(path: Path, header: Sequence[str], rows: Cells) -> int:
         vocabulary = NOT_KNOWN | YES | ZERO | MINUS
         if all(cell.lower() in vocabulary for cell in cells):
             return False
-        return any(cell and _locate(path.parent, cell).is_file() for cell in cells)
+        return any(cell and os.path.isfile(_locate(path.parent, cell)) for cell in cells)
 
     if names_files(0):
         return 0
@@ -227,7 +227,7 @@ def _image_column(path: Path, header: Sequence[str], rows: Cells) -> int:
 
 def _split(path: Path, line: int, cell: str) -> int:
     if cell.lower() not in SPLIT_WORDS:
-        raise LomitError(f"{path}, line {line}, column 'split': '{cell}' is neither train, val nor test")
+        raise LomitError(f"{path}, line {line}, column 'split': {shown(cell)} is neither train, val nor test")
     return SPLIT_WORDS[cell.lower()]
 
 

@@ -67,6 +67,12 @@ class Table:
         )
 
 
+def shown(cell: str) -> str:
+    """A cell of a table in quotes, as errors tell it: in one line, and not all of a long one."""
+    line = " ".join(cell.split())
+    return f"'{line[:60]}...'" if len(line) > 63 else f"'{line}'"
+
+
 class TableSource(Source):
     """A source whose annotations are a `Table`; subclasses know how to load an image."""
 
@@ -186,7 +192,7 @@ def fingerprint_files(folder: Path, paths: Sequence[Path], names: Sequence[str])
             state = f"{found.st_size} {found.st_mtime_ns}".encode()
             if k % every == 0 and stat.S_ISREG(found.st_mode):
                 state += _pieces(path, found.st_size)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name that no file can have
             state = b"missing"
         digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + state + b"\n")
     return digest.hexdigest()

@@ -101,7 +101,7 @@ def read_with_header(
             if found is None:
                 raise LomitError(_damage(error, name)) from error
             return found
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
         raise LomitError(f"no such file: {name}") from None
     except OSError as error:
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror or error

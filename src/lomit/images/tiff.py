@@ -148,7 +148,19 @@ def header(order: str, begin: int) -> bytes:
 def without_metadata(data: bytes) -> bytes:
     """A TIFF file with those of its tags alone that say how the pixels lie, how they are turned, and their profile."""
     order, entries = read_directory(io.BytesIO(data), wanted=lambda tag: tag in PIXELS | {ORIENTATION, ICC})
+    _check_whole(data, order, entries)
     return with_directory(data, order, entries)
+
+
+def _check_whole(data: bytes, order: str, tags: Entries) -> None:
+    """Raises ValueError or KeyError where there are not as many pixels as the tags say."""
+    places, lengths = (TILE_OFFSETS, TILE_COUNTS) if TILE_OFFSETS in tags else (OFFSETS, COUNTS)
+    ends = [sum(pair) for pair in zip(tags[places].numbers(order), tags[lengths].numbers(order), strict=True)]
+    packed = COMPRESSION in tags and tags[COMPRESSION].numbers(order)[:1] != (1,)
+    (width,), (height,) = tags[WIDTH].numbers(order), tags[HEIGHT].numbers(order)
+    bits = sum(tags[BITS].numbers(order)) if BITS in tags else 1
+    if max(ends) > len(data) or (not packed and sum(tags[lengths].numbers(order)) < width * height * bits // 8):
+        raise ValueError("the pixels are cut off")
 
 
 def decode_samples(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, bool]:
@@ -189,12 +201,13 @@ def decode_samples(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, bool
     }
     if tiled:
         grey |= {TILE_WIDTH: entry(LONG, across * pixel, order=order), TILE_HEIGHT: entry(LONG, down, order=order)}
+    where = (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS)
+    places, lengths = (tags[tag].numbers(order) for tag in where)
+    _check_whole(data, order, tags)
     planes = []
     for plane in range(apart):
-        for tag in (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS):
-            places = tags[tag].numbers(order)
-            part = len(places) // apart
-            grey[tag] = entry(LONG, *places[plane * part : (plane + 1) * part], order=order)
+        part = slice(plane * len(places) // apart, (plane + 1) * len(places) // apart)
+        grey |= {where[0]: entry(LONG, *places[part], order=order), where[1]: entry(LONG, *lengths[part], order=order)}
         with Image.open(io.BytesIO(with_directory(data, order, grey)), formats=("TIFF",)) as image:
             rows = np.asarray(image).reshape(full[1], full[0] // across, across * pixel)
         planes.append(_unpredicted(rows, dtype, samples // apart, value(PREDICTOR, 1)))
