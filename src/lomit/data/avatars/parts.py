@@ -15,20 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ATTRIBUTES = (
-    "Black_Hair",
-    "Blond_Hair",
-    "Brown_Hair",
-    "Smiling",
-    "Mustache",
-    "Beard",
-    "Facial_Hair",
-    "No_Beard",
-    "Eyeglasses",
-    "AU1_2",
-    "AU4",
-    "AU12",
-    "AU25_26",
-    "AU43",
+    *("Black_Hair", "Blond_Hair", "Brown_Hair", "Smiling", "Mustache", "Beard", "Facial_Hair", "No_Beard"),
+    *("Eyeglasses", "AU1_2", "AU4", "AU12", "AU25_26", "AU43"),
 )
 """Labels of every rendered face, in order.  CelebA's names where CelebA has them; the rest:
 
@@ -102,26 +90,9 @@ PARTS: dict[str, tuple[Look, ...]] = {
             (),
             {
                 "avataaars": (
-                    "bob",
-                    "bun",
-                    "curly",
-                    "curvy",
-                    "dreads",
-                    "dreads01",
-                    "dreads02",
-                    "fro",
-                    "longButNotTooLong",
-                    "shaggy",
-                    "shaggyMullet",
-                    "shortCurly",
-                    "shortFlat",
-                    "shortRound",
-                    "shortWaved",
-                    "straight01",
-                    "straight02",
-                    "straightAndStrand",
-                    "theCaesar",
-                    "theCaesarAndSidePart",
+                    *("bob", "bun", "curly", "curvy", "dreads", "dreads01", "dreads02", "fro", "longButNotTooLong"),
+                    *("shaggy", "shaggyMullet", "shortCurly", "shortFlat", "shortRound", "shortWaved", "straight01"),
+                    *("straight02", "straightAndStrand", "theCaesar", "theCaesarAndSidePart"),
                 ),
                 "toon-head": ("bun", "sideComed", "spiky", "undercut"),
             },
@@ -129,12 +100,8 @@ PARTS: dict[str, tuple[Look, ...]] = {
     ),
     "rear_hair": (
         Look(
-            1.0,
-            (),
-            {
-                "avataaars": (None,),
-                "toon-head": (None, "neckHigh", "shoulderHigh", "longStraight", "longWavy"),
-            },
+            *(1.0, ()),
+            {"avataaars": (None,), "toon-head": (None, "neckHigh", "shoulderHigh", "longStraight", "longWavy")},
         ),
     ),
     "clothes": (
@@ -143,14 +110,8 @@ PARTS: dict[str, tuple[Look, ...]] = {
             (),
             {
                 "avataaars": (
-                    "blazerAndShirt",
-                    "blazerAndSweater",
-                    "collarAndSweater",
-                    "hoodie",
-                    "overall",
-                    "shirtCrewNeck",
-                    "shirtScoopNeck",
-                    "shirtVNeck",
+                    *("blazerAndShirt", "blazerAndSweater", "collarAndSweater", "hoodie", "overall"),
+                    *("shirtCrewNeck", "shirtScoopNeck", "shirtVNeck"),
                 ),
                 "toon-head": ("dress", "openJacket", "shirt", "tShirt", "turtleNeck"),
             },
