@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from PIL import Image
 
 from lomit import Predictor
 from lomit.cli import main
+from lomit.data.sampling import NONE_OR_ALL
 from lomit.errors import LomitError
 from lomit.weights import save_pretrained
 from support.tiny import real_methods, tiny_translator
 
 Run = Callable[..., int]
 METHODS = sorted(real_methods())
-TWO_DOMAINS = [name for name in METHODS if name not in ("lomit", "stargan")]
+TWO_DOMAINS = [name for name in METHODS if real_methods()[name].translator.domains is NONE_OR_ALL]
 
 
 @pytest.fixture
@@ -65,6 +67,21 @@ def test_exemplars_and_random_styles_guide_methods_with_two_domains(method: str,
     assert made()["a__guide.png"] == to_domain_1
 
 
+def test_a_label_names_starganv2_s_domain_whatever_gives_the_style(work: Path) -> None:
+    assert run("starganv2", "--exemplar", "guide.png", "--label", "Smiling=1") == 0
+    by_exemplar = made()["a__guide.png"]
+    assert run("starganv2", "--exemplar", "guide.png", "--label", "Hat=1", "--overwrite") == 0
+    assert made()["a__guide.png"] != by_exemplar
+    assert run("starganv2", "--random", "2", "--label", "Hat=1") == 0
+    assert run("starganv2", "--label", "Hat=1") == 0
+    found = [name for name in made() if name.startswith("a")]
+    assert found == ["a__Hat-1.png", "a__guide.png", "a__random-01.png", "a__random-02.png"]
+    assert len(set(made().values())) == 8
+    before = made()["a__random-01.png"]
+    assert run("starganv2", "--random", "2", "--label", "Smiling=1", "--overwrite") == 0
+    assert made()["a__random-01.png"] != before
+
+
 @pytest.mark.parametrize(
     ("method", "words", "expected"),
     [
@@ -75,6 +92,10 @@ def test_exemplars_and_random_styles_guide_methods_with_two_domains(method: str,
         *((name, ("--label", "Hat=1"), "an exemplar image or a random style") for name in TWO_DOMAINS),
         *((name, ("--exemplar", "guide.png", "--save-masks"), "has no masks") for name in TWO_DOMAINS),
         *((name, ("--exemplar", "guide.png", "--steps", "2"), "can't interpolate") for name in TWO_DOMAINS),
+        ("starganv2", ("--exemplar", "guide.png"), "has to be told the target domain"),
+        ("starganv2", ("--random", "1", "--label", "Hat=1,Smiling=1"), "set one of Smiling, Hat to 1"),
+        ("starganv2", ("--label", "Hat=0"), "set one of Smiling, Hat to 1"),
+        ("starganv2", ("--exemplar", "guide.png", "--label", "Hat=1", "--save-masks"), "has no masks"),
     ],
 )
 def test_what_a_method_cannot_do_is_one_line(
@@ -91,9 +112,10 @@ def test_equal_calls_give_equal_results(method: str, work: Path) -> None:
     """Exemplar mode draws nothing: DRIT's codes are means."""
     predictor = Predictor(tiny_translator(method), "cpu")
     image, guide = Image.open("inputs/a.png"), Image.open("guide.png")
-    by_label = "exemplar" not in predictor.translator.guides
-    words = {"label": {"Hat": 1}} if by_label else {"exemplars": [guide]}
-    first, second = (predictor.translate([image], **words)[0].raw for _ in range(2))  # type: ignore[arg-type]
+    words: dict[str, Any] = {"exemplars": [guide]} if "exemplar" in predictor.guides else {}
+    if "label" in predictor.guides:
+        words["label"] = {"Hat": 1}
+    first, second = (predictor.translate([image], **words)[0].raw for _ in range(2))
     assert np.array_equal(first, second)
 
 

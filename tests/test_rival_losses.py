@@ -1,4 +1,4 @@
-"""MUNIT's and DRIT's terms against straightforward formulations in float64, and their invariances."""
+"""MUNIT's, DRIT's and StarGAN v2's terms against straightforward formulations in float64, and their invariances."""
 
 from __future__ import annotations
 
@@ -92,3 +92,22 @@ def test_mode_seeking_rewards_images_that_differ() -> None:
     further = rival_losses.mode_seeking((images[0], images[0] + 2 * (images[1] - images[0])), codes)
     assert further < rival_losses.mode_seeking(images, codes)
     close(rival_losses.mode_seeking((images[0], images[0]), codes), 1e5)
+
+
+def test_style_diversity_moves_the_first_image_alone() -> None:
+    image, other = draw(2, 3, 4, 4).requires_grad_(), draw(2, 3, 4, 4, seed=1).requires_grad_()
+    pairs = zip(image.flatten().tolist(), other.flatten().tolist(), strict=True)
+    distance = rival_losses.style_diversity(image, other)
+    close(distance, math.fsum(abs(p - q) for p, q in pairs) / image.numel())
+    distance.backward()
+    assert image.grad is not None
+    assert other.grad is None
+
+
+def test_r1_is_half_the_squared_slope() -> None:
+    slope = draw(3, 2, 4, 4)
+    close(rival_losses.r1_penalty(slope), math.fsum(v * v for v in slope.flatten().tolist()) / 2 / 3)
+    # Of x -> w.x the slope is w, wherever x is.
+    w, x = draw(2, 4, 4), draw(5, 2, 4, 4, seed=1).requires_grad_()
+    (found,) = torch.autograd.grad((x * w).sum(), x)
+    close(rival_losses.r1_penalty(found), w.square().sum() / 2)

@@ -1,4 +1,5 @@
-"""Terms of MUNIT (Huang et al., ECCV 2018) and DRIT (Lee et al., ECCV 2018; DRIT++, IJCV 2020) beyond LOMIT's.
+"""Terms beyond LOMIT's: of MUNIT (Huang et al., ECCV 2018), DRIT (Lee et al., ECCV 2018; DRIT++, IJCV 2020) and
+StarGAN v2 (Choi et al., CVPR 2020).
 
 Functions see tensors only, never a network.  A discriminator with several scales gives a list of score maps; the terms
 are means over a map's patches and the batch, summed over the scales, as in both methods' published code.
@@ -30,14 +31,16 @@ def least_squares_adversarial(fake: Sequence[Tensor]) -> Tensor:
 def sigmoid_critic(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """The original GAN's discriminator (DRIT, L_adv^domain): sum over scales of -E[log D(x)] - E[log(1 - D(G))].
 
+    StarGAN v2's (Eq. 1) where there is one scale and one logit an image.
+
     Args:
-        real, fake: logits of each scale, B x 1 x h x w; D is their sigmoid.
+        real, fake: logits of each scale, B x 1 x h x w or B; D is their sigmoid.
     """
     return torch.stack([F.softplus(-r).mean() + F.softplus(f).mean() for r, f in zip(real, fake, strict=True)]).sum()
 
 
 def sigmoid_adversarial(fake: Sequence[Tensor]) -> Tensor:
-    """The generator's non-saturating part: sum over scales of -E[log D(G)].  Logits are B x 1 x h x w."""
+    """The generator's non-saturating part: sum over scales of -E[log D(G)].  Logits are B x 1 x h x w or B."""
     return torch.stack([F.softplus(-f).mean() for f in fake]).sum()
 
 
@@ -51,7 +54,7 @@ def content_confusion(logits: Tensor) -> Tensor:
 
 
 def style_loss(s_translated: Tensor, s_drawn: Tensor) -> Tensor:
-    """MUNIT's style reconstruction and DRIT's latent regression: E || E_s(G(c, s)) - s ||_1, mean over entries.
+    """Style reconstruction (MUNIT; StarGAN v2, Eq. 2), DRIT's latent regression: E || E_s(G(c, s)) - s ||_1, a mean.
 
     Args:
         s_translated: the code found in the translation, B x S.
@@ -84,3 +87,23 @@ def mode_seeking(images: tuple[Tensor, Tensor], codes: tuple[Tensor, Tensor], ep
     """
     ratio = F.l1_loss(*images) / F.l1_loss(*codes)
     return 1 / (ratio + eps)
+
+
+def style_diversity(image: Tensor, other: Tensor) -> Tensor:
+    """StarGAN v2, Eq. 3: E || G(x, s) - G(x, s_2) ||_1, mean over values; the generator maximises it.
+
+    No gradient reaches the other image, as in the published code.
+
+    Args:
+        image, other: translations of the same inputs with two styles, B x 3 x H x W.
+    """
+    return F.l1_loss(image, other.detach())
+
+
+def r1_penalty(slope: Tensor) -> Tensor:
+    """R1 (Mescheder et al., 2018; StarGAN v2): E || grad_x D(x) ||^2 / 2 at real images, summed over an image's values.
+
+    Args:
+        slope: the gradient of each image's logit with respect to the image, B x 3 x H x W.
+    """
+    return 0.5 * slope.square().flatten(1).sum(1).mean()

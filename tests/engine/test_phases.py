@@ -14,7 +14,7 @@ from lomit.engine.phases import learning_rate, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.errors import LomitError
 from support.runs import saved_tensors
-from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_trainable
+from support.tiny import random_batch, random_batch_for, real_methods, snapshot, tiny_run, tiny_trainable
 from support.two_processes import comparable
 
 
@@ -43,7 +43,7 @@ def test_a_phase_leaves_every_other_network_untouched(method: str, fabric: Fabri
     """Weights, gradients and running statistics."""
     translator = tiny_trainable(method)
     runners = make_runners(fabric, translator, TrainConfig(lr=1e-2))
-    batch = random_batch()
+    batch = random_batch_for(translator)
     for runner in runners:  # everyone has gradients and moments to lose
         run_phase(fabric, translator, runner, [batch], 1e-2)
     for runner in runners:

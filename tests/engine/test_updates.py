@@ -23,7 +23,7 @@ from lomit.engine.phases import loss_of, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.engine.updates import WARM_UP, Plan, Updates, plan
 from support.runs import assert_same_tensors, log_lines, saved_tensors
-from support.tiny import random_batch, real_methods, snapshot, tiny_run, tiny_trainable
+from support.tiny import random_batch, random_batch_for, real_methods, snapshot, tiny_run, tiny_trainable
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -103,7 +103,7 @@ def test_every_phase_is_compiled_for_itself(method: str) -> None:
     translator = tiny_trainable(method)
     losses = {phase.name: loss_of(phase) for phase in translator.phases()}
     assert len({id(loss.__code__) for loss in losses.values()}) == len(losses)  # type: ignore[attr-defined]
-    batch, found = random_batch(), {}
+    batch, found = random_batch_for(translator), {}
     for name, loss in losses.items():
         compiled = REAL_COMPILE(loss, backend="eager")
         torch.manual_seed(0)
@@ -282,7 +282,7 @@ def test_no_update_average_or_mean_waits_for_a_device(method: str) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
     translator = tiny_trainable(method)
     runners = make_runners(fabric, translator, TrainConfig())
-    ema, means, batch = Ema(translator.generator, 0.9), Means(), random_batch(count=4)
+    ema, means, batch = Ema(translator.generator, 0.9), Means(), random_batch_for(translator, count=4)
     for _ in range(2):  # the first makes the optimisers' moments
         with NoWaiting():
             for runner in runners:

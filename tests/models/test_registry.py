@@ -42,6 +42,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"mode": "feature-wise", "mlp_width": 6, "res_blocks": 2, "image_size": 48, "width": 12},
     ],
     "munit": [{}, {"res_blocks": 2, "image_size": 48, "width": 12}],
+    "starganv2": [{}, {"image_size": 48, "width": 3, "d_width": 5}, {"attributes": ("Hat",), "image_size": 32}],
     "stargan": [{}, {"res_blocks": 2, "image_size": 32, "width": 3, "d_width": 5}],
 }
 """Configs to try beside the default, by method."""
@@ -119,7 +120,7 @@ def test_without_training_there_is_the_generator_alone(name: str) -> None:
     whole, bare = tiny_trainable(name), tiny_translator(name)
     assert {n.split(".")[0] for n, _ in bare.named_parameters()} == {"generator"}
     bare.generator.load_state_dict(whole.generator.state_dict())
-    batch = random_batch()
+    batch = random_batch_for(whole)
     results = [t.eval().translate(batch.x1, Guide(batch.x2, label=batch.y2.clamp(min=0))).image for t in (whole, bare)]
     assert torch.equal(*results)
     assert results[0].shape == batch.x1.shape

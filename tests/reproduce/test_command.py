@@ -29,11 +29,11 @@ def test_table1_from_nothing_to_the_page(tmp_path: Path, capsys: pytest.CaptureF
     assert main(command) == 0
     page = (out / "report.html").read_text()
     assert "Table 1: inception score" in page
-    for label in ("LOMIT", "StarGAN", "MUNIT", "DRIT"):
+    for label in ("LOMIT", "StarGAN", "MUNIT", "DRIT", "StarGAN v2"):
         assert label in page
         assert f"| {label}, rendered" in (out / "summary.md").read_text()
     states = {path.stem: json.loads(path.read_text()) for path in (out / "stages").iterdir()}
-    assert len(states) == 11
+    assert len(states) == 13
     assert {record["state"] for record in states.values()} == {"finished"}
     capsys.readouterr()
 
@@ -44,7 +44,7 @@ def test_table1_from_nothing_to_the_page(tmp_path: Path, capsys: pytest.CaptureF
     record.write_text(json.dumps({**json.loads(record.read_text()), "state": "begun"}))
     assert main(command) == 0
     told = capsys.readouterr().out
-    assert told.count("done before") == 10
+    assert told.count("done before") == 12
     assert "resumed from step 6" in told
     assert weights.read_bytes() == before
 
@@ -65,7 +65,7 @@ def test_rivals_and_their_figure(tmp_path: Path) -> None:
     assert (out / "figure.png").stat().st_size > 1_000
     hashes = {
         json.loads((out / "results" / f"{method}-avatars" / "results.json").read_text())["pairs_sha256"]
-        for method in ("lomit", "stargan", "munit", "drit")
+        for method in ("lomit", "stargan", "munit", "drit", "starganv2")
     }
     assert len(hashes) == 1
 

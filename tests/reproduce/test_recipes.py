@@ -20,15 +20,16 @@ from lomit.reproduce.costs import Cost, Costs, updates
 from lomit.reproduce.recipes import CELEBA, Plan, Recipe, ablations, competitors, rivals, table1
 from lomit.reproduce.stages import Stage
 
-METHODS = ("lomit", "stargan", "drit", "munit")
+METHODS = ("lomit", "stargan", "drit", "munit", "starganv2")
 PHASES = {
     "lomit": {"D": 1, "G": 0.86, "warmup": 0.14},
     "stargan": {"D": 1, "G": 1 / 2},
     "munit": {"D": 1, "G": 1},
     "drit": {"D": 1 / 3, "D_content": 1, "EG": 1 / 3, "G": 1 / 3},
+    "starganv2": {"D": 1, "D_ref": 1, "G": 1, "G_ref": 1},
 }
-TURNS = {"lomit": 1, "stargan": 2, "munit": 1, "drit": 3}
-SECONDS = {"lomit": 1.3, "stargan": 0.7, "munit": 1.0, "drit": 0.35}
+TURNS = {"lomit": 1, "stargan": 2, "munit": 1, "drit": 3, "starganv2": 1}
+SECONDS = {"lomit": 1.3, "stargan": 0.7, "munit": 1.0, "drit": 0.35, "starganv2": 1.1}
 
 
 class Known(Costs):
@@ -77,10 +78,11 @@ def test_rivals_have_an_equal_budget() -> None:
         preset = _config_of([train.words[1], "--out", "x"])
         whole = preset.train
         assert config.train.steps == model.steps
-        if model.name == "lomit":
-            share = preset.model.warmup / whole.steps  # type: ignore[attr-defined]
+        assert preset.model.scheduled == {"lomit": ("warmup",), "starganv2": ("ds_steps",)}.get(model.name, ())
+        for name in preset.model.scheduled:
+            share = getattr(preset.model, name) / whole.steps
             assert share > 0
-            assert config.model.warmup / model.steps == pytest.approx(share, abs=1e-3)  # type: ignore[attr-defined]
+            assert getattr(config.model, name) / model.steps == pytest.approx(share, abs=1e-3)
         assert config.train.decay_start / model.steps == pytest.approx(whole.decay_start / whole.steps, abs=1e-3)
 
 
@@ -115,7 +117,7 @@ def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
     given = plan(root="/celeba", extra_roots=("/more",), images=9_000, size=128)
     for size in (128, 64):
         recipe = table1(Plan(**{**vars(given), "size": size}), METHODS)
-        assert len(recipe.models) == 2 + 2 + 5 + 5
+        assert len(recipe.models) == 2 + 2 + 5 + 5 + 3
         for model in recipe.models:
             config = _config_of(stage(recipe, f"train/{model.name}").words[1:])
             assert config.data.image_size == size

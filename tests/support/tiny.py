@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ SIZES = {
     "mask_convs": 2,
     "critic_steps": 1,
     "content_steps": 1,
+    "max_width": 8,
+    "mapping_width": 6,
+    "latent_dim": 4,
 }
 """What makes a network tiny, for every method whose config has a field of that name."""
 ATTRIBUTES = ("Smiling", "Hat")
@@ -65,9 +69,17 @@ def random_batch(
 
 
 def random_batch_for(translator: Trainable, count: int = 2, seed: int = 1) -> Batch:
-    """The same in the shape that a method's losses take, with all the images that its sampler draws."""
+    """The same in the shape that a method's losses take, with all the images that its sampler draws.
+
+    Where the method has domains, inputs and exemplars go through them in turn, the latter one ahead.
+    """
     config = translator.config
     drawn = _noise(translator.sampler.images, config.image_size, count, len(config.attributes), seed)
+    if translator.domains is not None:
+        known = np.array(list(itertools.product((0, 1), repeat=len(config.attributes))))
+        inside = torch.from_numpy(known[translator.domains.of(known) >= 0]).float()
+        for name in (name for name in drawn if name.startswith("y")):
+            drawn[name] = inside[(torch.arange(count) + (name != "y1")) % len(inside)]
     return translator.batch_of(drawn, 0)
 
 

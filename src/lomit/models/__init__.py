@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lomit.models import drit, lomit, munit, stargan
+from lomit.models import drit, lomit, munit, stargan, starganv2
 from lomit.models.base import (
     Batch,
     Editable,
@@ -39,4 +39,5 @@ __all__ = [
     "munit",
     "presets",
     "stargan",
+    "starganv2",
 ]

@@ -51,6 +51,24 @@ TWO_DOMAINS: dict[str, Data] = {
 }
 """For a method with two domains: images with none of the attributes, images with all of them."""
 
+EXCLUSIVE: dict[str, Data] = {
+    "hair": _celeba("hair colour", *HAIR, require_one_of=HAIR),
+    "avatars-hair": _avatars("hair colour", *HAIR),
+    **{
+        name: TWO_DOMAINS[name]
+        for name in (
+            "gender",
+            "facialhair",
+            "lipstick",
+            "avatars-blond",
+            "avatars-smile",
+            "avatars-facialhair",
+            "folder",
+        )
+    },
+}
+"""For a method with a domain for each of several exclusive attributes, or two domains for one attribute."""
+
 
 def preset_table(
     method: str, runs: dict[str, Data], at_128: RunConfig, at_64: RunConfig, tiny: RunConfig, tiny_run: str
@@ -65,17 +83,18 @@ def preset_table(
     """
     presets: dict[str, Preset] = {}
     for name, (description, fields) in runs.items():
-        presets[f"{method}-{name}"] = (f"{description}, 128 pixels", partial(_with_data, at_128, fields))
-        presets[f"{method}-{name}-64"] = (f"{description}, 64 pixels, narrow", partial(_with_data, at_64, fields))
+        presets[f"{method}-{name}"] = (f"{description}, 128 pixels", partial(with_data, at_128, fields))
+        presets[f"{method}-{name}-64"] = (f"{description}, 64 pixels, narrow", partial(with_data, at_64, fields))
     description, fields = runs[tiny_run]
     presets[f"{method}-tiny"] = (
         f"{description}, 32 pixels, minutes on two cores",
-        partial(_with_data, tiny, fields | {"render_count": 400}),
+        partial(with_data, tiny, fields | {"render_count": 400}),
     )
     return presets
 
 
-def _with_data(run: RunConfig, fields: dict[str, Any]) -> RunConfig:
+def with_data(run: RunConfig, fields: dict[str, Any]) -> RunConfig:
+    """A copy of the run with these fields of its data changed."""
     return replace(run, model=replace(run.model), data=replace(run.data, **fields), train=replace(run.train))
 
 

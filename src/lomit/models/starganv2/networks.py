@@ -1,0 +1,184 @@
+"""StarGAN v2's networks: mapping network F, style encoder E, generator G, discriminator D (Section 2.1)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lomit.models.starganv2.blocks import (
+    AdainBlock,
+    Kinks,
+    NormBlock,
+    PoolingBlock,
+    halvings,
+    leaky,
+    passed,
+    widths,
+)
+from lomit.models.starganv2.config import StarganV2Config
+from lomit.nn.blocks import at_least_float32, he_init, instance_norm
+
+BOTTLENECK = 16
+"""Side of G's content code, in pixels."""
+LEAST = 4
+"""Side of the last feature map of E and D, in pixels."""
+
+
+class MappingNetwork(nn.Module):
+    """F_y(z): four shared layers, then four of each domain's own; ReLU between them."""
+
+    def __init__(self, latent_dim: int, width: int, style_dim: int, domains: int) -> None:
+        def layers(*sizes: int) -> list[nn.Module]:
+            return [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU(inplace=True))]
+
+        super().__init__()
+        w = width
+        self.shared = nn.Sequential(*layers(latent_dim, w, w, w, w))
+        self.branches = nn.ModuleList(
+            nn.Sequential(*layers(w, w, w, w), nn.Linear(w, style_dim)) for _ in range(domains)
+        )
+
+    def forward(self, z: Tensor, domain: Tensor) -> Tensor:
+        """Style codes: B x L, B (int64) -> B x S."""
+        h = self.shared(z)
+        return of_domain(torch.stack([branch(h) for branch in self.branches], dim=1), domain)
+
+
+class Trunk(nn.Module):
+    """What E and D are made of: stem, blocks that halve the image down to 4 x 4, a convolution over what is left.
+
+    Args:
+        image_size: side of the images.
+        width: channels of the stem.
+        max_width: most channels.
+    """
+
+    def __init__(self, image_size: int, width: int, max_width: int) -> None:
+        super().__init__()
+        depth = halvings(image_size, LEAST)
+        channels = widths(width, max_width, depth)
+        self.channels = channels[-1]
+        self.stem = nn.Conv2d(3, width, 3, padding=1)
+        self.blocks = nn.ModuleList(PoolingBlock(a, b) for a, b in pairwise(channels))
+        self.last = nn.Conv2d(self.channels, self.channels, image_size // 2**depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> B x C."""
+        h = self.stem(x)
+        for block in self.blocks:
+            h = block(h)
+        return leaky(self.last(leaky(h))).flatten(1)
+
+    def with_kinks(self, x: Tensor) -> tuple[Tensor, list[Kinks]]:
+        """The features and what `slope` needs; the last of the list is that of the two activations at the end."""
+        h, kinks = self.stem(x), []
+        for block in self.blocks:
+            h, found = block.with_kinks(h)  # type: ignore[operator]
+            kinks.append(found)
+        last = self.last(leaky(h))
+        return leaky(last).flatten(1), [*kinks, Kinks(h > 0, last > 0)]
+
+    def slope(self, g: Tensor, kinks: list[Kinks]) -> Tensor:
+        """The gradient with respect to x, from that with respect to the features, B x C."""
+        *inner, end = kinks
+        g = passed(end.second, g[:, :, None, None])
+        g = passed(end.first, F.conv_transpose2d(g, self.last.weight))
+        for block, found in zip(reversed(self.blocks), reversed(inner), strict=True):
+            g = block.slope(g, found)  # type: ignore[operator]
+        return F.conv_transpose2d(g, self.stem.weight, padding=1)
+
+
+class StyleEncoder(nn.Module):
+    """E_y(x): a trunk, and a linear head for each domain."""
+
+    def __init__(self, config: StarganV2Config) -> None:
+        super().__init__()
+        self.trunk = Trunk(config.image_size, config.width, config.max_width)
+        self.heads = nn.Linear(self.trunk.channels, config.domains * config.style_dim)
+        self.style_dim = config.style_dim
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        """Style codes: B x 3 x H x W in [-1, 1], B (int64) -> B x S."""
+        return of_domain(self.heads(self.trunk(x)).unflatten(1, (-1, self.style_dim)), domain)
+
+
+class StarganV2Generator(nn.Module):
+    """All that translation needs: G(x, s) as `decode(content(x), s)`, F as `mapping`, E as `style_encoder`.
+
+    G has no skip connections between its two ways, so what it makes of x alone is shared by all styles.  Of its
+    convolutions only the last has a bias: what the others would add to a channel is constant over the image, stays so
+    on every shortcut, and is taken away by the norm at the end of every path.  The authors' have them, without effect.
+    """
+
+    def __init__(self, config: StarganV2Config) -> None:
+        super().__init__()
+        channels = widths(config.width, config.max_width, halvings(config.image_size, BOTTLENECK))
+        wide, s = channels[-1], config.style_dim
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, config.width, 3, padding=1, bias=False),
+            *(NormBlock(a, b, halves=True) for a, b in pairwise(channels)),
+            *(NormBlock(wide, wide, halves=False) for _ in range(2)),
+        )
+        self.decoder = nn.ModuleList(
+            [
+                *(AdainBlock(wide, wide, s, doubles=False) for _ in range(2)),
+                *(AdainBlock(b, a, s, doubles=True) for b, a in pairwise(reversed(channels))),
+            ]
+        )
+        self.to_rgb = nn.Sequential(
+            instance_norm(config.width), nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(config.width, 3, 1)
+        )
+        self.mapping = MappingNetwork(config.latent_dim, config.mapping_width, s, config.domains)
+        self.style_encoder = StyleEncoder(config)
+        he_init(self)
+
+    def content(self, x: Tensor) -> Tensor:
+        """What is kept of an image, whatever the style: B x 3 x H x W in [-1, 1] -> B x C x h x w."""
+        return self.encoder(x)  # type: ignore[no-any-return]
+
+    def decode(self, c: Tensor, s: Tensor) -> Tensor:
+        """B x C x h x w, B x S -> B x 3 x H x W.  Nothing bounds it to [-1, 1]."""
+        for block in self.decoder:
+            c = block(c, s)
+        return at_least_float32(self.to_rgb(c))
+
+    def image_parts(self) -> list[nn.Module]:
+        """G without F and E."""
+        return [self.encoder, self.decoder, self.to_rgb]
+
+
+class StarganV2Discriminator(nn.Module):
+    """D_y(x): a trunk, and one output for each domain."""
+
+    def __init__(self, config: StarganV2Config) -> None:
+        super().__init__()
+        self.trunk = Trunk(config.image_size, config.d_width, config.max_width)
+        self.heads = nn.Linear(self.trunk.channels, config.domains)
+        he_init(self)
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        """Logits that x is a real image of its domain: B x 3 x H x W in [-1, 1], B (int64) -> B."""
+        return of_domain(self.heads(self.trunk(x)), domain)
+
+    def with_slope(self, x: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
+        """The same logits, and the gradient of each with respect to its image: what R1 is of.
+
+        Between the kinks of LeakyReLU the network is linear, so the gradient is the transposed network, and that is an
+        ordinary forward pass: the penalty's gradient needs one backward pass, not one through another.  The kinks are
+        known from the pass that made the logits.
+
+        Returns:
+            B, and B x 3 x H x W with a graph to the weights.
+        """
+        h, kinks = self.trunk.with_kinks(x)
+        slope = self.trunk.slope(self.heads.weight.index_select(0, domain), kinks)
+        return of_domain(self.heads(h), domain), at_least_float32(slope)
+
+
+def of_domain(values: Tensor, domain: Tensor) -> Tensor:
+    """Of values for every domain, B x K or B x K x S, those of each row's own: B or B x S, at least float32."""
+    index = domain.view(-1, *(1,) * (values.dim() - 1)).expand(-1, 1, *values.shape[2:])
+    return at_least_float32(values.gather(1, index).squeeze(1))
