@@ -15,7 +15,7 @@ ROOT = Path(lomit.__file__).parent
 LEAVES = {"config", "errors"}
 MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
 RUNNING = {"exported", "compiled"}
-TRANSLATING = {"predictor", "editing", "squares", "weights", "images", "data"} | RUNNING | MODELS
+TRANSLATING = {"predictor", "editing", "squares", "weights", "images", "data", "inference"} | RUNNING | MODELS
 PICTURING = TRANSLATING | {"photo", "recipe", "figures"}
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -28,13 +28,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"errors"},
     "rival_losses": {"errors"},
     "models": MODELS | {"data"},
-    "weights": MODELS,
+    "inference": TRANSLATING,
+    "weights": MODELS | {"inference"},
     "exported": MODELS,
     "compiled": MODELS,
     "squares": {"images", "data"} | LEAVES,
     "editing": {"squares", "images", "data"} | MODELS,
     "predictor": TRANSLATING,
-    "photo": {"images", "data", "predictor", "errors"},
+    "photo": {"images", "data", "predictor", "inference", "errors"},
     "recipe": TRANSLATING | {"photo"},
     "figures": TRANSLATING,
     "metrics": TRANSLATING,

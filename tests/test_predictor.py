@@ -188,7 +188,7 @@ def test_a_method_without_masks() -> None:
 
 
 def test_unknown_device() -> None:
-    with pytest.raises(LomitError, match="device 'gpu' is not to be had"):
+    with pytest.raises(LomitError, match="no device 'gpu' here"):
         Predictor(double(S), "gpu")
 
 

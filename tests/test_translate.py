@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +18,14 @@ from PIL import Image
 
 from doubles import saved_double
 from lomit.cli import main
-from lomit.commands.pairs import Job, Settings
-from lomit.commands.worker import AHEAD, Outcome, Worker
 from lomit.errors import LomitError
+from lomit.inference.batch import Outcome, Settings
+from lomit.inference.pairs import Guidance, Input, Job, Jobs, check_results, pair_up
+from lomit.inference.worker import AHEAD, Worker
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
 from lomit.weights import save_pretrained
 
-Translate = Callable[..., int]
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 
@@ -57,7 +61,7 @@ def left_colour(name: str) -> tuple[int, ...]:
 
 
 def test_image_with_exemplar(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png") == 0
+    assert run("inputs/a.png", "exemplars/red.png") == 0
     assert made() == ["a__red.png"]
     assert left_colour("a__red.png") == COLOURS["red"]
     with Image.open("out/a__red.png") as image:
@@ -66,13 +70,13 @@ def test_image_with_exemplar(work: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_folder_with_exemplar(work: Path) -> None:
-    assert run("--input", "inputs", "--exemplar", "exemplars/red.png", "--batch-size", "2") == 0
+    assert run("inputs", "exemplars/red.png", "--batch-size", "2") == 0
     assert made() == ["a__red.png", "b__red.png", "c__red.png"]
     assert {left_colour(name) for name in made()} == {COLOURS["red"]}
 
 
 def test_folder_with_folder(work: Path) -> None:
-    assert run("--input", "inputs", "--exemplar", "exemplars") == 0
+    assert run("inputs", "exemplars") == 0
     assert made() == [f"{i}__{e}.png" for i in "abc" for e in ("blue", "red")]
     assert left_colour("b__blue.png") == COLOURS["blue"]
     assert left_colour("b__red.png") == COLOURS["red"]
@@ -80,7 +84,7 @@ def test_folder_with_folder(work: Path) -> None:
 
 def test_folders_one_to_one(work: Path) -> None:
     Path("inputs/b.png").unlink()
-    assert run("--input", "inputs", "--exemplar", "exemplars", "--match", "zip") == 0
+    assert run("inputs", "exemplars", "--match", "zip") == 0
     assert made() == ["a__blue.png", "c__red.png"]
 
 
@@ -88,7 +92,7 @@ def test_images_of_one_name_and_other_files_in_a_folder(work: Path) -> None:
     Image.new("RGB", (20, 20)).save("inputs/a.jpg")
     Path("inputs/notes.txt").write_text("not an image, not taken for one")
     Path("inputs/._a.png").write_bytes(b"hidden")
-    assert run("--input", "inputs", "--exemplar", "exemplars/red.png") == 0
+    assert run("inputs", "exemplars/red.png") == 0
     assert made() == ["a_jpg__red.png", "a_png__red.png", "b__red.png", "c__red.png"]
 
 
@@ -103,27 +107,111 @@ def test_table_of_pairs(work: Path) -> None:
     assert left_colour("0002.png") == COLOURS["blue"]
 
 
-def test_bad_rows_keep_their_number_and_show_in_the_exit_code(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [("inputs/a.png", "none.png"), ("inputs/b.png", "exemplars/red.png")]
+@pytest.mark.parametrize(
+    ("words", "files", "failed"),
+    [
+        (
+            ("--pairs", "pairs.csv"),
+            ["0002.png"],
+            ["row 0001: no such file: none.png", "row 0003: no such file: none.png"],
+        ),
+        (("inputs", "exemplars"), [f"{i}__red.png" for i in "ac"], ["exemplars/blue.png is", "inputs/b.png is"]),
+        (
+            ("inputs", "exemplars/red.png", "--input-mask", "masks"),
+            ["a__red.png"],
+            ["inputs/b.png is not an image", "the mask of inputs/c.png is 5 x 9"],
+        ),
+    ],
+    ids=["table", "folders", "masks"],
+)
+def test_what_failed_is_listed_last_and_stops_nothing(
+    work: Path, words: tuple[str, ...], files: list[str], failed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("inputs/a.png", "none.png"), ("inputs/c.png", "exemplars/red.png"), ("inputs/c.png", "none.png")]
     Path("pairs.csv").write_text("input,exemplar\n" + "".join(f"{a},{b}\n" for a, b in rows))
-    assert run("--pairs", "pairs.csv") == 2
-    assert made() == ["0002.png"]
+    for damaged in ("inputs/b.png", "exemplars/blue.png"):
+        Path(damaged).write_bytes(b"damaged")
+    Path("masks").mkdir()
+    for name, size in {"a": (20, 20), "b": (20, 20), "c": (5, 9)}.items():
+        Image.new("L", size, 255).save(f"masks/{name}.png")
+    assert run(*words, "--batch-size", "2", "--json", "done.json") == 1
+    assert made() == files
     told = capsys.readouterr()
-    assert "skipped: row 0001: no such file: none.png" in told.err
-    assert "skipped 1 row" in told.out
+    head, *lines = told.err.splitlines()
+    assert head == f"lomit: 2 {'rows' if 'pairs.csv' in words else 'images'} failed:"
+    assert all(line.startswith(f"  {error}") for line, error in zip(sorted(lines), failed, strict=True))
+    pairs, written = (f"{len(files)} {noun}{'s' * (len(files) > 1)}" for noun in ("pair", "file"))
+    assert told.out == f"translated {pairs} into out ({written})\n"
+    done = json.loads(Path("done.json").read_text())
+    assert (done["pairs"], done["files"]) == (len(files), len(files))
+    assert sorted(f"  {error}" for error in done["failed"]) == sorted(lines)
 
 
-def test_bad_images_of_a_folder_are_named_once_and_skipped(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("inputs/b.png").write_bytes(b"damaged")
-    assert run("--input", "inputs", "--exemplar", "exemplars") == 0
-    assert made() == [f"{i}__{e}.png" for i in "ac" for e in ("blue", "red")]
+def test_where_everything_failed(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        Path(f"inputs/{name}.png").write_bytes(b"damaged")
+    assert run("inputs", "exemplars") == 1
     told = capsys.readouterr()
-    assert told.err.count("inputs/b.png is not an image") == 1
-    assert told.out == "translated 4 pairs into out (4 files); skipped 1 image\n"
+    assert told.out == "translated 0 pairs into out (0 files)\n"
+    assert told.err.count("is not an image") == 3
+
+
+def test_json_on_standard_output_is_alone_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inputs/a.png", "exemplars/red.png", "--json", "-") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"pairs": 1, "files": 1, "failed": []}
+    assert told.err == "translated 1 pair into out (1 file)\n"
+
+
+def test_millions_of_pairs_are_made_one_by_one(work: Path) -> None:
+    """2,000 inputs with 2,000 exemplars: nothing is as long as the pairs are many."""
+    for folder, suffix in (("many", "png"), ("more", "jpg")):
+        Path(folder).mkdir()
+        for n in range(2_000):
+            Path(f"{folder}/face_{n}.{suffix}").touch()
+    tracemalloc.start()
+    jobs = pair_up("many", ["more"], "all")
+    check_results(jobs, Path("out"), [".png", "_input-mask.png"], overwrite=False)
+    first = list(islice(jobs, 2_001))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(jobs), first[0].name, first[-1].name) == (4_000_000, "face_0__face_0", "face_1__face_0")
+    assert peak < 20 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("inputs", "guidances", "endings", "repeated"),
+    [
+        (("a", "b"), ("c", "d"), (".png",), None),
+        (("x", "x__y"), ("z", "y__z"), (".png",), "x__y__z.png"),
+        (("x", "x_"), ("_z", "z"), (".png",), "x___z.png"),
+        (("a_jpg", "a_jpg"), ("c",), (".png",), "a_jpg__c.png"),
+        (("a",), ("c", "c_input-mask"), (".png", "_input-mask.png"), "a__c_input-mask.png"),
+        (("a",), ("c", "c_input-mask"), (".png",), None),
+        (("x", "x__y"), ("z", "w"), (".png",), None),
+    ],
+)
+def test_names_that_two_results_would_share(
+    inputs: tuple[str, ...], guidances: tuple[str, ...], endings: tuple[str, ...], repeated: str | None
+) -> None:
+    jobs = Jobs([Input(name, Path(name)) for name in inputs], [Guidance(name) for name in guidances])
+    assert jobs.repeated(endings) == repeated
+    every = [f"{job.name}{ending}" for job in jobs for ending in endings]
+    assert (len(set(every)) < len(every)) == (repeated is not None)
+    assert jobs.written([*every, "a__.png", "notes.txt"], endings) == every
+
+
+def test_long_names_are_cut(work: Path) -> None:
+    names = ["é" * 90, "é" * 89 + "e"]
+    for name in names:
+        shutil.copy("inputs/a.png", f"inputs/{name}.png")
+    shutil.copy("exemplars/red.png", f"exemplars/{'x' * 240}.png")
+    assert run("inputs", f"exemplars/{'x' * 240}.png", "--save-masks") == 0
+    assert len(made()) == 5 * 3
 
 
 def test_masks_are_saved_and_taken_back(work: Path) -> None:
-    pair = ("--input", "inputs/a.png", "--exemplar", "exemplars/red.png")
+    pair = ("inputs/a.png", "exemplars/red.png")
     assert run(*pair, "--save-masks") == 0
     mask = np.asarray(Image.open("out/a__red_input-mask.png"))
     assert mask.shape == (20, 20)
@@ -140,14 +228,13 @@ def test_masks_out_of_a_folder(work: Path) -> None:
     Path("masks").mkdir()
     for name in "abc":
         Image.new("L", (20, 20), 0 if name == "b" else 255).save(f"masks/{name}.png")
-    assert run("--input", "inputs", "--exemplar", "exemplars/red.png", "--input-mask", "masks") == 0
+    assert run("inputs", "exemplars/red.png", "--input-mask", "masks") == 0
     assert left_colour("a__red.png") == COLOURS["red"]
     assert left_colour("b__red.png") != COLOURS["red"]
 
 
 def test_steps_between_two_exemplars_and_their_animation(work: Path) -> None:
-    ends = ("--exemplar", "exemplars/red.png", "--exemplar", "exemplars/blue.png")
-    assert run("--input", "inputs/a.png", *ends, "--steps", "3", "--gif") == 0
+    assert run("inputs/a.png", "exemplars/red.png", "exemplars/blue.png", "--steps", "3", "--gif") == 0
     assert made() == ["a__red__blue.gif", *(f"a__red__blue_step-0{i}.png" for i in (1, 2, 3))]
     assert [left_colour(name) for name in made()[1:]] == [(255, 0, 0), (128, 0, 128), (0, 0, 255)]
     with Image.open("out/a__red__blue.gif") as image:
@@ -155,19 +242,19 @@ def test_steps_between_two_exemplars_and_their_animation(work: Path) -> None:
 
 
 def test_steps_from_the_inputs_own_style(work: Path) -> None:
-    assert run("--input", "exemplars/blue.png", "--exemplar", "exemplars/red.png", "--steps", "2", "--save-masks") == 0
+    assert run("exemplars/blue.png", "exemplars/red.png", "--steps", "2", "--save-masks") == 0
     assert len(made()) == 4
     assert [left_colour(f"blue__red_step-0{i}.png") for i in (1, 2)] == [COLOURS["blue"], COLOURS["red"]]
 
 
 def test_composite_leaves_the_rest_to_the_bit(work: Path) -> None:
-    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png", "--composite") == 0
+    assert run("inputs/a.png", "exemplars/red.png", "--composite") == 0
     before, after = (np.asarray(Image.open(path)) for path in ("inputs/a.png", "out/a__red.png"))
     assert np.array_equal(before[:, 19:], after[:, 19:])
 
 
 def test_results_are_not_overwritten_unless_told_to(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pair = ("--input", "inputs", "--exemplar", "exemplars/red.png")
+    pair = ("inputs", "exemplars/red.png")
     Path("out").mkdir()
     Path("out/b__red.png").write_text("mine")
     assert run(*pair) == 2
@@ -188,14 +275,6 @@ def test_inputs_are_never_overwritten(work: Path, capsys: pytest.CaptureFixture[
     assert Path("out/0001.png").read_bytes() == before
 
 
-def test_options_from_a_file(work: Path) -> None:
-    Path("job.json").write_text(
-        '{"input": "inputs/a.png", "exemplar": ["exemplars/red.png"], "model": "model", "out": "out"}'
-    )
-    assert main(["translate", "--config", "job.json"]) == 0
-    assert made() == ["a__red.png"]
-
-
 @pytest.fixture
 def tiny_lomit(work: Path) -> str:
     """A real model that other processes know too."""
@@ -209,9 +288,9 @@ def tiny_lomit(work: Path) -> str:
 
 def test_several_processes_make_the_same_files(tiny_lomit: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("inputs/b.png").write_bytes(b"damaged")
-    words = ["translate", "--model", tiny_lomit, "--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1"]
-    assert main([*words, "--out", "one"]) == 0
-    assert main([*words, "--out", "two", "--processes", "2"]) == 0
+    words = ["translate", "--model", tiny_lomit, "inputs", "exemplars", "--batch-size", "1"]
+    assert main([*words, "--out", "one"]) == 1
+    assert main([*words, "--out", "two", "--processes", "2"]) == 1
     assert made("one") == made("two")
     assert len(made("one")) == 4
     for name in made("one"):
@@ -229,8 +308,8 @@ def test_reading_and_writing_beside_the_network_change_nothing(
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(f"inputs/{i}.png")
     for name in ("a", "5"):
         Path(f"inputs/{name}.png").write_bytes(b"damaged")
-    words = ["translate", "--model", tiny_lomit, "--input", "inputs", "--exemplar", "exemplars", "--batch-size", "3"]
-    assert main([*words, "--save-masks", "--out", "overlapped"]) == 0
+    words = ["translate", "--model", tiny_lomit, "inputs", "exemplars", "--batch-size", "3"]
+    assert main([*words, "--save-masks", "--out", "overlapped"]) == 1
     told = capsys.readouterr()
 
     def in_turn(self: Worker, batches: Sequence[Sequence[Job]]) -> Iterator[Outcome]:
@@ -238,7 +317,7 @@ def test_reading_and_writing_beside_the_network_change_nothing(
             yield from self.run(batch)
 
     monkeypatch.setattr(Worker, "run_all", in_turn)
-    assert main([*words, "--save-masks", "--out", "in-turn"]) == 0
+    assert main([*words, "--save-masks", "--out", "in-turn"]) == 1
     plain = capsys.readouterr()
     assert told.err == plain.err
     assert told.err.index("inputs/5.png") < told.err.index("inputs/a.png")
@@ -258,8 +337,9 @@ def test_reading_runs_ahead_but_not_far(work: Path, monkeypatch: pytest.MonkeyPa
         return load(self, job)
 
     monkeypatch.setattr(Worker, "_load", counted)
-    jobs = [Job(f"{i:02d}", Path("inputs/a.png"), (Path("exemplars/red.png"),)) for i in range(12)]
-    settings = Settings("model", "cpu", Path("out"), False, None, False, False, False)
+    source, guidance = Input("a", Path("inputs/a.png")), Guidance("red", (Path("exemplars/red.png"),))
+    jobs = [Job(f"{i:02d}", source, guidance) for i in range(12)]
+    settings = Settings("model", Path("out"), "cpu")
     running = Worker(settings).run_all([[job] for job in jobs])
     assert next(running).job.name == "00"
     assert threading.get_ident() not in read
@@ -276,8 +356,8 @@ def test_a_result_that_cannot_be_written_ends_the_run(
     def full(path: Path, *_: object) -> None:
         raise LomitError(f"no space left for {path}")
 
-    monkeypatch.setattr("lomit.commands.worker.write_png", full)
-    assert run("--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1") == 2
+    monkeypatch.setattr("lomit.inference.worker.write_png", full)
+    assert run("inputs", "exemplars", "--batch-size", "1") == 2
     assert capsys.readouterr().err.splitlines()[-1] == "lomit: error: no space left for out/a__blue.png"
 
 
@@ -289,7 +369,7 @@ def test_an_interrupt_ends_the_threads_too(work: Path, monkeypatch: pytest.Monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Worker, "_translate", interrupted)
-    assert run("--input", "inputs", "--exemplar", "exemplars", "--batch-size", "1") == 130
+    assert run("inputs", "exemplars", "--batch-size", "1") == 130
     assert len(calls) == 1
     assert not [t for t in threading.enumerate() if "ThreadPool" in t.name]
     assert not Path("out").exists()
@@ -306,12 +386,12 @@ def test_where_nothing_can_be_compiled(
     work: Path, words: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("lomit.compiled.shutil.which", lambda name: None)
-    assert run("--input", "inputs/a.png", "--exemplar", "exemplars/red.png", *words) == 2
+    assert run("inputs/a.png", "exemplars/red.png", *words) == 2
     assert line in capsys.readouterr().err
 
 
 def test_demo_with_two_images(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["demo", "--model", "model", "--input", "inputs/a.png", "--exemplar", "exemplars/red.png"]
+    words = ["demo", "--model", "model", "inputs/a.png", "exemplars/red.png"]
     assert main(words) == 0
     kinds = ("change", "exemplar-mask", "exemplar", "input-mask", "input", "result")
     assert made("demo") == [*(f"01_{kind}.png" for kind in kinds), "grid.png"]
@@ -329,8 +409,9 @@ def test_demo_with_two_images(work: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.skipif(importlib.util.find_spec("resvg_py") is None, reason="needs the avatars extra")
 def test_demo_with_rendered_faces(tiny_lomit: str) -> None:
-    from lomit.commands.demo import SEED, WISHES, rendered_pairs
+    from lomit.config import DEMO_SEED as SEED
     from lomit.data.avatars import render_face
+    from lomit.figures.demo import WISHES, rendered_pairs
 
     assert main(["demo", "--model", tiny_lomit]) == 0
     assert len(made("demo")) == 6 * len(WISHES) + 1

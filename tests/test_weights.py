@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 
 import lomit
 from doubles import Double, double, saved_double
-from lomit import weights
 from lomit.cli import main
 from lomit.errors import LomitError
+from lomit.inference import catalogue
+from lomit.inference.catalogue import known_models
 from lomit.models.base import Guide
-from lomit.weights import card_summary, find_model, known_models, load_pretrained, save_pretrained
+from lomit.weights import card_summary, find_model, load_pretrained, save_pretrained
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,7 +107,7 @@ def test_full_disk_while_saving_loses_nothing(model: Path, monkeypatch: pytest.M
 
 def test_names_are_found_in_the_package_and_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "src" / "lomit"
-    monkeypatch.setattr(weights, "_PACKAGE", package)
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
     shipped, here = saved_double(package / "pretrained" / "one"), saved_double(tmp_path / "weights" / "two")
     saved_double(tmp_path / "weights" / "one")
     assert known_models() == {"one": shipped, "two": here}
@@ -118,7 +119,7 @@ def test_names_are_found_in_the_package_and_in_the_checkout(tmp_path: Path, monk
 def test_networks_of_another_kind_may_stand_beside_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(weights, "_PACKAGE", tmp_path / "src" / "lomit")
+    monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "src" / "lomit")
     shipped = saved_double(tmp_path / "src" / "lomit" / "pretrained" / "one")
     other = shipped.with_name("classifier")
     other.mkdir()
@@ -241,7 +242,7 @@ def test_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_checkout_has_models_in_the_package_and_beside_it() -> None:
     known = known_models()
-    assert known["avatars"] == weights.packaged() / "avatars"
+    assert known["avatars"] == catalogue.packaged() / "avatars"
     for name in ("celeba-all-64", "celeba-all-128"):
         assert known[name] == ROOT / "weights" / name
 

@@ -18,26 +18,36 @@ class Command:
 
     Attributes:
         help: its line in `lomit --help`.
-        target: `module:function`, imported when the command is called.  The function takes the rest of the
-            command line and returns the exit code (None for 0), or, with `typed`, has typed arguments that
-            become options.
-        typed: see `target`.
+        target: `module:name`, imported when the command is called.  A dataclass is made of the rest of the command
+            line, and its `main` run; a function takes the rest as it is.  Both return the exit code.
     """
 
     help: str
     target: str
-    typed: bool = False
+
+    def run(self, argv: list[str], prog: str) -> int:
+        """Runs the command with the words after its name."""
+        module, _, name = self.target.partition(":")
+        target = getattr(import_module(module), name)
+        if not isinstance(target, type):
+            return int(target(argv))
+        from lomit.commands.options import parse
+
+        return int(parse(target, argv, prog).main())  # type: ignore[attr-defined]
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:run_demo"),
-    "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:run_translate"),
+    "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:Demo"),
+    "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
+    "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
+    "video": Command("translate a face of a video, frame by frame", "lomit.commands.video:Video"),
     "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:run_edit"),
+    "recipe": Command("make a result of the editor again", "lomit.commands.recipe:Recipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate": Command("measure a model on pairs of unseen faces", "lomit.commands.evaluate:run_evaluate"),
-    "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:run_report"),
+    "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:Report"),
     "classifier train": Command(
-        "train the attribute classifier that evaluate needs", "lomit.commands.classifier:run_classifier_train"
+        "train the attribute classifier that evaluate needs", "lomit.commands.classifier:ClassifierTrain"
     ),
     "bench step": Command("time the training step", "lomit.commands.bench:run_bench_step"),
     "bench r1": Command("time R1 against its matrix form", "lomit.commands.bench:run_bench_r1"),
@@ -47,13 +57,13 @@ COMMANDS: dict[str, Command] = {
     "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
     "reproduce table1": Command(
         "classifier, models, evaluation and page of the paper's Table 1",
-        "lomit.commands.reproduce:run_reproduce_table1",
+        "lomit.commands.reproduce:ReproduceTable1",
     ),
     "reproduce rivals": Command(
-        "the four methods on rendered faces at an equal budget", "lomit.commands.reproduce:run_reproduce_rivals"
+        "the four methods on rendered faces at an equal budget", "lomit.commands.reproduce:ReproduceRivals"
     ),
     "reproduce ablations": Command(
-        "LOMIT with one part taken away at a time", "lomit.commands.reproduce:run_reproduce_ablations"
+        "LOMIT with one part taken away at a time", "lomit.commands.reproduce:ReproduceAblations"
     ),
     "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:run_study_build"),
     "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:run_study_preview"),
@@ -64,16 +74,19 @@ COMMANDS: dict[str, Command] = {
         "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:run_study_analyse"
     ),
     "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
-    "models": Command("list the models that can be used by name", "lomit.commands.models:list_models", typed=True),
-    "weights": Command("write a model's weights to share", "lomit.commands.models:run_weights"),
-    "data avatars": Command("render a set of labelled faces", "lomit.commands.data:data_avatars", typed=True),
-    "data pack": Command("write a data set as one compact file", "lomit.commands.data:data_pack", typed=True),
+    "models": Command("list the models that can be used by name", "lomit.commands.models:Models"),
+    "weights": Command("write a model's weights to share", "lomit.commands.models:Weights"),
+    "data avatars": Command("render a set of labelled faces", "lomit.commands.data:DataAvatars"),
+    "data pack": Command("write a data set as one compact file", "lomit.commands.data:DataPack"),
 }
 """Every command; a name of two words is a command with a subcommand."""
 
 
 def entry() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold what the terminal's encoding does not.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())
 
 
@@ -84,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words after `lomit`; None takes the process's own.
 
     Returns:
-        The exit code: 0, 2 (something the user can mend: with one line),
+        The exit code: 0, 1 (done, but for files that are listed), 2 (something the user can mend: with one line),
         130 (interrupted), 141 (the reader of the output went away).  A bug raises.
     """
     try:
@@ -138,21 +151,14 @@ def _dispatch(argv: list[str]) -> int:
         raise LomitError(
             f"unknown command '{name}'{did_you_mean(name, {n.split()[0] for n in COMMANDS})}; see lomit --help"
         )
-    command = COMMANDS[name]
-    module, _, function = command.target.partition(":")
-    run = getattr(import_module(module), function)
-    if command.typed:
-        from lomit.commands.options import call_typed
-
-        return call_typed(run, rest, f"lomit {name}") or 0
-    return run(rest) or 0
+    return COMMANDS[name].run(rest, f"lomit {name}")
 
 
 def _overview(group: str) -> str:
     """The help text that needs no command's module."""
-    chosen = {n: c for n, c in COMMANDS.items() if n.startswith(f"{group} ")} if group else COMMANDS
-    width = max(map(len, chosen))
-    lines = [f"  {name:<{width}}  {command.help}" for name, command in chosen.items()]
+    from lomit.commands.options import two_columns
+
+    chosen = {n: c.help for n, c in COMMANDS.items() if not group or n.startswith(f"{group} ")}
     title = "Exemplar-guided image-to-image translation on faces with local masks (LOMIT)."
     return "\n".join(
         [
@@ -160,7 +166,7 @@ def _overview(group: str) -> str:
             *(["", title] if not group else []),
             "",
             "commands:",
-            *lines,
+            *two_columns(chosen),
             "",
             f"`lomit {group + ' ' if group else ''}COMMAND --help` lists a command's options"
             + ("; `lomit --version` prints the version." if not group else "."),

@@ -21,6 +21,8 @@ DataKind = Literal["auto", "celeba", "folder", "emotionet", "avatars", "pack"]
 FaceCrop = Literal["none", "dlib"]
 Split = Literal["official", "paper"]
 Precision = Literal["32-true", "bf16-mixed"]
+DEMO_SEED = 2019
+"""Seed of rendered faces that are only shown; training sets have others."""
 CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "max-autotune"]
 
 

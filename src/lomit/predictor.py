@@ -17,6 +17,7 @@ from lomit.editing import Editing
 from lomit.errors import LomitError, did_you_mean
 from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
+from lomit.inference.device import usable_device
 from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator, method_of
 from lomit.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.weights import load_pretrained, save_pretrained
@@ -63,7 +64,7 @@ class Predictor:
         self, translator: Translator, device: str | torch.device | None = None, *, compile: bool = False
     ) -> None:
         exported = isinstance(translator, ExportedTranslator)
-        self.device = _device("cpu" if exported and device is None else device)
+        self.device = usable_device("cpu" if exported and device is None else device)
         if exported and self.device.type != "cpu":
             raise LomitError(f"an exported model runs on the CPU, not on '{device}'; leave out the device")
         if exported and compile:
@@ -286,17 +287,6 @@ class Predictor:
             image = put_back(square, picture, input_mask if composite else None)
             results.append(Result(image, input_mask, exemplar_mask, raw[i]))
         return results
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:  # unknown name, or a build or machine without that device
-        raise LomitError(f"device '{device}' is not to be had here: {str(error).splitlines()[0]}") from error
-    return chosen
 
 
 def _for_each(pictures: Sequence[Picture], items: Sequence) -> Sequence:

@@ -18,35 +18,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-import lomit.models  # registers the methods
+import lomit.models  # noqa: F401  registers the methods
 from lomit import __version__
 from lomit.config import ModelConfig
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError, did_you_mean, line_of
+from lomit.inference.catalogue import CONFIG, KIND, known_models
 from lomit.models.base import Translator, method_of, read_saved_config, saved_config
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-KIND = "kind"
-"""Key that only the config.json of what is not a translator has."""
+WEIGHTS, CARD = "model.safetensors", "README.md"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
-_PACKAGE = Path(lomit.__file__).parent
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-
-
-def packaged() -> Path:
-    """Folder of the networks in the package."""
-    return _PACKAGE / "pretrained"
-
-
-def known_models() -> dict[str, Path]:
-    """Name -> folder of the models in the package and, in a checkout, under `weights/`.
-
-    Folders of another kind, such as attribute classifiers, may stand beside them.
-    """
-    found: dict[str, Path] = {}
-    for root in (_PACKAGE.parents[1] / "weights", packaged()):
-        found |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
-    return dict(sorted(found.items()))
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
@@ -188,17 +170,6 @@ def card_summary(folder: Path) -> str:
     return " ".join([first.rstrip(".") + ".", *re.findall(r"\*\*(.+?)\*\*", rest)])
 
 
-def _may_be_model(folder: Path) -> bool:
-    """Whether a folder has a config that is not of another kind; a damaged one is for its reader to complain about."""
-    try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except (OSError, ValueError):
-        return True
-    return not isinstance(values, dict) or KIND not in values
-
-
 def _in_folder(path: Path) -> Path:
     """The model in a folder: the folder itself, or the newest checkpoint of a training run."""
     for latest in (path / "checkpoints" / "latest", path / "latest"):
@@ -233,8 +204,9 @@ def _from_hub(name: str) -> Path:
     except LomitError:
         raise
     except Exception as error:  # HTTP errors of either generation of the library, no network, no such model
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LomitError(f"'{name}' is no folder here and was not fetched from the Hugging Face Hub: {line}") from error
+        raise LomitError(
+            f"'{name}' is no folder here and was not fetched from the Hugging Face Hub: {line_of(error)}"
+        ) from error
 
 
 def _load_into(module: torch.nn.Module, path: Path) -> None:

@@ -18,9 +18,9 @@ from lomit.apps.study.definition import STUDY, Study, read_folder
 from lomit.apps.study.design import Picture, alternative
 from lomit.apps.study.material import Table, TranslatedFaces, spoil
 from lomit.cli import main
-from lomit.commands.pairs import SUFFIXES
 from lomit.data.gallery import Faces
 from lomit.errors import LomitError
+from lomit.inference.pairs import SUFFIXES
 from lomit.predictor import Predictor
 from lomit.report.study import read_study
 from lomit.weights import save_pretrained

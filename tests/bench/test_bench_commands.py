@@ -39,7 +39,7 @@ def test_step_against_plain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_r1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "r1.json"
-    sides = ["--sides", "8", "--sides", "24", "--sides", "48"]
+    sides = ["--sides", "8", "24", "48"]
     argv = ["bench", "r1", *sides, "--channels", "8", "--rounds", "1", "--device", "cpu", "--limit-gib", "0.01"]
     assert main([*argv, "--json", str(out)]) == 0
     assert "24 x 24 against the matrix: " in capsys.readouterr().out.strip().splitlines()[-1]
@@ -87,7 +87,7 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
     done: list[int] = []
     monkeypatch.setattr(lomit.bench.sweep, "measure", measure)
     argv = ["bench", "step", *TINY, "--sweep", "--minutes", "30", "--precisions", "32-true", "--json", str(out)]
-    assert main([*argv, "--batch-sizes", "3", "--batch-sizes", "2", "--batch-sizes", "1"]) == 0
+    assert main([*argv, "--batch-sizes", "3", "2", "1"]) == 0
     printed = capsys.readouterr().out
     assert "3 pairs, none, 32-true: failed (CUDA out of memory)" in printed
     assert printed.strip().splitlines()[-1].startswith("best: --train.batch-size ")
@@ -113,7 +113,7 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         "--precision",
         "32-true",
     ]
-    assert main([*scaled, "--batch-size", "8", "--gpus", "1", "--gpus", "2", "--gpus", "3"]) == 0
+    assert main([*scaled, "--batch-size", "8", "--gpus", "1", "2", "3"]) == 0
     printed = capsys.readouterr().out
     assert "modelled, not measured: tiny" in printed
     assert [line.split()[1] for line in printed.splitlines() if line.startswith("| ")][1:] == ["1", "2"]
@@ -129,7 +129,7 @@ def test_a_sweep_ends_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
 def test_sweep_on_a_gpu(tmp_path: Path) -> None:
     out = tmp_path / "sweep.json"
     argv = ["bench", "step", "--preset", "tiny", "--sweep", "--batch-sizes", "8", "--rounds", "2", "--minutes", "1"]
-    modes = ["--modes", "none", "--modes", "graphs", "--precisions", "bf16-mixed"]
+    modes = ["--modes", "none", "graphs", "--precisions", "bf16-mixed"]
     assert main([*argv, *modes, "--json", str(out)]) == 0
     eager, graphs = json.loads(out.read_text())["rows"]
     assert graphs["said"] == []

@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command trains; its attributes come in another order than the model's."""
     out = tmp_path_factory.mktemp("c") / "classifier"
-    words = ("--attributes", "Smiling,Blue_Hat,Red_Hat", "--training.epochs", "12", "--training.lr", "5e-3")
+    words = ("--attributes", "Smiling", "Blue_Hat", "Red_Hat", "--training.epochs", "12", "--training.lr", "5e-3")
     assert main(train(painted, out, *words)) == 0
     return out
 
@@ -70,7 +70,7 @@ def test_classifier_and_its_card(classifier: Path) -> None:
 
 
 def test_attributes_are_chosen_in_either_way(painted: Path, tmp_path: Path) -> None:
-    words = ("--attributes", "Smiling,Red_Hat", "--attributes", "Smiling", "--attributes", "Blue_Hat")
+    words = ("--attributes", "Smiling", "Red_Hat", "Smiling", "Blue_Hat")
     assert main(train(painted, tmp_path / "c", *words)) == 0
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     assert config["classifier"]["attributes"] == ["Smiling", "Red_Hat", "Blue_Hat"]
@@ -190,7 +190,7 @@ def test_bad_input_is_one_line(
 
 CHOICES = {
     "avatars": ("--pairs", "30"),
-    "table1": ("--pairs", "20", "--classes", "Smiling", "--classes", "Red_Hat+Smiling"),
+    "table1": ("--pairs", "20", "--classes", "Smiling", "Red_Hat+Smiling"),
     "starganv2": ("--pairs", "1000", "--domains", "Smiling", "--exemplars", "2", "--sources", "8"),
     "background": ("--pairs", "30"),
     "masks": ("--pairs", "30"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 from collections.abc import Sequence
@@ -384,21 +385,22 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     saved_double(Path("model"))
     film(Path("a.mp4"))
     RED.save("red.png")
-    words = ["translate", "--model", "model", "--device", "cpu", "--exemplar", "red.png", "--exemplar-box", "0,0,16,16"]
+    words = ["--model", "model", "--exemplar-box", "0", "0", "16", "16", "--device", "cpu"]
     monkeypatch.setattr("lomit.photo.tracking.Tracker.update", lambda self, image, time: [FACE])
-    assert main([*words, "--video", "a.mp4", "--out", "films"]) == 0
+    assert main(["video", "a.mp4", "red.png", *words, "--out", "films", "--json", "done.json"]) == 0
     assert capsys.readouterr().out == "translated 8 of 8 frames into films/a__red.mp4\n"
+    assert json.loads(Path("done.json").read_text()) == {"file": "films/a__red.mp4", "frames": 8, "translated": 8}
     assert len(frames_of(Path("films/a__red.mp4"))[0]) == 8
     for wrong, says in [
-        (["--video", "a.mp4", "--out", "films"], "films/a__red.mp4 exists already"),
-        (["--video", "a.mp4", "--out", "a.mp4", "--overwrite"], "a.mp4 exists already; choose another --out"),
-        (["--video", "b.mp4", "--out", "films"], "no such file: b.mp4"),
-        (["--video", "a.mp4", "--out", "c.wmv"], "videos are written as"),
-        (["--video", "a.mp4", "--input", "red.png"], "--video takes the place of --input"),
-        (["--video", "a.mp4", "--steps", "3"], "--steps does not go with --video"),
-        (["--video", "a.mp4", "--format", "png"], "--format does not go with --video"),
+        (["a.mp4", "red.png", "--out", "films"], "films/a__red.mp4 exists already"),
+        (["a.mp4", "red.png", "--out", "a.mp4", "--overwrite"], "a.mp4 exists already; choose another --out"),
+        (["b.mp4", "red.png", "--out", "films"], "no such file: b.mp4"),
+        (["a.mp4", "red.png", "--out", "c.wmv"], "videos are written as"),
+        (["a.mp4", "--out", "films"], "give EXEMPLAR, or --label"),
+        (["a.mp4", "red.png", "--steps", "3"], "unknown option '--steps'"),
+        (["--out", "films"], "give INPUT"),
     ]:
-        assert main([*words, *wrong]) == 2
+        assert main(["video", *words, *wrong]) == 2
         assert says in capsys.readouterr().err
 
 

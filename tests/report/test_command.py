@@ -208,7 +208,7 @@ def test_bad_input_is_one_line(
 
 def test_without_out(inputs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(inputs["run"])]) == 2
-    assert "give --out, the HTML file to write" in capsys.readouterr().err
+    assert "give --out; see lomit report --help" in capsys.readouterr().err
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lomit.commands.labelled import LabelledData
+from lomit.commands.groups import LabelledData
 from lomit.config import DataConfig
 from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.open import open_source

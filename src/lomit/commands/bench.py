@@ -20,7 +20,6 @@ from lomit.bench.timing import Timing
 from lomit.bench.translate import measure as measure_translate
 from lomit.commands.bench_gpus import preset_config, run_sweep
 from lomit.commands.export import calibration_images
-from lomit.commands.labelled import usable_device
 from lomit.commands.options import parse
 from lomit.config import CompileMode, DataConfig, Precision, RunConfig
 from lomit.data.cache import Cache, build_cache
@@ -29,6 +28,7 @@ from lomit.data.sampling import keep_resident
 from lomit.errors import LomitError
 from lomit.export.graph import require_onnx
 from lomit.export.write import export_model
+from lomit.inference.device import usable_device
 from lomit.metrics.report import markdown_table
 from lomit.weights import load_pretrained
 

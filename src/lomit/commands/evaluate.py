@@ -13,14 +13,14 @@ import torch
 
 from lomit import __version__
 from lomit.commands.evaluation import RESULTS, TABLE, EvaluateOptions, check_options
-from lomit.commands.labelled import usable_device
 from lomit.commands.options import parse
 from lomit.config import to_dict
 from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.source import Source
 from lomit.errors import LomitError
-from lomit.images import write_file
+from lomit.images import write_bytes
+from lomit.inference.device import usable_device
 from lomit.metrics.backbones import backbone_file
 from lomit.metrics.classifier import AttributeClassifier, file_sha256, load_classifier
 from lomit.metrics.identity import FaceEmbedder
@@ -154,8 +154,7 @@ def _decided(
 def _write(out: Path, results: str, table: str) -> None:
     """Both files, the results last: where they are, everything is."""
     for name, text in ((TABLE, table), (RESULTS, results)):
-        content = text.encode()
-        write_file(out / name, lambda file, content=content: file.write(content), overwrite=True)  # type: ignore[misc]
+        write_bytes(out / name, text.encode(), overwrite=True)
 
 
 def _model_facts(translator: Translator) -> dict[str, object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lomit.commands.labelled import LabelledData
+from lomit.commands.groups import LabelledData
 from lomit.errors import LomitError, did_you_mean
 from lomit.metrics.protocol import EvaluatedSplit
 from lomit.metrics.protocols import PROTOCOLS, Entry

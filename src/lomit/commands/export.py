@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lomit.commands.options import parse
-from lomit.commands.pairs import list_images
 from lomit.errors import LomitError
+from lomit.inference.pairs import list_images
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.options import call_typed
-from lomit.models.base import method_of
-from lomit.weights import CARD, WEIGHTS, find_model, known_models, load_pretrained, read_config, save_pretrained
+from lomit.commands.groups import write_json
+from lomit.commands.options import positional
+from lomit.inference.catalogue import known_models, saved_values
 
 
-def list_models() -> None:
-    """Lists the models that can be used by name: those in the package and, in a checkout, under weights/."""
-    models = known_models()
-    width = max(map(len, models), default=0)
-    for name, folder in models.items():
-        config = read_config(folder)
-        attributes = ", ".join(config.attributes)
-        print(f"{name:<{width}}  {method_of(config).name}, {config.image_size} pixels, {attributes}")
-    if not models:
-        print("no models here; `lomit train` makes one, and --model takes its folder")
+@dataclass
+class Models:
+    """List the models that can be used by name: those in the package and, in a checkout, under weights/."""
+
+    json: Path | None = None
+    """File for the list, as JSON; `-` is the standard output."""
+
+    def main(self) -> int:
+        """Prints a line a model."""
+        # Read as it stands: to check it, torch would have to be loaded.
+        configs = {name: saved_values(folder) or {} for name, folder in known_models().items()}
+        rows = []
+        for name, values in configs.items():
+            model = values.get("model", {})
+            size, attributes = model.get("image_size"), model.get("attributes", [])
+            rows.append({"name": name, "method": values.get("method"), "image_size": size, "attributes": attributes})
+        write_json(self.json, rows)
+        if str(self.json) == "-":
+            return 0
+        for row in rows:
+            name, method, size, attributes = row.values()
+            says = "damaged: its config.json can't be read"
+            if method is not None:
+                says = f"{method}, {size} pixels, {', '.join(attributes)}"
+            print(f"{name:<{max(map(len, configs))}}  {says}")
+        if not rows:
+            print("no models here; `lomit train` makes one, and --model takes its folder")
+        return 0
 
 
-def run_weights(argv: Sequence[str]) -> int:
-    """`lomit weights MODEL --out DIR [OPTIONS]`; returns the exit code."""
-    if argv and not argv[0].startswith("-"):
-        argv = ["--model", *argv]
-    return call_typed(save_weights, argv, "lomit weights") or 0
+@dataclass
+class Weights:
+    """Write a model's weights, or those of a run's newest checkpoint, as a folder to share."""
 
+    model: str = field(metadata=positional("MODEL"))
+    """Name of a model, its folder, or a training run."""
+    out: Path
+    """Folder to write."""
+    half: bool = False
+    """Store float16, half the size."""
+    overwrite: bool = False
+    """Replace a model that stands there."""
 
-def save_weights(model: str, out: str, half: bool = False, overwrite: bool = False) -> None:
-    """Writes a model's weights, or those of a run's newest checkpoint, as a folder to share.
+    def main(self) -> int:
+        """Writes the folder.  Raises as `find_model` and `save_pretrained`."""
+        from lomit.weights import CARD, WEIGHTS, find_model, load_pretrained, save_pretrained
 
-    Args:
-        model: Name of a model, its folder, or a training run.
-        out: Folder to write.
-        half: Store float16, half the size.
-        overwrite: Replace a model that stands there.
-    """
-    folder = find_model(model)
-    card = folder / CARD
-    text = card.read_text(encoding="utf-8") if card.is_file() else None
-    save_pretrained(load_pretrained(folder), out, text, half, overwrite)
-    file = Path(out) / WEIGHTS
-    print(f"{file}: {file.stat().st_size / 2**20:.2f} MiB")
+        folder = find_model(self.model)
+        card = folder / CARD
+        text = card.read_text(encoding="utf-8") if card.is_file() else None
+        save_pretrained(load_pretrained(folder), self.out, text, self.half, self.overwrite)
+        size = (self.out / WEIGHTS).stat().st_size / 2**20
+        print(f"{self.out / WEIGHTS}: {size:.2f} MiB")
+        return 0

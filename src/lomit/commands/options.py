@@ -1,114 +1,222 @@
-"""Command-line options from dataclasses and typed functions, through tyro."""
+"""A command's options: a dataclass whose fields become options through tyro.
+
+A field is an option called like it (`--batch-size`), its docstring the help.  A tuple takes its values after one option
+(`--differ A B C`), a field marked `positional` stands without a name.  Fields of a nested `Group` keep their own names
+under a heading of their own; those of any other nested dataclass are prefixed (`--data.root`).
+"""
 
 from __future__ import annotations
 
+import ast
 import contextlib
-import io
-import json
-import re
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+import dataclasses
+import inspect
+import shutil
+import textwrap
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise, takewhile
+from typing import Annotated, Any, TypeVar
 
-from lomit.config import from_dict
-from lomit.errors import LomitError
+from lomit.errors import LomitError, did_you_mean
 
 T = TypeVar("T")
 
-_FRAME = re.compile("[│╭╮╰╯]")
+
+class Group:
+    """Base of options that several commands take: they get a heading in the help and no prefix."""
 
 
-def parse(
-    options: type[T],
-    argv: Sequence[str],
-    prog: str,
-    default: Callable[[Any], T] | None = None,
-    repeat: bool = True,
-) -> T:
+def positional(metavar: str) -> dict[str, Any]:
+    """Metadata of a field that stands without a name; `metavar` is what the help calls it."""
+    return {"metavar": metavar, "positional": True}
+
+
+def named(metavar: str) -> dict[str, Any]:
+    """Metadata of a field whose values the help calls `metavar`, in place of their type."""
+    return {"metavar": metavar}
+
+
+def parse(options: type[T], argv: Sequence[str], prog: str, default: Callable[[Any], T] | None = None) -> T:
     """An options dataclass from a command line.
-
-    Each field is an option, its docstring the help.
-    `--config FILE` reads all of them from a JSON object instead, which needs no tyro.
 
     Args:
         options: the dataclass.
         argv: the words after the command.
         prog: the command, for messages.
         default: makes an instance with other values than the dataclass's, given a mark for those that are required.
-        repeat: tuples are options that are repeated (`--a X --a Y`); False: that take several values (`--a X Y`).
 
     Raises:
-        LomitError: for a wrong command line or file, in one line.
+        LomitError: for a wrong command line, in one line.
         SystemExit: after `--help`.
     """
-    if len(argv) == 2 and argv[0] == "--config":
-        try:
-            values = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise LomitError(f"{argv[1]} can't be read as JSON: {error}") from error
-        return from_dict(options, values, argv[1])
-    return _tyro(options, argv, prog, default, repeat)
-
-
-def call_typed(function: Callable[..., int | None], argv: Sequence[str], prog: str) -> int | None:
-    """Calls a function with typed arguments, each an option.  Raises as `parse`, and what the function raises."""
-    import functools
-
-    # tyro calls what it builds inside its own error handling: let it build the call and make it outside.
-    @functools.wraps(function)
-    def bound(*args: Any, **kwargs: Any) -> Callable[[], int | None]:
-        return functools.partial(function, *args, **kwargs)
-
-    call: Callable[[], int | None] = _tyro(bound, argv, prog)
-    return call()
-
-
-def _tyro(
-    target: Callable[..., T],
-    argv: Sequence[str],
-    prog: str,
-    default: Callable[[Any], T] | None = None,
-    repeat: bool = True,
-) -> T:
     try:
         import tyro
     except ImportError:
-        raise LomitError("options need tyro: pip install tyro (or give them as --config FILE.json)") from None
-    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, *([tyro.conf.UseAppendAction] if repeat else []))
+        raise LomitError("options need tyro: pip install tyro") from None
+    # `--option=value` is `--option value`.
+    argv = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for name, hint in _options(options).items():
+        # Of another option the last one holds, so that a script can be given more of them.
+        if typing.get_origin(hint) is tuple and argv.count(name) > 1:
+            raise LomitError(f"{name} is given twice; it takes all its values at once: {name} A B")
+    if "-h" in argv or "--help" in argv:
+        print(_wrapped(options.__doc__ or ""), end="\n\n")
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.struct_rule(_take_apart)
     values: dict[str, Any] = {} if default is None else {"default": default(tyro.MISSING)}
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(target, args=list(argv), prog=prog, config=config, **values)
-    except SystemExit as stopped:
-        if stopped.code in (None, 0):
-            raise
-        line = _one_line(said.getvalue())
-        if line is None:
-            print(said.getvalue(), file=sys.stderr, end="")
-            raise
-        raise LomitError(f"{line}; see {prog} --help") from None
+    with _one_line(options, argv, prog):
+        return tyro.cli(
+            options,
+            args=argv,
+            prog=prog,
+            description="",
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+            registry=registry,
+            **values,
+        )
 
 
-def _one_line(message: str) -> str | None:
-    """The gist of the framed message that tyro prints: what is wrong, and the option it takes to be meant.
+def two_columns(rows: Mapping[str, str]) -> list[str]:
+    """Names and what is said of them as lines, at most as wide as the terminal."""
+    margin = max(map(len, rows), default=0) + 4
+    width = max(shutil.get_terminal_size().columns, margin + 30)
+    lines = []
+    for name, text in rows.items():
+        lines += textwrap.wrap(text, width, initial_indent=f"  {name}".ljust(margin), subsequent_indent=" " * margin)
+    return lines
 
-    The frame holds a title and sections with rules between them; where the terminal is not UTF-8 it is made of
-    blanks and the title has a rule of its own.  None where that isn't found.
-    """
-    sections: list[list[str]] = [[]]
-    for row in message.splitlines():
-        text = _FRAME.sub("", row).strip()
-        if row.startswith("╭") or (text and not text.strip("─-")):
-            sections.append([])
-        elif text:
-            sections[-1].append(text)
-    sections = sections[:1] + [section for section in sections[1:] if section]
-    if len(sections) < 2:
+
+def _wrapped(docstring: str) -> str:
+    """The paragraphs of a docstring, at most as wide as the terminal."""
+    width = shutil.get_terminal_size().columns
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in docstring.split("\n\n"))
+
+
+def _take_apart(info: Any) -> Any:
+    """A rule for tyro: the fields of a dataclass, marked as this module's docstring says."""
+    from tyro import constructors
+
+    cls = info.type
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         return None
-    wrong = " ".join(sections[1]).partition(" Got errors:")[0].rstrip(". ")
-    for section in sections[2:]:
-        if section[0].startswith("Perhaps you meant") and len(section) > 1:
-            return f"{wrong} (did you mean '{section[1].split()[0]}'?)"
-    return wrong
+    hints = typing.get_type_hints(cls, include_extras=True)
+    docs = _field_docs(cls)
+    specs = []
+    for field in dataclasses.fields(cls):
+        default = constructors.MISSING_NONPROP
+        if info.default is constructors.MISSING or dataclasses.is_dataclass(info.default):
+            default = getattr(info.default, field.name, constructors.MISSING)
+        elif field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        marks = _marks(field, default, issubclass(cls, Group))
+        hint: Any = Annotated[(hints[field.name], *marks)]  # type: ignore[valid-type,name-defined]
+        specs.append(constructors.StructFieldSpec(field.name, hint, default, docs.get(field.name)))
+    return constructors.StructConstructorSpec(cls, tuple(specs))
+
+
+def _marks(field: dataclasses.Field[Any], default: Any, in_group: bool) -> list[Any]:
+    """What makes tyro treat a field as this module's docstring says."""
+    from tyro import conf
+
+    marks: list[Any] = [
+        conf.arg(
+            metavar=field.metadata.get("metavar"),
+            prefix_name=False if in_group else None,
+            help_behavior_hint=lambda shown: "" if shown in ("None", "False", "") else f"(default: {shown})",
+        )
+    ]
+    if "positional" in field.metadata:
+        marks.append(conf.Positional)
+    if default is True:
+        # `--flip False`: as `--no-flip`, it would be described as its opposite.
+        marks.append(conf.FlagConversionOff)
+    return marks
+
+
+@lru_cache(maxsize=64)
+def _field_docs(cls: type) -> dict[str, str]:
+    """Name -> docstring of the fields of a dataclass and its bases, in one line."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except (OSError, TypeError):  # made at run time, or built in
+            continue
+        assert isinstance(node, ast.ClassDef)
+        for field, doc in pairwise(node.body):
+            match field, doc:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    docs[name] = " ".join(text.split())
+    return docs
+
+
+@contextlib.contextmanager
+def _one_line(options: type, argv: Sequence[str], prog: str) -> Iterator[None]:
+    """Turns what tyro finds wrong into a LomitError.
+
+    The hook is not of tyro's public interface.  Where it is not there, or what it gives is not what it was, tyro prints
+    its own message and exits.
+    """
+    try:
+        from tyro._errors import on_parse_error
+    except ImportError:
+        yield
+        return
+
+    def say(event: Any) -> None:
+        line = None
+        with contextlib.suppress(AttributeError, ValueError):
+            line = _what_is_wrong(event, options, argv)
+        if line is not None:
+            raise LomitError(f"{line}; see {prog} --help")
+
+    with on_parse_error(say):
+        yield
+
+
+def _what_is_wrong(event: Any, options: type, argv: Sequence[str]) -> str | None:
+    """One line for an event of tyro's; None for one of another kind."""
+    match type(event).__name__:
+        case "UnrecognizedArgs":
+            word = next((word for word in event.tokens if word.startswith("-")), None)
+            if word is None:
+                return f"unexpected '{event.tokens[0]}'"
+            return f"unknown option '{word}'{did_you_mean(word, _options(options))}"
+        case "MissingArgs":
+            return "give " + " and ".join(_called(each.arg) for each in event.missing_arguments)
+        case "InvalidChoice":
+            choices = ", ".join(sorted(set(event.choices) - {"None"}))
+            return f"{_called(event.argument)} must be one of {choices}; it is '{event.value}'"
+        case "BadValue":
+            return f"{_called(event.argument)} needs a value"
+        case "InstantiationFailure" if event.argument is not None:
+            name, kind = _called(event.argument), event.argument.lowered.metavar.strip("{}")
+            last = len(argv) - argv[::-1].index(name)
+            values = takewhile(lambda word: not word.startswith("--"), argv[last:])
+            return f"{name} must be {kind}; it is '{' '.join(values)}'"
+    return None
+
+
+def _called(argument: Any) -> str:
+    """An argument as a user writes it."""
+    return str(argument.lowered.metavar if argument.is_positional() else argument.lowered.name_or_flags[0])
+
+
+def _options(options: type, prefix: str = "") -> dict[str, Any]:
+    """Name -> type of every option."""
+    hints = typing.get_type_hints(options)
+    names: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        hint, name = hints[field.name], field.name.replace("_", "-")
+        if dataclasses.is_dataclass(hint):
+            names |= _options(hint, prefix if issubclass(hint, Group) else f"{prefix}{name}.")  # type: ignore[arg-type]
+        elif "positional" not in field.metadata:
+            names[f"--{prefix}{name}"] = hint
+    return names

@@ -1,63 +1,72 @@
-"""`lomit translate --recipe`: makes a result of the editor anew."""
+"""`lomit recipe`: makes a result of the editor again."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lomit.commands.groups import Output
+from lomit.commands.options import positional
 from lomit.errors import LomitError
-from lomit.images import as_picture, read_image, write_png
-
-if TYPE_CHECKING:
-    from lomit.commands.translate import TranslateOptions
-
-TAKEN = {"recipe", "input", "exemplar", "model", "out", "overwrite", "device"}
-"""Options that go with --recipe."""
 
 
-def translate_recipe(options: TranslateOptions) -> int:
-    """Writes INPUT__EXEMPLAR.png and says whether it is, value for value, what the editor gave.
+@dataclass
+class Recipe:
+    """Make a result of the editor (`lomit edit`) again, from the recipe that was saved with it.
 
-    Returns:
-        0.
-
-    Raises:
-        LomitError: for options that don't go with a recipe, for a recipe, an image or a model that isn't the one,
-            and where the result exists already.
+    Says whether it is the same, bit for bit.
     """
-    for each in fields(options):
-        if each.name not in TAKEN and getattr(options, each.name) != each.default:
-            raise LomitError(f"--{each.name.replace('_', '-')} does not go with --recipe; the recipe says it all")
-    # Load torch: not before the options are known to be right.
-    import torch
 
-    from lomit.predictor import Predictor
-    from lomit.recipe import Scene, read_recipe
-    from lomit.recipe.file import gather, model_hash
-    from lomit.recipe.source import content_hash
+    recipe: Path = field(metadata=positional("RECIPE"))
+    """File that the editor wrote."""
+    input: Path | None = None
+    """The input, where it does not lie beside the recipe."""
+    exemplar: tuple[Path, ...] = ()
+    """The exemplars, where they do not lie beside the recipe."""
+    model: str | None = None
+    """The model, where it is not called what it was called in the editor."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    output: Output = field(default_factory=lambda: Output(Path("translated")))
 
-    path = Path(options.recipe or "")
-    recipe = read_recipe(path)
-    if len(options.exemplar) > len(recipe.exemplars):
-        raise LomitError(f"the recipe has {len(recipe.exemplars)} exemplars; {len(options.exemplar)} given")
-    sources = gather(recipe, [options.input, *options.exemplar], path.parent, read_image)
-    # "avatars" is what stands there when nobody asked for a model.
-    model = recipe.model if options.model == "avatars" else options.model
-    if model_hash(model) != recipe.model_sha256:
-        raise LomitError(
-            f"the model '{model}' is not the one that the recipe was made with ('{recipe.model}', another version "
-            "or other weights); give it with --model"
-        )
-    out = Path(options.out) / ("__".join(Path(source.name).stem for source in sources) + ".png")
-    before = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads)
-    try:
-        scene = Scene(Predictor.from_pretrained(model, options.device), sources[0], sources[1:], recipe.label)
-        image = scene.place(scene.render(recipe.edit), recipe.edit, recipe.composite)
-    finally:
-        torch.set_num_threads(before)
-    write_png(out, image, options.overwrite)
-    same = content_hash(as_picture(image)) == recipe.result_sha256
-    print(f"made {out} anew: " + ("the same, bit for bit" if same else "not the same bits as in the editor"))
-    return 0
+    def main(self) -> int:
+        """Writes INPUT__EXEMPLAR.png and says whether it is, value for value, what the editor gave.
+
+        Raises:
+            LomitError: for a recipe, an image or a model that isn't the one, and where the result exists already.
+        """
+        self.output.check_json()
+        # Load torch: not before the options are known to be right.
+        import torch
+
+        from lomit.images import as_picture, read_image, write_png
+        from lomit.inference.device import usable_device
+        from lomit.predictor import Predictor
+        from lomit.recipe import Scene, read_recipe
+        from lomit.recipe.file import gather, model_hash
+        from lomit.recipe.source import content_hash
+
+        recipe = read_recipe(self.recipe)
+        if len(self.exemplar) > len(recipe.exemplars):
+            raise LomitError(f"the recipe has {len(recipe.exemplars)} exemplars; {len(self.exemplar)} given")
+        sources = gather(recipe, [self.input, *self.exemplar], self.recipe.parent, read_image)
+        model = recipe.model if self.model is None else self.model
+        if model_hash(model) != recipe.model_sha256:
+            raise LomitError(
+                f"the model '{model}' is not the one that the recipe was made with ('{recipe.model}', another version "
+                "or other weights); give it with --model"
+            )
+        out = self.output.out / ("__".join(Path(source.name).stem for source in sources) + ".png")
+        device = usable_device(self.device)
+        before = torch.get_num_threads()
+        torch.set_num_threads(recipe.threads)
+        try:
+            scene = Scene(Predictor.from_pretrained(model, device), sources[0], sources[1:], recipe.label)
+            image = scene.place(scene.render(recipe.edit), recipe.edit, recipe.composite)
+        finally:
+            torch.set_num_threads(before)
+        write_png(out, image, self.output.overwrite)
+        same = content_hash(as_picture(image)) == recipe.result_sha256
+        self.output.say(f"made {out} again: " + ("the same, bit for bit" if same else "not the same bits as before"))
+        self.output.write_json({"file": str(out), "identical": same})
+        return 0

@@ -1,41 +1,26 @@
-"""`lomit reproduce table1|rivals|ablations`: from nothing to a page, in stages that are taken up where they stopped."""
+"""`lomit reproduce table1|rivals|ablations`: from nothing to a page, in stages that are resumed where they stopped."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lomit.commands.classifier import run_classifier_train
-from lomit.commands.data import data_avatars
-from lomit.commands.evaluate import run_evaluate
-from lomit.commands.labelled import LabelledData, usable_device
-from lomit.commands.options import call_typed, parse
-from lomit.commands.report import run_report
-from lomit.commands.train import preset_config, run_train
-from lomit.config import RunConfig
-from lomit.data.open import open_source
-from lomit.data.source import TRAIN
+from lomit.commands.groups import Compute, LabelledData, at_least
+from lomit.commands.options import Group, parse
 from lomit.errors import LomitError
-from lomit.images import write_file, write_png
-from lomit.metrics.report import markdown_table
-from lomit.reproduce.costs import Costs
-from lomit.reproduce.recipes import Plan, Recipe, ablations, rivals, table1
-from lomit.reproduce.stages import Ledger
-from lomit.reproduce.summary import figure, summary
 
-BUSY = 1.2
-"""Other processes are told of where they make everything so much slower."""
-PLAN, SUMMARY, FIGURE = "plan.json", "summary.md", "figure.png"
+if TYPE_CHECKING:
+    from lomit.config import RunConfig
+    from lomit.reproduce.experiments import Experiment, Setup
 
 
 @dataclass
-class CommonOptions:
-    """Options of every recipe."""
+class Stages(Group):
+    """What is computed, for how long, and where it is kept."""
 
-    out: str
+    out: Path
     """Folder for everything: faces, models, results, page.  The same command goes on with what lies in it."""
     minutes: float | None = None
     """Minutes of computing for each model: processor time on a CPU, elapsed time on a GPU.  How many iterations
@@ -49,10 +34,6 @@ class CommonOptions:
     classifier: str | None = None
     """Folder of an attribute classifier that is there already; by default one is trained, or that of the package taken
     for rendered faces."""
-    device: str | None = None
-    """cpu or cuda; by default CUDA where there is one."""
-    threads: int | None = None
-    """CPU threads; by default PyTorch's choice."""
     plan: bool = False
     """Only say what would be done and how long it takes, and leave the folder alone."""
     quick: bool = False
@@ -61,206 +42,163 @@ class CommonOptions:
     overwrite: bool = False
     """Make stages again that were made with other settings."""
 
+    def run(
+        self, name: str, make: Callable[[Setup], Experiment], compute: Compute, minutes: float | None, **given: Any
+    ) -> int:
+        """Runs an experiment.
+
+        Args:
+            name: of the experiment.
+            make: makes it of a setup.
+            compute: what it is computed on.
+            minutes: for each model, where neither minutes nor steps are given; None: the presets' schedules.
+            given: further fields of the setup.
+
+        Raises:
+            LomitError: for options that can't be used, a folder of other settings, and what the commands raise.
+        """
+        if self.minutes is not None and self.steps is not None:
+            raise LomitError("give --minutes or --steps, not both")
+        at_least(1, steps=self.steps, pairs=self.pairs)
+        at_least(0, seed=self.seed)
+        if self.minutes is not None and self.minutes <= 0:
+            raise LomitError(f"--minutes must be positive; it is {self.minutes:g}")
+        from lomit.reproduce.run import reproduce
+
+        return reproduce(
+            name,
+            make,
+            self.out.expanduser().resolve(),
+            compute.start(),
+            compute.threads,
+            _config_of,
+            _call,
+            plan=self.plan,
+            overwrite=self.overwrite,
+            minutes=self.minutes or (None if self.steps else minutes),
+            steps=self.steps,
+            pairs=self.pairs,
+            seed=self.seed,
+            classifier=self.classifier,
+            quick=self.quick,
+            **given,
+        )
+
 
 @dataclass
-class Table1Options(CommonOptions):
+class ReproduceTable1:
     """The paper's Table 1 on photographs: classifier, every method's models, their evaluation, the page.
 
     Without minutes or steps each model is trained for its preset's whole schedule.  --plan tells how long that takes.
     """
 
+    stages: Stages
     data: LabelledData = field(default_factory=LabelledData)
     """CelebA, or a part of it."""
-    size: Literal["128", "64"] = "128"
+    size: Literal[128, 64] = 128
     """Side of the images in pixels; 64 takes narrow networks with a short schedule."""
     methods: tuple[str, ...] = ()
-    """Name of a method, such as lomit; repeat the option for more.  By default all."""
+    """Methods, such as lomit; by default all."""
+    compute: Compute = field(default_factory=Compute)
+
+    def main(self) -> int:
+        """Runs it.  Raises as `Stages.run`."""
+        if self.data.root is None and not self.stages.quick:
+            raise LomitError(
+                "no data: set --data.root to a folder in CelebA's layout, or try --quick, which renders faces"
+            )
+        if self.stages.quick and self.data.root is not None:
+            raise LomitError("--quick renders its own faces; leave out --data.root")
+        # Load torch: not before the options are known to be right.
+        from lomit.data.open import open_source
+        from lomit.data.source import TRAIN
+        from lomit.reproduce.experiments import table1
+
+        given: dict[str, Any] = {"size": self.size}
+        if self.data.root is not None:
+            source = open_source(self.data.config(64))
+            root, *more = (str(Path(r).expanduser().resolve()) for r in (self.data.root, *self.data.extra_roots))
+            given |= {"root": root, "extra_roots": tuple(more), "images": int((source.split == TRAIN).sum())}
+        return self.stages.run("table1", lambda setup: table1(setup, self.methods), self.compute, None, **given)
 
 
 @dataclass
-class RivalsOptions(CommonOptions):
+class ReproduceRivals:
     """LOMIT and its rivals on rendered faces, with an equal budget (30 minutes unless given) and on the same pairs."""
 
+    stages: Stages
     attribute: str = "Blond_Hair"
     """What the domains of a method with domains differ in: Blond_Hair, Smiling or Facial_Hair."""
     methods: tuple[str, ...] = ()
-    """Name of a method, such as lomit; repeat the option for more.  By default all."""
-    faces: str | None = None
+    """Methods, such as lomit; by default all."""
+    faces: Path | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
+    compute: Compute = field(default_factory=Compute)
+
+    def main(self) -> int:
+        """Runs it.  Raises as `Stages.run`."""
+        given = _rendered(self.faces)
+        from lomit.reproduce.experiments import rivals
+
+        return self.stages.run(
+            "rivals", lambda setup: rivals(setup, self.methods, self.attribute), self.compute, 30.0, **given
+        )
 
 
 @dataclass
-class AblationsOptions(CommonOptions):
+class ReproduceAblations:
     """LOMIT on rendered faces with one part taken away at a time (25 minutes each unless given)."""
 
+    stages: Stages
     variants: tuple[str, ...] = ()
-    """full, full-again (another seed) or an ablation as in the presets' names; repeat the option for more.  By default
-    all."""
-    faces: str | None = None
+    """full, full-again (another seed) and ablations as in the presets' names; by default all."""
+    faces: Path | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
+    compute: Compute = field(default_factory=Compute)
+
+    def main(self) -> int:
+        """Runs it.  Raises as `Stages.run`."""
+        given = _rendered(self.faces)
+        from lomit.reproduce.experiments import ablations
+
+        return self.stages.run("ablations", lambda setup: ablations(setup, self.variants), self.compute, 25.0, **given)
 
 
-def run_reproduce_table1(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    options = parse(Table1Options, argv, "lomit reproduce table1")
-    if options.data.root is None and not options.quick:
-        raise LomitError("no data: set --data.root to a folder in CelebA's layout, or try --quick, which renders faces")
-    if options.quick and options.data.root is not None:
-        raise LomitError("--quick renders its own faces; leave out --data.root")
-    given: dict[str, Any] = {"size": int(options.size)}
-    if options.data.root is not None:
-        source = open_source(options.data.config(64))
-        given |= {
-            "root": str(Path(options.data.root).expanduser().resolve()),
-            "extra_roots": tuple(str(Path(r).expanduser().resolve()) for r in options.data.extra_roots),
-            "images": int((source.split == TRAIN).sum()),
-        }
-    return _reproduce(options, "table1", lambda plan: table1(plan, options.methods), None, given)
-
-
-def run_reproduce_rivals(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    options = parse(RivalsOptions, argv, "lomit reproduce rivals")
-    recipe = lambda plan: rivals(plan, options.methods, options.attribute)  # noqa: E731
-    return _reproduce(options, "rivals", recipe, 30.0, _rendered(options.faces))
-
-
-def run_reproduce_ablations(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    options = parse(AblationsOptions, argv, "lomit reproduce ablations")
-    return _reproduce(
-        options, "ablations", lambda plan: ablations(plan, options.variants), 25.0, _rendered(options.faces)
-    )
-
-
-def _rendered(folder: str | None) -> dict[str, Any]:
+def _rendered(folder: Path | None) -> dict[str, Any]:
     if folder is None:
         return {}
-    path = Path(folder).expanduser().resolve()
+    path = folder.expanduser().resolve()
     if not path.is_dir():
         raise LomitError(f"--faces {folder}: no such folder; lomit data avatars makes one")
     return {"root": str(path)}
 
 
-def _reproduce(
-    options: CommonOptions,
-    name: str,
-    make: Callable[[Plan], Recipe],
-    minutes: float | None,
-    given: dict[str, Any],
-) -> int:
-    """Plans, tells, and unless only that was asked for, runs.
-
-    Raises:
-        LomitError: for options that can't be used, a folder of other settings, and what the commands raise.
-    """
-    _check(options)
-    out, device = Path(options.out).expanduser().resolve(), usable_device(options.device)
-    known = _read_plan(out, name)
-    costs = Costs(device, options.threads, known.get("costs") if known.get("device") == device.type else None)
-    threads = () if options.threads is None else ("--train.threads", str(options.threads))
-    workers = ("--threads", str(options.threads)) if options.threads is not None else ()
-    plan = Plan(
-        out, costs, _config_of,
-        minutes=options.minutes or (None if options.steps else minutes), steps=options.steps, pairs=options.pairs,
-        seed=options.seed, classifier=options.classifier, quick=options.quick,
-        how_train=("--train.accelerator", device.type, *threads),
-        how_classifier=("--device", device.type, *workers), how_evaluate=("--device", device.type),
-        how_report=("--device", device.type), **given,
-    )  # fmt: skip
-    print("measuring what an iteration costs here ..." if not known else "costs as measured at the first start")
-    recipe = make(plan)
-    ledger = Ledger(out, recipe.stages)
-    print(f"\n{_overview(recipe, ledger, device.type)}\n")
-    if options.plan:
-        return 0
-    ledger.check(options.overwrite)
-    content = json.dumps({"recipe": name, "device": device.type, "costs": costs.to_dict()}, indent=1) + "\n"
-    write_file(out / PLAN, lambda file: file.write(content.encode()), overwrite=True)
-    code = ledger.run(_call, lambda line: print(line, flush=True))
-    if code:
-        return code
-    text = summary(recipe, out, ledger)
-    write_file(out / SUMMARY, lambda file: file.write(text.encode()), overwrite=True)
-    picture = figure(recipe, out)
-    if picture is not None:
-        write_png(out / FIGURE, picture, overwrite=True)
-    print(f"\n{text}\nthe page is {out / 'report.html'}; these tables are in {out / SUMMARY}")
-    return 0
-
-
-def _check(options: CommonOptions) -> None:
-    if options.minutes is not None and options.steps is not None:
-        raise LomitError("give --minutes or --steps, not both")
-    for name in ("minutes", "steps", "pairs", "threads"):
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise LomitError(f"--{name} must be positive; it is {value}")
-    if options.seed < 0:
-        raise LomitError(f"--seed must not be negative; it is {options.seed}")
-
-
-def _read_plan(out: Path, name: str) -> dict[str, Any]:
-    """What an earlier start measured; iterations must not change when a recipe is taken up."""
-    path = out / PLAN
-    if not path.is_file():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        recipe = found["recipe"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LomitError(f"{path} is damaged ({error}); remove it to plan anew") from error
-    if recipe != name:
-        raise LomitError(f"{out} belongs to lomit reproduce {recipe}; choose another --out")
-    return found
-
-
 def _config_of(argv: Sequence[str]) -> RunConfig:
     """As `lomit train` would fill it in."""
+    from lomit.commands.train import preset_config
+
     config, _ = preset_config(argv)
     config.model.attributes, config.model.image_size = config.data.attributes, config.data.image_size
     return config
 
 
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "report": run_report,
-    "classifier train": run_classifier_train,
-    "data avatars": lambda argv: call_typed(data_avatars, argv, "lomit data avatars") or 0,
-}
-"""What stages consist of."""
-
-
 def _call(words: Sequence[str]) -> int:
-    name = words[0] if words[0] in _COMMANDS else " ".join(words[:2])
-    return _COMMANDS[name](words[len(name.split()) :])
+    """Runs a command that a stage consists of."""
+    from lomit.commands.classifier import ClassifierTrain
+    from lomit.commands.data import DataAvatars
+    from lomit.commands.evaluate import run_evaluate
+    from lomit.commands.report import Report
+    from lomit.commands.train import run_train
 
-
-def _overview(recipe: Recipe, ledger: Ledger, device: str) -> str:
-    """Every stage with its state and time."""
-    rows = [["stage", "state", "time"]]
-    free = busy = 0.0
-    for stage in recipe.stages:
-        state = ledger.state(stage)
-        rows.append([stage.name, state, "–" if stage.seconds is None else duration(stage.seconds)])
-        if state != "finished":
-            free, busy = free + (stage.seconds or 0.0), busy + (stage.busy_seconds or 0.0)
-    line = f"about {duration(free)} to go on this machine ({device}) if nothing else runs, decoding of the images apart"
-    if busy > BUSY * free:
-        line += f"; as busy as it was when that was measured, {duration(busy)}"
-    return f"{markdown_table(rows)}\n\n{line}"
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 20 min`, `5 days 3 h`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} days {hours} h"
+    match list(words):
+        case ["train", *rest]:
+            return run_train(rest)
+        case ["evaluate", *rest]:
+            return run_evaluate(rest)
+        case ["report", *rest]:
+            return parse(Report, rest, "lomit report").main()
+        case ["classifier", "train", *rest]:
+            return parse(ClassifierTrain, rest, "lomit classifier train").main()
+        case ["data", "avatars", *rest]:
+            return parse(DataAvatars, rest, "lomit data avatars").main()
+    raise AssertionError(words)

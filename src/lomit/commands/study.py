@@ -102,7 +102,7 @@ def run_study_preview(argv: Sequence[str]) -> int:
 
 def run_study_simulate(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return study_simulate(parse(StudySimulateOptions, study_first(argv), "lomit study simulate", repeat=False))
+    return study_simulate(parse(StudySimulateOptions, study_first(argv), "lomit study simulate"))
 
 
 def study_first(argv: Sequence[str]) -> list[str]:

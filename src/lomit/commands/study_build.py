@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lomit.commands.demo import SEED
-from lomit.commands.labelled import LabelledData
+from lomit.commands.groups import LabelledData, parse_label
 from lomit.commands.options import parse
-from lomit.commands.pairs import SUFFIXES, parse_label
-from lomit.config import from_dict
+from lomit.config import DEMO_SEED, from_dict
 from lomit.errors import LomitError
+from lomit.inference.pairs import SUFFIXES
 
-INPUT, EXEMPLAR = "Brown_Hair=1,Smiling=0", "Blond_Hair=1,Smiling=1"
+INPUT, EXEMPLAR = ("Brown_Hair=1", "Smiling=0"), ("Blond_Hair=1", "Smiling=1")
 """The classes of the paper's study (section 5.4)."""
 RENDERED = 1_500
 """Rendered faces among which pairs and real images are drawn; of a data set, all of the test split."""
@@ -43,9 +42,9 @@ class StudyBuildOptions:
     """With --table: folder of real images of the target class."""
     size: int | None = None
     """With --table: side of the pictures shown; by default the shorter side of the first translation."""
-    input_label: str = INPUT
+    input_label: tuple[str, ...] = INPUT
     """Class of the inputs."""
-    exemplar_label: str = EXEMPLAR
+    exemplar_label: tuple[str, ...] = EXEMPLAR
     """Class of the exemplars and of the real images."""
     pairs: int = 100
     """Pairs of input and exemplar to draw from."""
@@ -61,7 +60,7 @@ class StudyBuildOptions:
     """Lists that participants are spread over; every second one mirrors the one before."""
     design: str | None = None
     """JSON file with blocks of your own; see docs/study.md."""
-    seed: int = SEED
+    seed: int = DEMO_SEED
     """Draws faces, lists and orders."""
     title: str | None = None
     """Title that participants see."""
@@ -81,7 +80,7 @@ class StudyBuildOptions:
 
 def run_study_build(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return study_build(parse(StudyBuildOptions, argv, "lomit study build", repeat=False))
+    return study_build(parse(StudyBuildOptions, argv, "lomit study build"))
 
 
 def study_build(options: StudyBuildOptions) -> int:

@@ -9,40 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lomit.commands.options import parse
+from lomit.commands.options import parse, two_columns
 from lomit.config import DataConfig, RunConfig, TrainConfig
 from lomit.errors import LomitError, did_you_mean
-from lomit.models import presets
+from lomit.models import methods, presets
+
+RECOMMENDED = {
+    "tiny": "what a run looks like: rendered faces of 32 pixels, two minutes of two cores",
+    "folder-64": "your own images at 64 pixels, hours of a CPU; name --data.attributes",
+    "celeba-all-quick": "CelebA, ten attributes at 128 pixels, ten minutes of a large GPU",
+}
+"""Presets to begin with."""
 
 
 @dataclass
-class RunOptions:
-    """Where a run lives."""
+class Train:
+    """Options of `lomit train PRESET`; a field `model`, the config of the preset's method, is added for each preset."""
 
-    out: str
+    out: Path
     """Folder of the run: checkpoints, samples, logs."""
     resume: bool = False
-    """Go on from the newest checkpoint in `out`."""
-
-
-@dataclass
-class FileOptions(RunOptions):
-    """Options of `lomit train --config FILE`."""
-
-    config: str = ""
-    """The `config.json` of a run, or one written by hand."""
-
-
-@dataclass
-class PresetOptions(RunOptions):
-    """Options of `lomit train PRESET`; a field `model` of the preset's method is added for each preset."""
-
+    """Go on from the newest checkpoint in --out."""
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
 def run_train(argv: Sequence[str]) -> int:
-    """Runs `lomit train PRESET|--config FILE --out DIR [options]`.
+    """Runs `lomit train PRESET|--config FILE --out DIR [OPTIONS]`.
 
     Returns:
         0, or 128 + the number of the signal that stopped the run (after saving).
@@ -50,16 +43,16 @@ def run_train(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0
-    options: Any
-    if argv[0].startswith("-"):
-        from lomit.engine.train import read_run_config
+    if not argv[0].startswith("-"):
+        config, options = preset_config(argv)
+        return _train(config, options.out, options.resume)
+    from lomit.engine.train import read_run_config
 
-        options = _file_options(argv)
-        return _train(read_run_config(Path(options.config)), options)
-    return _train(*preset_config(argv))
+    given = _file_options(argv)
+    return _train(read_run_config(given.config), given.out, given.resume)
 
 
-def preset_config(argv: Sequence[str]) -> tuple[RunConfig, RunOptions]:
+def preset_config(argv: Sequence[str]) -> tuple[RunConfig, Train]:
     """The run that `lomit train PRESET --out DIR [OPTIONS]` means, given the words after `train`.
 
     Raises:
@@ -70,28 +63,33 @@ def preset_config(argv: Sequence[str]) -> tuple[RunConfig, RunOptions]:
     if name not in known:
         raise LomitError(f"unknown preset '{name}'{did_you_mean(name, known)}; `lomit train --help` lists them")
     description, make = known[name]
-    options = _preset_options(make(), rest, name, description)
+    config = make()
+    kind = dataclasses.make_dataclass("Options", [("model", type(config.model))], bases=(Train,), kw_only=True)
+    kind.__doc__ = f"{description[:1].upper()}{description[1:]}."
+
+    def default(out: Any) -> Any:
+        return kind(out=out, model=config.model, data=config.data, train=config.train)
+
+    options: Any = parse(kind, rest, f"lomit train {name}", default)
     return RunConfig(options.model, options.data, options.train), options
 
 
 def _overview() -> str:
-    known = presets()
-    width = max(map(len, known))
-    return "\n".join(
-        [
-            "usage: lomit train PRESET [--data.root DIR] --out DIR [--resume] [OPTIONS]",
-            "       lomit train --config FILE --out DIR [--resume]",
-            "",
-            "presets:",
-            *(f"  {name:{width}}  {description}" for name, (description, _) in known.items()),
-            "",
-            "`lomit train PRESET --help` lists every option with the preset's value.",
-        ]
-    )
+    lines = [
+        "usage: lomit train PRESET [--data.root DIR] --out DIR [--resume] [OPTIONS]",
+        "       lomit train --config FILE --out DIR [--resume]",
+        "",
+        "to begin with:",
+        *two_columns(RECOMMENDED),
+    ]
+    ours_first = sorted(methods().values(), key=lambda method: method.name != "lomit")
+    for method in ours_first:
+        lines += ["", f"{method.name}:", *two_columns({name: line for name, (line, _) in method.presets.items()})]
+    return "\n".join([*lines, "", "`lomit train PRESET --help` lists every option with the preset's value."])
 
 
-def _file_options(argv: Sequence[str]) -> FileOptions:
-    """Parsed without tyro, so that a machine without it can train from a config file."""
+def _file_options(argv: Sequence[str]) -> Any:
+    """--config, --out and --resume, parsed without tyro, so that a machine without it can train from a config file."""
     import argparse
 
     class Parser(argparse.ArgumentParser):
@@ -99,31 +97,17 @@ def _file_options(argv: Sequence[str]) -> FileOptions:
             raise LomitError(f"{message}; see lomit train --help")
 
     parser = Parser(prog="lomit train", allow_abbrev=False, add_help=False)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--config", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--resume", action="store_true")
-    return FileOptions(**vars(parser.parse_args(list(argv))))
+    return parser.parse_args(list(argv))
 
 
-def _preset_options(config: RunConfig, argv: Sequence[str], name: str, description: str) -> Any:
-    """`PresetOptions` with the preset's values as defaults, and its method's own model config."""
-    options = dataclasses.make_dataclass(
-        "Options", [("model", type(config.model), field())], bases=(PresetOptions,), kw_only=True
-    )
-    options.__doc__ = f"{description}."
-
-    def default(out: Any) -> Any:
-        return options(out=out, model=config.model, data=config.data, train=config.train)
-
-    return parse(options, argv, f"lomit train {name}", default, repeat=False)
-
-
-def _train(config: RunConfig, options: RunOptions) -> int:
+def _train(config: RunConfig, out: Path, resume: bool) -> int:
     from lomit.engine import checkpoint
     from lomit.engine.train import train
 
-    out = Path(options.out)
-    outcome = train(config, out, options.resume)
+    outcome = train(config, out, resume)
     latest, best = checkpoint.pointed(out, "latest"), checkpoint.pointed(out, "best")
     if outcome.reason:
         line = f"stopped at step {outcome.step}: {outcome.reason}; saved {latest}; go on with --resume"

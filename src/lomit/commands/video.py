@@ -1,83 +1,94 @@
-"""`lomit translate --video`: a video frame by frame."""
+"""`lomit video`: a video frame by frame."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from lomit.commands.photo import FaceOptions
+from lomit.commands.groups import Faces, Network, Output, parse_label
+from lomit.commands.options import named, positional
 from lomit.errors import LomitError
 
-if TYPE_CHECKING:
-    from lomit.commands.translate import TranslateOptions
 
+@dataclass
+class Video:
+    """Find the face in each frame of a video, translate it and put it back.
 
-def translate_video_file(options: TranslateOptions) -> int:
-    """Translates one video by one exemplar (or a label) and prints what was done; returns the exit code.
-
-    Raises:
-        LomitError: for options that don't fit, for what can't be read, and for files that are in the way.
+    Frames keep their times, and sound is copied.  docs/photo.md says more.
     """
-    assert options.video is not None
-    video = Path(options.video)
-    _check(options)
-    # Before the model is loaded: these say what is missing.
-    from lomit.photo.video import CONTAINERS, container_of, load_av, translate_video
 
-    load_av()
-    shared = FaceOptions(options)
-    if not video.is_file():
-        raise LomitError(f"no such file: {video}")
-    out = Path(options.out)
-    if out.is_dir() or not out.suffix:
-        guided = Path(options.exemplar[0]).stem if options.exemplar else options.label
-        out = out / f"{video.stem}__{guided}{video.suffix if video.suffix.lower() in CONTAINERS else '.mp4'}"
-    container_of(out)
-    if out.exists() and (not options.overwrite or out.samefile(video)):
-        raise LomitError(
-            f"{out} exists already; choose another --out" + " or add --overwrite" * (not options.overwrite)
-        )
-    from lomit.photo import align_exemplar
+    input: Path = field(metadata=positional("INPUT"))
+    """Video to translate."""
+    exemplar: str | None = field(default=None, metadata=positional("[EXEMPLAR]"))
+    """Image whose style is taken."""
+    label: tuple[str, ...] = field(default=(), metadata=named("NAME=0|1 ..."))
+    """Target attributes, in place of an exemplar for a method that is guided by labels; those left out are 0."""
+    faces: Faces = field(default_factory=Faces)
+    compile: bool = False
+    """Compile the network first, which takes a minute and needs a C++ compiler."""
+    network: Network = field(default_factory=Network)
+    output: Output = field(default_factory=lambda: Output(Path("translated")))
 
-    guide = None
-    if options.exemplar:
-        size = shared.predictor.image_size
-        guide = align_exemplar(options.exemplar[0], size, shared.exemplar_face, shared.exemplar_faces)
-    with tqdm(unit="frame", disable=None) as bar:
+    def main(self) -> int:
+        """Translates the video and prints what was done; --out is a video or a folder.
 
-        def progress(done: int, total: int) -> None:
-            bar.total = total or None
-            bar.update(done - bar.n)
+        Raises:
+            LomitError: for options that don't fit, for what can't be read, and for files that are in the way.
+        """
+        if self.exemplar is None and not self.label:
+            raise LomitError("give EXEMPLAR, or --label for a model that is guided by labels")
+        label = dict(parse_label(self.label)) or None
+        face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
+        self.output.check_json()
+        # Load torch: not before the options are known to be right.
+        from lomit.photo import Face, align_exemplar
+        from lomit.photo.faces import check_detector
+        from lomit.photo.video import CONTAINERS, container_of, load_av, translate_video
 
-        result = translate_video(
-            shared.predictor,
-            video,
-            out,
-            guide,
-            face=shared.face,
-            label=shared.label,
-            strength=options.strength,
-            overwrite=options.overwrite,
-            progress=progress,
-        )
-    for stream in result.left_out:
-        print(f"lomit: left out: {stream} (not sound, or not allowed in {out.suffix}; try .mkv)", file=sys.stderr)
-    print(f"translated {result.translated} of {result.frames} frames into {out}")
-    if not result.translated:
-        print("lomit: no face was found in any frame, so nothing was changed", file=sys.stderr)
-    return 0
+        load_av()
+        check_detector()
+        if not self.input.is_file():
+            raise LomitError(f"no such file: {self.input}")
+        out = self.output.out
+        if out.is_dir() or not out.suffix:
+            guided = "_".join(self.label) if self.exemplar is None else Path(self.exemplar).stem
+            suffix = self.input.suffix if self.input.suffix.lower() in CONTAINERS else ".mp4"
+            out = out / f"{self.input.stem}__{guided}{suffix}"
+        container_of(out)
+        if out.exists() and (not self.output.overwrite or out.samefile(self.input)):
+            raise LomitError(
+                f"{out} exists already; choose another --out" + " or add --overwrite" * (not self.output.overwrite)
+            )
+        predictor = self.network.predictor(self.compile)
+        guide = None
+        if self.exemplar is not None:
+            box = self.faces.exemplar_box
+            theirs = None if box is None else [Face.from_crop(box)]
+            guide = align_exemplar(self.exemplar, predictor.image_size, exemplar_face, theirs)
+        with tqdm(unit="frame", disable=None) as bar:
 
+            def progress(done: int, total: int) -> None:
+                bar.total = total or None
+                bar.update(done - bar.n)
 
-def _check(options: TranslateOptions) -> None:
-    """The options that don't go with a video."""
-    if options.input is not None or options.pairs is not None or options.photo:
-        raise LomitError("--video takes the place of --input, --pairs and --photo; give one of them")
-    if len(options.exemplar) != 1 and options.label is None:
-        raise LomitError(f"--video needs one --exemplar; {len(options.exemplar)} given")
-    given = ("steps", "random", "composite", "input_mask", "exemplar_mask", "face_box", "quality", "save_masks")
-    for name in (*given, "format", "processes"):
-        if getattr(options, name) != getattr(type(options), name):
-            raise LomitError(f"--{name.replace('_', '-')} does not go with --video; leave out one of them")
+            result = translate_video(
+                predictor,
+                self.input,
+                out,
+                guide,
+                face=face,
+                label=label,
+                strength=self.faces.strength,
+                overwrite=self.output.overwrite,
+                progress=progress,
+            )
+        for stream in result.left_out:
+            print(f"lomit: left out: {stream} (not sound, or not allowed in {out.suffix}; try .mkv)", file=sys.stderr)
+        self.output.say(f"translated {result.translated} of {result.frames} frames into {out}")
+        self.output.write_json({"file": str(out), "frames": result.frames, "translated": result.translated})
+        if not result.translated:
+            print("lomit: no face was found in any frame, so nothing was changed", file=sys.stderr)
+        return 0

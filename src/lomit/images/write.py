@@ -74,6 +74,11 @@ def write_file(path: str | os.PathLike[str], save: Callable[[BinaryIO], object],
             part.unlink()
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes, overwrite: bool = False) -> None:
+    """Writes a file, whole or not at all.  Raises as `write_file`."""
+    write_file(path, lambda file: file.write(content), overwrite)
+
+
 def writing_failed(path: str | os.PathLike[str], error: OSError) -> LomitError:
     """The line for an OSError that came from writing to `path`."""
     if error.errno in _FULL:
@@ -81,10 +86,10 @@ def writing_failed(path: str | os.PathLike[str], error: OSError) -> LomitError:
     return LomitError(f"can't write {path}: {error.strerror or error}")
 
 
-def short_stem(stem: str) -> str:
-    """A name for files, cut to `LONGEST_STEM` bytes where it is longer; different names stay different."""
+def short_stem(stem: str, most: int = LONGEST_STEM) -> str:
+    """A name for files, cut to `most` bytes where it is longer; different names stay different."""
     data = stem.encode("utf-8", "surrogateescape")
-    if len(data) <= LONGEST_STEM:
+    if len(data) <= most:
         return stem
     mark = hashlib.blake2b(data, digest_size=6).hexdigest()
-    return f"{data[: LONGEST_STEM - 13].decode('utf-8', 'ignore')}~{mark}"
+    return f"{data[: most - 13].decode('utf-8', 'ignore')}~{mark}"

@@ -14,7 +14,7 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,37 +25,16 @@ from torch.nn import functional as F
 from lomit import __version__
 from lomit.config import from_dict, to_dict
 from lomit.errors import LomitError
-from lomit.images import write_file
+from lomit.images import write_bytes
+from lomit.inference.catalogue import CONFIG, packaged
+from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, CONFIG, WEIGHTS, packaged
+from lomit.weights import CARD, WEIGHTS
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""
-
-
-@dataclass
-class ClassifierConfig:
-    """An attribute classifier."""
-
-    attributes: tuple[str, ...] = ()
-    """What it says of an image, in the order of its logits."""
-    image_size: int = 64
-    """Side of the images it looks at, in pixels; others are scaled."""
-    width: int = 16
-    """Channels of the small network's first convolution."""
-    features: int = 128
-    """Entries of the small network's feature vector before the logits; Inception-v3 has 2,048."""
-    network: Literal["small", "inception-v3"] = "small"
-    """`small` learns from scratch; `inception-v3` is torchvision's and starts from ImageNet weights."""
-
-    def __post_init__(self) -> None:
-        if self.image_size < 32 or self.image_size % 16:
-            raise LomitError(f"image_size must be a multiple of 16, at least 32; it is {self.image_size}")
-        for name in ("width", "features"):
-            if getattr(self, name) < 8 or getattr(self, name) % 8:
-                raise LomitError(f"{name} must be a multiple of 8, at least 8; it is {getattr(self, name)}")
 
 
 class AttributeClassifier(nn.Module):
@@ -187,7 +166,7 @@ def save_classifier(
         (CARD, text.encode()),
         (CONFIG, (json.dumps(config, indent=2) + "\n").encode()),
     ):
-        write_file(folder / name, lambda file, content=content: file.write(content), overwrite)  # type: ignore[misc]
+        write_bytes(folder / name, content, overwrite)
 
 
 def check_free(folder: Path, overwrite: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,48 +16,8 @@ from lomit.data.transforms import flip, normalise
 from lomit.errors import LomitError
 from lomit.losses import classification_loss
 from lomit.metrics import binary, bootstrap, calibration
-from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
-
-LR = {"small": 2e-3, "inception-v3": 1e-4}
-"""Network -> learning rate where none is set."""
-
-
-@dataclass
-class ClassifierTraining:
-    """How the classifier is trained."""
-
-    epochs: int = 10
-    """Passes over the training images."""
-    batch_size: int = 32
-    """Images in a step."""
-    lr: float | None = None
-    """Largest learning rate of AdamW; it rises over a tenth of the steps and falls to 0 along a cosine.  By default
-    2e-3, and 1e-4 for Inception-v3, whose weights are fine-tuned."""
-    weight_decay: float = 0.05
-    """AdamW's weight decay."""
-    shift: float = 0.08
-    """Images are moved by up to this share of their side, each by its own amount."""
-    noise: float = 0.1
-    """Largest standard deviation of the noise that is added; images span -1 to 1."""
-    flip: bool = True
-    """Mirror each image with probability 0.5."""
-    seed: int = 0
-    """Seed of the initial weights, the order and the augmentation."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise LomitError(f"{name} must be at least 1; it is {getattr(self, name)}")
-        if self.lr is not None and self.lr <= 0:
-            raise LomitError(f"lr must be positive; it is {self.lr}")
-        if not 0 <= self.shift <= 0.25:
-            raise LomitError(f"shift must lie between 0 and 0.25; it is {self.shift}")
-        if self.noise < 0 or self.weight_decay < 0:
-            raise LomitError("noise and weight_decay must not be negative")
-
-    def lr_for(self, config: ClassifierConfig) -> float:
-        """The learning rate, the network's default where none is set."""
-        return self.lr if self.lr is not None else LR[config.network]
+from lomit.metrics.classifier import AttributeClassifier
+from lomit.metrics.classifier_config import ClassifierConfig, ClassifierTraining
 
 
 def train_classifier(

@@ -21,10 +21,11 @@ from lomit.editing import Edit
 from lomit.errors import LomitError
 from lomit.exported import is_exported
 from lomit.images import Picture
+from lomit.inference.catalogue import CONFIG
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face
 from lomit.recipe.source import Rendered, Source, content_hash
-from lomit.weights import CONFIG, WEIGHTS, find_model
+from lomit.weights import WEIGHTS, find_model
 
 FORMAT = 1
 MAX_BYTES = 8 * 2**20
@@ -223,7 +224,9 @@ def _origin(values: Mapping[str, Any]) -> Origin:
     return Origin(name, str(values["sha256"]), face, rendered)
 
 
-def gather(recipe: Recipe, given: Sequence[str | None], folder: Path, read: Callable[[Path], Picture]) -> list[Source]:
+def gather(
+    recipe: Recipe, given: Sequence[str | os.PathLike[str] | None], folder: Path, read: Callable[[Path], Picture]
+) -> list[Source]:
     """The images of a recipe: those given, else rendered anew, else the files of these names in a folder.
 
     Args:

@@ -1,1 +1,1 @@
-"""Recipes: command after command from nothing to a table, taken up where they were stopped (`lomit reproduce`)."""
+"""Experiments, command after command from nothing to a table, resumed where they stopped (`lomit reproduce`)."""

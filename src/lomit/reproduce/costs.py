@@ -1,4 +1,4 @@
-"""What a recipe's parts cost on this machine, measured before it starts."""
+"""What the parts of an experiment cost on this machine, measured before it starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from lomit.bench.step import Step
 from lomit.bench.timing import synchronise
 from lomit.config import RunConfig, to_dict
 from lomit.losses import classification_loss
-from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
+from lomit.metrics.classifier import AttributeClassifier
+from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models.base import Guide, Phase, method_of
 
 ROUNDS = 3
@@ -68,10 +69,17 @@ class Costs:
         device: where to compute.
         threads: CPU threads, None for PyTorch's choice.
         known: what an earlier process measured (`to_dict`), which is taken instead of measuring again.
+        say: is told a line before each measurement, which may take half a minute.
     """
 
-    def __init__(self, device: torch.device, threads: int | None = None, known: dict[str, Any] | None = None) -> None:
-        self.device, self.threads = device, threads
+    def __init__(
+        self,
+        device: torch.device,
+        threads: int | None = None,
+        known: dict[str, Any] | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.device, self.threads, self._say = device, threads, say
         self._known = {key: Cost(**value) for key, value in (known or {}).items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class Costs:
 
     def _remember(self, key: str, measure: Callable[[], Cost]) -> Cost:
         if key not in self._known:
+            self._say(f"measuring: {key}")
             before = torch.get_num_threads()
             with torch.random.fork_rng(devices=[]):
                 try:
@@ -152,14 +161,14 @@ class Costs:
         return Cost(cost.wall / count, cost.cpu / count)
 
     def _time(self, task: Callable[[], object]) -> Cost:
-        found: list[tuple[float, float]] = []
+        times: list[tuple[float, float]] = []
         for _ in range(1 + ROUNDS):
             synchronise(self.device)
             started, spent = time.perf_counter(), time.process_time()
             task()
             synchronise(self.device)
-            found.append((time.perf_counter() - started, time.process_time() - spent))
-            if found[0][0] > LONG:
+            times.append((time.perf_counter() - started, time.process_time() - spent))
+            if times[0][0] > LONG:
                 break
-        counted = found[1:] or found
+        counted = times[1:] or times
         return Cost(*(statistics.median(values) for values in zip(*counted, strict=True)))

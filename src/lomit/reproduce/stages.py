@@ -1,9 +1,10 @@
-"""Stages of a recipe: each one command, done once, its finished state kept beside what it made."""
+"""Stages of an experiment: each one command, done once, its finished state kept beside what it made."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from lomit import __version__
 from lomit.errors import LomitError
-from lomit.images import write_file
+from lomit.images import write_bytes
 
 Call = Callable[[Sequence[str]], int]
 """Runs the command line after `lomit` in this process and returns its exit code."""
@@ -54,8 +55,8 @@ class Stage:
 
     @property
     def command(self) -> str:
-        """As a user would type it."""
-        return " ".join(("lomit", *self.words, *self.how))
+        """As a user would type it into a shell."""
+        return shlex.join(("lomit", *self.words, *self.how))
 
 
 @dataclass
@@ -84,10 +85,10 @@ class Record:
 
 
 class Ledger:
-    """The records of a recipe's stages in its folder.
+    """The records of an experiment's stages in its folder.
 
     Args:
-        out: the recipe's folder.
+        out: the experiment's folder.
         stages: all of them, each after those it reads from.
     """
 
@@ -206,7 +207,7 @@ class Ledger:
 
     def _write(self, record: Record) -> None:
         content = (json.dumps(asdict(record), indent=1) + "\n").encode()
-        write_file(self._path(record.stage), lambda file: file.write(content), overwrite=True)
+        write_bytes(self._path(record.stage), content, overwrite=True)
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a recipe found, as one page of Markdown: what each model cost, the telling rows, the same inputs for all."""
+"""What an experiment gave, as one page of Markdown: what each model cost, the telling rows, the same inputs for all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lomit.config import DEMO_SEED
 from lomit.data.gallery import RenderedFaces
 from lomit.figures.grids import grid, overlay
 from lomit.metrics.bootstrap import Estimate
@@ -17,21 +18,21 @@ from lomit.predictor import Predictor
 from lomit.report.faces import Pair
 from lomit.report.pictures import Subject
 from lomit.report.results import Results, read_results
-from lomit.reproduce.recipes import Recipe, Trained
+from lomit.reproduce.experiments import Experiment, Trained
 from lomit.reproduce.stages import Ledger
 
 MOST_COLUMNS = 4
-FIGURE_PAIRS, FIGURE_SEED = 6, 2019
+FIGURE_PAIRS = 6
 BOUNDS = ("floor", "ceiling", "real (ceiling)")
 """Columns that do not depend on the model, as the protocols call them."""
 
 
-def summary(recipe: Recipe, out: Path, ledger: Ledger) -> str:
-    """The tables of a finished recipe."""
-    found = {model.name: _results(model, out) for model in recipe.models}
-    parts = [costs_table(recipe.models, ledger)]
-    if recipe.claims:
-        parts += [claims_table(recipe, found), "\n".join(f"- {note}" for note in _notes(found))]
+def summary(experiment: Experiment, out: Path, ledger: Ledger) -> str:
+    """The tables of a finished experiment."""
+    results = {model.name: _results(model, out) for model in experiment.models}
+    parts = [costs_table(experiment.models, ledger)]
+    if experiment.claims:
+        parts += [claims_table(experiment, results), "\n".join(f"- {note}" for note in _notes(results))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -46,12 +47,12 @@ def costs_table(models: Sequence[Trained], ledger: Ledger) -> str:
     return markdown_table(rows)
 
 
-def claims_table(recipe: Recipe, found: dict[str, list[Results]]) -> str:
+def claims_table(experiment: Experiment, found: dict[str, list[Results]]) -> str:
     """The telling rows, one column a model, and beside them what bounds each; turned where the models are many."""
     bounds = [b for b in BOUNDS if any(b in row.cells for results in found.values() for r in results for row in r.rows)]
-    lines = [["measure", *(model.label for model in recipe.models), *bounds, "samples", "people"]]
-    for section, name in recipe.claims:
-        rows = {model.name: _find(found[model.name], section, name) for model in recipe.models}
+    lines = [["measure", *(model.label for model in experiment.models), *bounds, "samples", "people"]]
+    for section, name in experiment.claims:
+        rows = {model.name: _find(found[model.name], section, name) for model in experiment.models}
         there = [row for row in rows.values() if row is not None]
         if not there:
             continue
@@ -62,18 +63,18 @@ def claims_table(recipe: Recipe, found: dict[str, list[Results]]) -> str:
         title = first.section if name == "mean over domain pairs" else f"{first.section}: {name}{unit}"
         limits = [_cell(first, bound) for bound in bounds]
         lines.append([title, *cells, *limits, f"{counted.samples:,}", f"{counted.people:,}"])
-    return markdown_table(list(zip(*lines, strict=True)) if len(recipe.models) > MOST_COLUMNS else lines)
+    return markdown_table(list(zip(*lines, strict=True)) if len(experiment.models) > MOST_COLUMNS else lines)
 
 
-def figure(recipe: Recipe, out: Path) -> Image.Image | None:
+def figure(experiment: Experiment, out: Path) -> Image.Image | None:
     """The same rendered pairs translated by every model, drawn as the evaluation's are; None for no figure."""
-    if recipe.drawn is None:
+    if experiment.drawn is None:
         return None
-    subjects = [Subject(m.label, Predictor.from_pretrained(out / "models" / m.name)) for m in recipe.models]
+    subjects = [Subject(m.label, Predictor.from_pretrained(out / "models" / m.name)) for m in experiment.models]
     size = max(subject.predictor.image_size for subject in subjects)
-    faces = RenderedFaces(FIGURE_SEED, size)
-    differ, alike = faces.columns([recipe.drawn]), faces.columns(recipe.alike)
-    drawn = draw_pairs(differ, np.arange(len(differ)), FIGURE_PAIRS, FIGURE_SEED, alike=alike)
+    faces = RenderedFaces(DEMO_SEED, size)
+    differ, alike = faces.columns([experiment.drawn]), faces.columns(experiment.alike)
+    drawn = draw_pairs(differ, np.arange(len(differ)), FIGURE_PAIRS, DEMO_SEED, alike=alike)
     chosen = [Pair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
     columns: dict[str, list[Image.Image]] = {
         "input": [faces.image(pair.input) for pair in chosen],

@@ -6,9 +6,10 @@ from pathlib import Path
 from threading import Lock
 
 from lomit.exported import is_exported
+from lomit.inference.catalogue import known_models
 from lomit.predictor import Predictor
 from lomit.recipe.file import model_hash
-from lomit.weights import card_summary, find_model, known_models
+from lomit.weights import card_summary, find_model
 
 LOADED = 4
 """Models in memory at a time."""

@@ -1,36 +1,71 @@
-"""Translates batches of jobs: files in, files out.  Runs in the command's own process or in several others.
+"""Translates batches of jobs: files in, files out, in the command's own process or in several others.
 
 In one process, the next batches are read and earlier results are written while the network computes.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from lomit.commands.pairs import Job, Settings, step_names
 from lomit.errors import LomitError
+from lomit.exported import is_exported
 from lomit.images import Picture, read_image, read_mask, write_gif, write_png
+from lomit.inference.batch import Outcome, Settings, ahead, batched, step_names
+from lomit.inference.pairs import Job, Jobs
 from lomit.predictor import Predictor, Result
+from lomit.squares import mask_planes
+from lomit.weights import find_model
+
+AHEAD = 2
+"""Batches that wait to be computed, and batches that wait to be written: at most so many of each."""
+
+_Write = Callable[[], None]
 
 
-@dataclass
-class Outcome:
-    """What became of a job: the number of files written, or the file that could not be read and why."""
+def translate_all(
+    settings: Settings, jobs: Jobs, batch_size: int, processes: int = 1
+) -> Generator[Outcome, None, None]:
+    """The outcomes of all jobs in order, each when its files are written.
 
-    job: Job
-    written: int = 0
-    bad: Path | None = None
-    error: str = ""
+    Args:
+        settings: what holds for every job.
+        jobs: what is translated.
+        batch_size: images in the network at a time.
+        processes: how many translate, each with its own copy of the model; 1: this one.
+
+    Raises:
+        LomitError: where the model can't be used, a result can't be written, or a process dies.
+    """
+    if not is_exported(settings.model):
+        find_model(settings.model)
+    batches = batched(jobs, batch_size)
+    if processes == 1:
+        yield from Worker(settings).run_all(batches)
+        return
+    if settings.threads is None:
+        settings = replace(settings, threads=max(1, (os.cpu_count() or 1) // processes))
+    # Forked children of a process that has used torch's thread pools hang, so they are started afresh.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        try:
+            for outcomes in ahead(lambda batch: pool.submit(_run_in_pool, settings, batch), batches, 2 * processes):
+                yield from outcomes
+        except BrokenProcessPool as error:
+            raise LomitError("a process died, perhaps for lack of memory; use fewer --processes") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @dataclass
@@ -44,17 +79,13 @@ class _Images:
     exemplar_mask: Image.Image | None = None
 
 
-AHEAD = 2
-"""Batches that wait to be computed, and batches that wait to be written: at most so many of each."""
-
-_Write = Callable[[], None]
-
-
 class Worker:
     """Translates jobs one batch after the other; loads the model with the first and keeps recent images decoded."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
         # An exemplar that serves many inputs is decoded once.
         self._read = lru_cache(maxsize=16)(read_image)
 
@@ -76,12 +107,12 @@ class Worker:
         Raises:
             LomitError: where the model can't be used or a result can't be written.
         """
-        outcomes, writes = self._compute([self._load(job) for job in jobs])
+        outcomes, writes = self._compute(self._load_all(jobs))
         for write in writes:
             write()
         return outcomes
 
-    def run_all(self, batches: Sequence[Sequence[Job]]) -> Iterator[Outcome]:
+    def run_all(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
         """`run` for each batch in turn, with reading and writing in threads of their own.
 
         Everything happens in the order of the batches and gives what `run` gives.  An outcome is yielded when its
@@ -90,7 +121,6 @@ class Worker:
         Raises:
             LomitError: as `run`.
         """
-        reading: deque[Future[list[_Images | Outcome]]] = deque()
         writing: deque[tuple[list[Outcome], list[Future[None]]]] = deque()
         with ExitStack() as stack:
             # One reader: two would decode a shared exemplar twice.  Compressing a large image takes the longest.
@@ -98,11 +128,8 @@ class Worker:
             # Entered last, called first: the pools then wait only for what is under way.
             stack.callback(writer.shutdown, wait=False, cancel_futures=True)
             stack.callback(reader.shutdown, wait=False, cancel_futures=True)
-            waiting = iter(batches)
-            for _ in range(len(batches)):
-                while len(reading) <= AHEAD and (batch := next(waiting, None)) is not None:
-                    reading.append(reader.submit(self._load_all, batch))
-                outcomes, writes = self._compute(reading.popleft().result())
+            for loaded in ahead(lambda batch: reader.submit(self._load_all, batch), batches, AHEAD):
+                outcomes, writes = self._compute(loaded)
                 writing.append((outcomes, [writer.submit(write) for write in writes]))
                 while len(writing) > AHEAD or (writing and all(write.done() for write in writing[0][1])):
                     yield from _written(*writing.popleft())
@@ -124,18 +151,18 @@ class Worker:
         return outcomes, writes
 
     def _load(self, job: Job) -> _Images | Outcome:
-        """The job's images, or the first one that can't be read."""
-        path = job.input
+        """The job's images, or the first one that can't be used."""
+        path = job.input.path
         try:
             images = _Images(job, self._read(path))
-            for path in job.exemplars:
+            for path in job.guidance.exemplars:
                 images.exemplars.append(self._read(path))
-            if job.input_mask is not None:
-                path = job.input_mask
-                images.input_mask = read_mask(path)
-            if job.exemplar_mask is not None:
-                path = job.exemplar_mask
-                images.exemplar_mask = read_mask(path)
+            if job.input.mask is not None:
+                path = job.input.mask
+                images.input_mask = _read_mask(path, images.input)
+            if job.guidance.mask is not None:
+                path = job.guidance.mask
+                images.exemplar_mask = _read_mask(path, images.exemplars[-1])
         except LomitError as error:
             return Outcome(job, bad=path, error=str(error))
         return images
@@ -144,9 +171,9 @@ class Worker:
         jobs = [images.job for images in batch]
         results = self.predictor.translate(
             [images.input for images in batch],
-            [images.exemplars[0] for images in batch] if jobs[0].exemplars else None,
+            [images.exemplars[0] for images in batch] if jobs[0].guidance.exemplars else None,
             label=dict(self.settings.label) or None,
-            styles=None if self._styles is None else self._styles[[job.style for job in jobs]],
+            styles=None if self._styles is None else self._styles[[job.guidance.style for job in jobs]],
             input_masks=[images.input_mask for images in batch],
             exemplar_masks=[images.exemplar_mask for images in batch],
             composite=self.settings.composite,
@@ -183,6 +210,13 @@ class Worker:
         return partial(write_png, self.settings.out / name, image, self.settings.overwrite)
 
 
+def _read_mask(path: Path, picture: Picture) -> Image.Image:
+    """A mask that fits its picture; one that does not must not stop the batch that it would be in."""
+    mask = read_mask(path)
+    mask_planes([mask], [picture], 1, torch.device("cpu"))
+    return mask
+
+
 def _written(outcomes: list[Outcome], writes: Sequence[Future[None]]) -> list[Outcome]:
     """The outcomes, once their files are there."""
     for write in writes:
@@ -190,13 +224,11 @@ def _written(outcomes: list[Outcome], writes: Sequence[Future[None]]) -> list[Ou
     return outcomes
 
 
-def run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[Outcome]:
+def _run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[Outcome]:
     """`Worker.run` in a process of a pool that serves these settings alone, and so keeps its worker."""
     return _pool_worker(settings).run(jobs)
 
 
 @lru_cache(maxsize=1)
 def _pool_worker(settings: Settings) -> Worker:
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     return Worker(settings)

@@ -1,4 +1,4 @@
-"""The recipes: the paper's Table 1, the rivals and the ablations on rendered faces."""
+"""The experiments that are reproduced: the paper's Table 1, the rivals and the ablations on rendered faces."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.config import RunConfig, to_dict
+from lomit.config import DEMO_SEED, RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
-from lomit.metrics.classifier import ClassifierConfig
+from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models.base import Method, methods
 from lomit.models.lomit.ablations import ABLATIONS
 from lomit.models.lomit.presets import HAIR
@@ -34,12 +34,12 @@ ConfigOf = Callable[[Sequence[str]], RunConfig]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a user chose, for every recipe.
+class Setup:
+    """What a user chose, for every experiment.
 
     Attributes:
         out: folder for everything.
-        costs: measures what things cost.
+        costs: measures what things cost, on the device and in the threads that everything is computed with.
         config_of: see `ConfigOf`.
         root, extra_roots: where the faces are; without a root they are rendered.
         images: how many of them the classifier is trained on; 0 for rendered faces.
@@ -48,9 +48,8 @@ class Plan:
         steps: iterations for each model, in place of minutes.
         pairs: of each evaluation.
         seed: of the runs, the draws and the bootstrap.
-        classifier: a classifier that is there already; None: the recipe's own.
+        classifier: a classifier that is there already; None: one is trained.
         quick: a smoke run.
-        how_train, how_classifier, how_evaluate, how_report: words that change nothing in what is made.
     """
 
     out: Path
@@ -66,20 +65,23 @@ class Plan:
     seed: int = 0
     classifier: str | None = None
     quick: bool = False
-    how_train: tuple[str, ...] = ()
-    how_classifier: tuple[str, ...] = ()
-    how_evaluate: tuple[str, ...] = ()
-    how_report: tuple[str, ...] = ()
 
     @property
-    def faces(self) -> str:
-        """Folder of the faces."""
-        return self.root if self.root is not None else str(self.out / "faces")
+    def data(self) -> list[str]:
+        """The options that say where the faces are."""
+        root = self.root if self.root is not None else str(self.out / "faces")
+        return ["--data.root", root, *_listed("--data.extra-roots", self.extra_roots)]
+
+    def computed(self, prefix: str = "", device: str = "device") -> tuple[str, ...]:
+        """The options that say what it is computed on; they change nothing in what is made."""
+        threads = self.costs.threads
+        chosen = () if threads is None else (f"--{prefix}threads", str(threads))
+        return (f"--{prefix}{device}", self.costs.device.type, *chosen)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model of a recipe, for its summary.
+    """A model of an experiment, for its summary.
 
     Attributes:
         label: what tables call it.
@@ -97,7 +99,7 @@ class Trained:
 
 
 @dataclass
-class Recipe:
+class Experiment:
     """Stages in order, and what the summary tells of.
 
     Attributes:
@@ -117,129 +119,151 @@ class Recipe:
 
 
 class _Builder:
-    """Adds stages that later ones may read from."""
+    """Adds stages that later ones may read from; `data` names those that every model reads from."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.recipe = plan, Recipe()
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self.experiment = setup, Experiment()
         self.data: tuple[str, ...] = ()
+        self.pairs = QUICK_PAIRS if setup.quick else setup.pairs
 
-    def add(self, stage: Stage) -> str:
-        self.recipe.stages.append(stage)
-        return stage.name
+    def add(self, stage: Stage) -> None:
+        self.experiment.stages.append(stage)
 
     def faces(self) -> None:
         """Renders the faces, where none were given."""
-        plan = self.plan
-        if plan.root is not None:
+        setup = self.setup
+        if setup.root is not None:
             return
-        count, size = (QUICK_FACES, 32) if plan.quick else (FACES, plan.size)
-        folder = plan.out / "faces"
-        words = ["data", "avatars", "--count", str(count), "--seed", str(plan.seed), "--size", str(size)]
+        count, size = (QUICK_FACES, 32) if setup.quick else (FACES, setup.size)
+        folder = setup.out / "faces"
+        words = ["data", "avatars", "--count", str(count), "--seed", str(setup.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
-        free, busy = plan.costs.rendering(size).of(count)
-        stage = Stage(
-            "faces", tuple(words), folder, ("--workers", "1"), complete=folder, seconds=free, busy_seconds=busy
+        free, busy = setup.costs.rendering(size).of(count)
+        self.add(
+            Stage(
+                "faces",
+                tuple(words),
+                folder,
+                how=("--workers", "1"),
+                complete=folder,
+                seconds=free,
+                busy_seconds=busy,
+            )
         )
-        self.data = (self.add(stage),)
+        self.data = ("faces",)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
         """The folder or name of the classifier; trained where none is given and none in the package will do."""
-        plan = self.plan
-        if plan.classifier is not None:
-            return plan.classifier
-        if packaged is not None and not plan.quick:
+        setup = self.setup
+        if setup.classifier is not None:
+            return setup.classifier
+        if packaged is not None and not setup.quick:
             return packaged
-        folder, size = plan.out / "classifier", 32 if plan.quick else plan.size
-        epochs, width = (1, 8) if plan.quick else (CLASSIFIER_EPOCHS, CLASSIFIER_WIDTH)
-        words = ["classifier", "train", "--data.root", plan.faces, *_appended("--data.extra-roots", plan.extra_roots)]
-        words += ["--attributes", ",".join(attributes), "--image-size", str(size), "--width", str(width)]
-        words += ["--training.epochs", str(epochs), "--training.seed", str(plan.seed), "--out", str(folder)]
-        cost = plan.costs.classifier(ClassifierConfig(tuple(attributes), size, width))
-        images = plan.images or round(0.85 * (QUICK_FACES if plan.quick else FACES))
-        self.data = (
-            *self.data,
-            self.add(
-                Stage(
-                    "classifier", tuple(words), folder, plan.how_classifier, self.data, folder / "config.json",
-                    ("--overwrite",), folder, *cost.of(epochs * images),
-                )
-            ),
-        )  # fmt: skip
+        folder, size = setup.out / "classifier", 32 if setup.quick else setup.size
+        epochs, width = (1, 8) if setup.quick else (CLASSIFIER_EPOCHS, CLASSIFIER_WIDTH)
+        words = ["classifier", "train", *setup.data, "--attributes", *attributes]
+        words += ["--image-size", str(size), "--width", str(width)]
+        words += ["--training.epochs", str(epochs), "--training.seed", str(setup.seed), "--out", str(folder)]
+        images = setup.images or round(0.85 * (QUICK_FACES if setup.quick else FACES))
+        free, busy = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
+        self.add(
+            Stage(
+                "classifier",
+                tuple(words),
+                folder,
+                how=setup.computed(),
+                after=self.data,
+                complete=folder / "config.json",
+                resumed=("--overwrite",),
+                resumes_from=folder,
+                seconds=free,
+                busy_seconds=busy,
+            )
+        )
+        self.data = (*self.data, "classifier")
         return str(folder)
 
     def train(self, label: str, name: str, preset: str, protocols: Sequence[str] = (), seed: int = 0) -> Trained:
-        """Trains a model for the budget; `seed` is added to the plan's."""
-        plan, folder = self.plan, self.plan.out / "models" / name
-        words = ["train", preset, "--data.root", plan.faces, "--train.seed", str(plan.seed + seed)]
-        words += ["--data.extra-roots", *plan.extra_roots] if plan.extra_roots else []
-        words += [*(QUICK if plan.quick else ()), "--out", str(folder)]
-        config = plan.config_of(words[1:])
-        cost = plan.costs.training(config)
+        """Trains a model for the budget; `seed` is added to the setup's."""
+        setup, folder = self.setup, self.setup.out / "models" / name
+        words = ["train", preset, *setup.data, "--train.seed", str(setup.seed + seed)]
+        words += [*(QUICK if setup.quick else ()), "--out", str(folder)]
+        config = setup.config_of(words[1:])
+        cost = setup.costs.training(config)
         steps = self._steps(config, cost)
         if steps != config.train.steps:
             words += _shortened(config, steps)
-        stage = Stage(
-            f"train/{name}", tuple(words), folder, plan.how_train, self.data, None, ("--resume",),
-            folder / "checkpoints" / "latest", *cost.of(steps),
-        )  # fmt: skip
-        self.add(stage)
-        trained = Trained(label, name, steps, cost, tuple(protocols))
-        self.recipe.models.append(trained)
-        return trained
+        free, busy = cost.of(steps)
+        self.add(
+            Stage(
+                f"train/{name}",
+                tuple(words),
+                folder,
+                how=setup.computed("train.", "accelerator"),
+                after=self.data,
+                resumed=("--resume",),
+                resumes_from=folder / "checkpoints" / "latest",
+                seconds=free,
+                busy_seconds=busy,
+            )
+        )
+        self.experiment.models.append(Trained(label, name, steps, cost, tuple(protocols)))
+        return self.experiment.models[-1]
 
     def _steps(self, config: RunConfig, cost: Cost) -> int:
-        plan = self.plan
+        setup = self.setup
         turn = cost.turn  # every phase has had its last turn at the end
-        if plan.quick or plan.steps is not None:
-            return max(turn, (plan.steps or QUICK_STEPS) // turn * turn)
-        if plan.minutes is None:
+        if setup.quick or setup.steps is not None:
+            return max(turn, (setup.steps or QUICK_STEPS) // turn * turn)
+        if setup.minutes is None:
             return config.train.steps
-        return max(turn, int(60 * plan.minutes / cost.budgeted(plan.costs.device)) // turn * turn)
+        return max(turn, int(60 * setup.minutes / cost.budgeted(setup.costs.device)) // turn * turn)
 
     def evaluate(self, model: Trained, protocol: str, classifier: str, translations: int, words: Sequence[str]) -> Path:
         """Evaluates a model; `translations` is how many it makes, for the estimate."""
-        plan, folder = self.plan, self.plan.out / "results" / f"{model.name}-{protocol}"
-        train = next(stage for stage in self.recipe.stages if stage.name == f"train/{model.name}")
-        free, busy = plan.costs.translation(plan.config_of(train.words[1:])).of(translations)
-        given = ["evaluate", str(train.makes), "--data.root", plan.faces]
-        given += [*_appended("--data.extra-roots", plan.extra_roots), "--protocol", protocol]
-        given += ["--classifier", classifier, "--seed", str(plan.seed), *words, "--out", str(folder)]
+        setup, folder = self.setup, self.setup.out / "results" / f"{model.name}-{protocol}"
+        train = next(stage for stage in self.experiment.stages if stage.name == f"train/{model.name}")
+        free, busy = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
+        given = ["evaluate", str(train.makes), *setup.data, "--protocol", protocol]
+        given += ["--classifier", classifier, "--seed", str(setup.seed), *words, "--out", str(folder)]
         self.add(
             Stage(
-                f"evaluate/{model.name}-{protocol}", tuple(given), folder, plan.how_evaluate,
-                (*self.data, train.name), folder / "results.json", seconds=free, busy_seconds=busy,
+                f"evaluate/{model.name}-{protocol}",
+                tuple(given),
+                folder,
+                how=setup.computed()[:2],
+                after=(*self.data, train.name),
+                complete=folder / "results.json",
+                seconds=free,
+                busy_seconds=busy,
             )
-        )  # fmt: skip
+        )
         return folder
 
-    def report(self, title: str, words: Sequence[str]) -> None:
+    def report(self, title: str, inputs: Sequence[str]) -> None:
         """The page."""
-        plan, page = self.plan, self.plan.out / "report.html"
-        small = ("--columns", "2", "--exemplars", "2", "--codes", "0") if plan.quick else ()
-        title += " (smoke run: its numbers mean nothing)" if plan.quick else ""
-        given = ["report", *words, "--title", title, "--seed", str(2019 + plan.seed), *small]
-        if plan.root is not None:
-            given += ["--data.root", plan.root, *_appended("--data.extra-roots", plan.extra_roots)]
-        after = tuple(stage.name for stage in self.recipe.stages)
-        stage = Stage(
-            "report",
-            (*given, "--out", str(page)),
-            page,
-            plan.how_report,
-            after,
-            page,
-            seconds=REPORT_SECONDS,
-            busy_seconds=REPORT_SECONDS,
+        setup, page = self.setup, self.setup.out / "report.html"
+        small = ("--columns", "2", "--exemplars", "2", "--codes", "0") if setup.quick else ()
+        title += " (smoke run: its numbers mean nothing)" if setup.quick else ""
+        words = ["report", *inputs, "--title", title, "--seed", str(DEMO_SEED + setup.seed), *small]
+        words += setup.data if setup.root is not None else []
+        self.add(
+            Stage(
+                "report",
+                (*words, "--out", str(page)),
+                page,
+                how=setup.computed(),
+                after=tuple(stage.name for stage in self.experiment.stages),
+                complete=page,
+                seconds=REPORT_SECONDS,
+                busy_seconds=REPORT_SECONDS,
+            )
         )
-        self.add(stage)
-
-    @property
-    def pairs(self) -> int:
-        return QUICK_PAIRS if self.plan.quick else self.plan.pairs
 
 
-def _appended(option: str, values: Sequence[str]) -> list[str]:
-    return [word for value in values for word in (option, value)]
+def _listed(option: str, values: Sequence[str]) -> list[str]:
+    """An option with its values; nothing where there are none."""
+    return [option, *values] if values else []
 
 
 def _shortened(config: RunConfig, steps: int) -> list[str]:
@@ -266,7 +290,7 @@ def competitors(named: Sequence[str] = ()) -> list[Method]:
     """The methods of these names, by default every method with presets; those that know any labels come first.
 
     Raises:
-        LomitError: for a method that is none.
+        LomitError: for an unknown method.
     """
     known = sorted((m for m in methods().values() if m.presets), key=lambda m: m.translator.domains is not None)
     chosen = _chosen(named, [method.name for method in known], "method")
@@ -278,42 +302,42 @@ def _preset(method: Method, run: str) -> str | None:
     return next((name for name in (f"{method.name}-{run}", f"celeba-{run}", run) if name in method.presets), None)
 
 
-def table1(plan: Plan, named: Sequence[str]) -> Recipe:
+def table1(setup: Setup, named: Sequence[str]) -> Experiment:
     """Table 1: a classifier, every method's models of the paper's classes, their evaluation, the page.
 
     A method without domains learns the attributes of several classes at once; one with domains gets a model for each
     class.
 
     Args:
-        plan: what the user chose.
+        setup: what the user chose.
         named: methods, by name; empty for all.
 
     Raises:
-        LomitError: for a method that is none.
+        LomitError: for an unknown method.
     """
-    build, chosen = _Builder(plan), competitors(named)
+    build, chosen = _Builder(setup), competitors(named)
     build.faces()
-    classifier = build.classifier(EXCHANGED if plan.root is None else CELEBA)
-    report: list[str] = []
+    classifier = build.classifier(EXCHANGED if setup.root is None else CELEBA)
+    inputs: list[str] = []
     for method in chosen:
-        for name, preset, classes in _table1_runs(plan, method):
+        for name, preset, classes in _table1_runs(setup, method):
             model = build.train(f"{method.title}, {name}", f"{method.name}-{name}", preset)
-            words = [*_appended("--classes", classes), "--opposite", "--pairs", str(build.pairs)]
-            found = build.evaluate(model, "table1", classifier, len(classes) * build.pairs, words)
-            report += [f"{method.title}={found}", f"{method.title}, {name}={plan.out / 'models' / model.name}"]
-    build.report("Table 1", report)
-    return build.recipe
+            words = ["--classes", *classes, "--opposite", "--pairs", str(build.pairs)]
+            results = build.evaluate(model, "table1", classifier, len(classes) * build.pairs, words)
+            inputs += [f"{method.title}={results}", f"{method.title}, {name}={setup.out / 'models' / model.name}"]
+    build.report("Table 1", inputs)
+    return build.experiment
 
 
 _Run = tuple[str, str, tuple[str, ...]]
 """Name, preset, classes to score."""
 
 
-def _table1_runs(plan: Plan, method: Method) -> list[_Run]:
+def _table1_runs(setup: Setup, method: Method) -> list[_Run]:
     """The runs that the method has a preset for."""
-    several, suffix = method.translator.domains is None, "-64" if plan.size == 64 else ""
+    several, suffix = method.translator.domains is None, "-64" if setup.size == 64 else ""
     runs: dict[str, tuple[str, ...]]
-    if plan.root is None:
+    if setup.root is None:
         run = "avatars-64" if several else "avatars-facialhair-64"
         classes = ("facial hair", "Blond_Hair", "facial hair+Smiling") if several else ("facial hair",)
         preset = _preset(method, run)
@@ -336,28 +360,28 @@ def _table1_runs(plan: Plan, method: Method) -> list[_Run]:
     return [(name, preset, runs[name]) for name, preset in presets.items() if preset]
 
 
-def rivals(plan: Plan, named: Sequence[str], attribute: str) -> Recipe:
+def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
     """The methods on rendered faces, with an equal budget each, on the same pairs.
 
     Pairs differ in one attribute and are alike in the others of `EXCHANGED`: every method is asked for the same.
 
     Args:
-        plan: what the user chose.
+        setup: what the user chose.
         named: methods, by name; empty for all.
         attribute: what the domains of a method with domains differ in, one of `TWO_DOMAINS`.
 
     Raises:
-        LomitError: for a method or an attribute that is none.
+        LomitError: for an unknown method or attribute.
     """
-    build, chosen = _Builder(plan), competitors(named)
+    build, chosen = _Builder(setup), competitors(named)
     _chosen([attribute], tuple(TWO_DOMAINS), "attribute")
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
     group = HAIR if attribute in HAIR else (attribute,)
-    build.recipe.drawn, build.recipe.alike = attribute, tuple(name for name in EXCHANGED if name not in group)
-    alike = _appended("--alike", build.recipe.alike)
+    build.experiment.drawn, build.experiment.alike = attribute, tuple(name for name in EXCHANGED if name not in group)
+    alike = _listed("--alike", build.experiment.alike)
     sources = max(8, build.pairs // 10)
-    report: list[str] = []
+    inputs: list[str] = []
     for method in chosen:
         several = method.translator.domains is None
         preset = _preset(method, "avatars-64" if several else f"avatars-{TWO_DOMAINS[attribute]}-64")
@@ -366,7 +390,7 @@ def rivals(plan: Plan, named: Sequence[str], attribute: str) -> Recipe:
         protocols = ("avatars", "table1", "starganv2")
         model = build.train(method.title, method.name, preset, protocols)
         count = ("--pairs", str(build.pairs))
-        found = [
+        results = [
             build.evaluate(
                 model, "avatars", classifier, (4 if method.translator.has_masks else 2) * build.pairs,
                 ("--differ", attribute, *alike, *count),
@@ -374,13 +398,13 @@ def rivals(plan: Plan, named: Sequence[str], attribute: str) -> Recipe:
             build.evaluate(model, "table1", classifier, build.pairs, ("--classes", attribute, *alike, *count)),
             build.evaluate(
                 model, "starganv2", classifier, 20 * sources,
-                ("--domains", attribute, "--sources", str(sources), *_appended("--modes", group),
-                 *(("--exemplars", "3") if plan.quick else ())),
+                ("--domains", attribute, "--sources", str(sources), "--modes", *group,
+                 *(("--exemplars", "3") if setup.quick else ())),
             ),
         ]  # fmt: skip
-        report += [f"{method.title}={path}" for path in (plan.out / "models" / method.name, *found)]
-    build.report("The rivals on rendered faces", report)
-    build.recipe.claims = (
+        inputs += [f"{method.title}={path}" for path in (setup.out / "models" / method.name, *results)]
+    build.report("The rivals on rendered faces", inputs)
+    build.experiment.claims = (
         ("CA-*", attribute),
         ("IS-raw-*", attribute),
         ("CIS-raw-*", "mean over domain pairs"),
@@ -391,35 +415,35 @@ def rivals(plan: Plan, named: Sequence[str], attribute: str) -> Recipe:
         ("background kept", "SSIM outside target"),
         ("masks", "IoU with target"),
     )
-    return build.recipe
+    return build.experiment
 
 
-def ablations(plan: Plan, variants: Sequence[str]) -> Recipe:
+def ablations(setup: Setup, variants: Sequence[str]) -> Experiment:
     """LOMIT on rendered faces with one part taken away at a time, an equal budget each; the full method twice.
 
     Args:
-        plan: what the user chose.
+        setup: what the user chose.
         variants: `full`, `full-again` (another seed) and names of ablations; empty for all.
 
     Raises:
-        LomitError: for a variant that is none.
+        LomitError: for an unknown variant.
     """
     known: Mapping[str, str] = {
         "full": "full",
         "full-again": "full, another seed",
         **{ablation.name: ablation.description for ablation in ABLATIONS},
     }
-    build, chosen = _Builder(plan), _chosen(variants, tuple(known), "variant")
+    build, chosen = _Builder(setup), _chosen(variants, tuple(known), "variant")
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
-    report: list[str] = []
+    inputs: list[str] = []
     for name in chosen:
         preset = "avatars-64" if name.startswith("full") else f"avatars-64-{name}"
         model = build.train(known[name], name, preset, ("avatars",), seed=int(name == "full-again"))
-        found = build.evaluate(model, "avatars", classifier, 4 * build.pairs, ("--pairs", str(build.pairs)))
-        report += [f"{name}={path}" for path in (plan.out / "models" / name, found)]
-    build.report("Ablations on rendered faces", report)
-    build.recipe.claims = (
+        results = build.evaluate(model, "avatars", classifier, 4 * build.pairs, ("--pairs", str(build.pairs)))
+        inputs += [f"{name}={path}" for path in (setup.out / "models" / name, results)]
+    build.report("Ablations on rendered faces", inputs)
+    build.experiment.claims = (
         ("attribute accuracy, %", "changed, each"),
         ("attribute accuracy, %", "Blond_Hair"),
         ("attribute accuracy, %", "Smiling"),
@@ -429,4 +453,4 @@ def ablations(plan: Plan, variants: Sequence[str]) -> Recipe:
         ("masks", "IoU, pairs that differ in hair only"),
         ("masks", "mask area (ceiling: the region's)"),
     )
-    return build.recipe
+    return build.experiment

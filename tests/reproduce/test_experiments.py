@@ -1,23 +1,25 @@
-"""Recipes as lists of commands: equal budgets, equal pairs, presets and classes that exist."""
+"""Experiments as lists of commands: equal budgets, equal pairs, presets and classes that exist."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 import torch
 
-from lomit.commands.reproduce import _config_of, duration
+from lomit.commands.reproduce import _config_of
 from lomit.config import RunConfig
 from lomit.errors import LomitError
 from lomit.metrics.classes import parse_class
-from lomit.metrics.classifier import ClassifierConfig
+from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models import base
 from lomit.models.base import Phase, method_of
 from lomit.reproduce.costs import Cost, Costs, updates
-from lomit.reproduce.recipes import CELEBA, Plan, Recipe, ablations, competitors, rivals, table1
+from lomit.reproduce.experiments import CELEBA, Experiment, Setup, ablations, competitors, rivals, table1
+from lomit.reproduce.run import duration
 from lomit.reproduce.stages import Stage
 
 METHODS = ("lomit", "stargan", "drit", "munit", "starganv2")
@@ -52,26 +54,29 @@ class Known(Costs):
         return Cost(0.02, 0.02)
 
 
-def plan(**more: object) -> Plan:
-    return Plan(Path("/out"), Known(), _config_of, **more)  # type: ignore[arg-type]
+def setup(**more: object) -> Setup:
+    return Setup(Path("/out"), Known(), _config_of, **more)  # type: ignore[arg-type]
 
 
-def stage(recipe: Recipe, name: str) -> Stage:
-    (found,) = (stage for stage in recipe.stages if stage.name == name)
+def stage(experiment: Experiment, name: str) -> Stage:
+    (found,) = (stage for stage in experiment.stages if stage.name == name)
     return found
 
 
 def option(words: Sequence[str], name: str) -> list[str]:
-    return [words[k + 1] for k, word in enumerate(words) if word == name]
+    """The values of an option; none where it is not given."""
+    if name not in words:
+        return []
+    return list(takewhile(lambda word: not word.startswith("--"), words[words.index(name) + 1 :]))
 
 
 def test_rivals_have_an_equal_budget() -> None:
-    recipe = rivals(plan(minutes=30), METHODS, "Blond_Hair")
-    assert [model.name for model in recipe.models] == list(METHODS)
-    for model in recipe.models:
+    experiment = rivals(setup(minutes=30), METHODS, "Blond_Hair")
+    assert [model.name for model in experiment.models] == list(METHODS)
+    for model in experiment.models:
         assert model.steps % TURNS[model.name] == 0
         assert model.steps * model.cost.cpu == pytest.approx(1800, rel=0.002)
-        train = stage(recipe, f"train/{model.name}")
+        train = stage(experiment, f"train/{model.name}")
         assert train.seconds == pytest.approx(1800, rel=0.002)
         assert train.busy_seconds == pytest.approx(3600, rel=0.002)  # half of the machine is somebody else's
         config = _config_of(train.words[1:])
@@ -88,9 +93,9 @@ def test_rivals_have_an_equal_budget() -> None:
 
 def test_rivals_are_asked_for_the_same() -> None:
     """One attribute differs, what LOMIT and StarGAN know besides is alike, whatever the model knows."""
-    recipe = rivals(plan(steps=60), METHODS, "Blond_Hair")
+    experiment = rivals(setup(steps=60), METHODS, "Blond_Hair")
     for protocol in ("avatars", "table1", "starganv2"):
-        given = [stage(recipe, f"evaluate/{method}-{protocol}").words for method in METHODS]
+        given = [stage(experiment, f"evaluate/{method}-{protocol}").words for method in METHODS]
         chosen = (
             "--differ",
             "--alike",
@@ -103,10 +108,10 @@ def test_rivals_are_asked_for_the_same() -> None:
             "--classifier",
         )
         assert len({tuple(tuple(option(words, name)) for name in chosen) for words in given}) == 1
-    words = stage(recipe, "evaluate/munit-avatars").words
+    words = stage(experiment, "evaluate/munit-avatars").words
     assert option(words, "--differ") == ["Blond_Hair"]
     assert option(words, "--alike") == ["Smiling", "Facial_Hair"]
-    smile = rivals(plan(steps=60), ("munit",), "Smiling")
+    smile = rivals(setup(steps=60), ("munit",), "Smiling")
     assert option(stage(smile, "evaluate/munit-table1").words, "--alike") == [
         "Black_Hair", "Blond_Hair", "Brown_Hair", "Facial_Hair",
     ]  # fmt: skip
@@ -114,16 +119,16 @@ def test_rivals_are_asked_for_the_same() -> None:
 
 
 def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
-    given = plan(root="/celeba", extra_roots=("/more",), images=9_000, size=128)
+    given = setup(root="/celeba", extra_roots=("/more",), images=9_000, size=128)
     for size in (128, 64):
-        recipe = table1(Plan(**{**vars(given), "size": size}), METHODS)
-        assert len(recipe.models) == 2 + 2 + 5 + 5 + 3
-        for model in recipe.models:
-            config = _config_of(stage(recipe, f"train/{model.name}").words[1:])
+        experiment = table1(Setup(**{**vars(given), "size": size}), METHODS)
+        assert len(experiment.models) == 2 + 2 + 5 + 5 + 3
+        for model in experiment.models:
+            config = _config_of(stage(experiment, f"train/{model.name}").words[1:])
             assert config.data.image_size == size
             assert config.data.extra_roots == ("/more",)
             assert set(config.data.attributes) <= set(CELEBA)
-            words = stage(recipe, f"evaluate/{model.name}-table1").words
+            words = stage(experiment, f"evaluate/{model.name}-table1").words
             for text in option(words, "--classes"):
                 parse_class(text, config.data.attributes)
             assert "--opposite" in words
@@ -132,20 +137,20 @@ def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
             assert (
                 model.steps
                 == config.train.steps
-                == _config_of([stage(recipe, f"train/{model.name}").words[1], "--out", "x"]).train.steps
+                == _config_of([stage(experiment, f"train/{model.name}").words[1], "--out", "x"]).train.steps
             )
-    assert stage(recipe, "classifier").seconds == pytest.approx(10 * 9_000 * 0.002)
+    assert stage(experiment, "classifier").seconds == pytest.approx(10 * 9_000 * 0.002)
 
 
 def test_the_full_method_is_trained_twice() -> None:
-    recipe = ablations(plan(minutes=25), ())
-    assert [model.name for model in recipe.models][:3] == ["full", "full-again", "plain-adain"]
-    assert len(recipe.models) == 9
-    first, again = (stage(recipe, f"train/{name}").words for name in ("full", "full-again"))
+    experiment = ablations(setup(minutes=25), ())
+    assert [model.name for model in experiment.models][:3] == ["full", "full-again", "plain-adain"]
+    assert len(experiment.models) == 9
+    first, again = (stage(experiment, f"train/{name}").words for name in ("full", "full-again"))
     assert (option(first, "--train.seed"), option(again, "--train.seed")) == (["0"], ["1"])
     assert first[1] == again[1] == "avatars-64"
-    assert stage(recipe, "train/no-r1").words[1] == "avatars-64-no-r1"
-    some = ablations(plan(minutes=25), ("no-r1", "full"))
+    assert stage(experiment, "train/no-r1").words[1] == "avatars-64-no-r1"
+    some = ablations(setup(minutes=25), ("no-r1", "full"))
     assert [model.name for model in some.models] == ["full", "no-r1"]
 
 
@@ -159,25 +164,25 @@ def test_another_method_is_compared_by_what_it_declares(monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(base, "_METHODS", {**base.methods(), "fifth": other})
     assert [method.name for method in competitors()] == [*METHODS, "fifth"]
-    recipe = table1(plan(root="/celeba", size=64), ("fifth",))
-    assert [(m.label, m.name) for m in recipe.models] == [
+    experiment = table1(setup(root="/celeba", size=64), ("fifth",))
+    assert [(m.label, m.name) for m in experiment.models] == [
         ("Fifth, gender", "fifth-gender"),
         ("Fifth, facialhair-gender", "fifth-facialhair-gender"),
     ]
-    assert [stage(recipe, f"train/{m.name}").words[1] for m in recipe.models] == [
+    assert [stage(experiment, f"train/{m.name}").words[1] for m in experiment.models] == [
         "fifth-gender-64",
         "fifth-facialhair-gender-64",
     ]
-    assert [m.name for m in rivals(plan(steps=60), (), "Smiling").models] == list(METHODS)
+    assert [m.name for m in rivals(setup(steps=60), (), "Smiling").models] == list(METHODS)
 
 
 def test_names_that_are_none() -> None:
     with pytest.raises(LomitError, match="no method 'munt' .did you mean 'munit'"):
-        rivals(plan(), ("munt",), "Blond_Hair")
+        rivals(setup(), ("munt",), "Blond_Hair")
     with pytest.raises(LomitError, match="no attribute 'Blond'.*Blond_Hair, Smiling, Facial_Hair"):
-        rivals(plan(), METHODS, "Blond")
+        rivals(setup(), METHODS, "Blond")
     with pytest.raises(LomitError, match="no variant 'no-r9'"):
-        ablations(plan(), ("no-r9",))
+        ablations(setup(), ("no-r9",))
 
 
 def test_costs_are_measured_once() -> None:

@@ -1,0 +1,256 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lomit.commands.options import Group, named, positional
+from lomit.config import DataConfig, DataKind, FaceCrop, Split
+from lomit.errors import LomitError
+from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, read_pairs, with_masks
+
+if TYPE_CHECKING:
+    import torch
+
+    from lomit.predictor import Predictor
+
+
+@dataclass
+class Compute(Group):
+    """What it is computed on."""
+
+    device: str | None = None
+    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    threads: int | None = None
+    """CPU threads; by default PyTorch's choice."""
+
+    def start(self) -> torch.device:
+        """Sets the number of threads and returns the device.
+
+        Raises:
+            LomitError: where there is no such device, or the number is none.
+        """
+        from lomit.inference.device import usable_device
+
+        self.set_threads()
+        return usable_device(self.device)
+
+    def set_threads(self) -> None:
+        """Sets the number of threads.  Raises `LomitError` where it is none."""
+        at_least(1, threads=self.threads)
+        if self.threads is not None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+
+
+@dataclass
+class Network(Compute):
+    """The model, and what it is computed on."""
+
+    model: str = "avatars"
+    """Name of a model (see `lomit models`), its folder, a training run's folder, a Hugging Face Hub id, or a file that
+    `lomit export` wrote."""
+
+    def predictor(self, compile: bool = False) -> Predictor:
+        """Loads the model.  Raises as `start` and `Predictor`."""
+        from lomit.predictor import Predictor
+
+        self.set_threads()
+        return Predictor.from_pretrained(self.model, self.device, compile=compile)
+
+
+@dataclass
+class Output(Group):
+    """What is written."""
+
+    out: Path
+    """Folder for the results."""
+    overwrite: bool = False
+    """Replace files that exist."""
+    json: Path | None = None
+    """File for what was done, as JSON; `-` is the standard output."""
+
+    def say(self, line: str) -> None:
+        """Prints a line for people: not into the JSON."""
+        print(line, file=sys.stderr if str(self.json) == "-" else sys.stdout, flush=True)
+
+    def check_json(self) -> None:
+        """Raises `LomitError` where the JSON file is in the way."""
+        if self.json is not None and os.path.lexists(self.json) and not self.overwrite and str(self.json) != "-":
+            raise LomitError(f"{self.json} exists already; add --overwrite to replace it")
+
+    def write_json(self, values: Any) -> None:
+        """Writes what was done, where that is asked for."""
+        write_json(self.json, values, self.overwrite)
+
+
+@dataclass
+class Images(Group):
+    """What is translated, and by what it is guided."""
+
+    input: str | None = field(default=None, metadata=positional("[INPUT]"))
+    """Image to translate, or a folder of images."""
+    exemplar: tuple[str, ...] = field(default=(), metadata=positional("[EXEMPLAR ...]"))
+    """Image whose style is taken, or a folder of images."""
+    pairs: str | None = None
+    """CSV table with the columns input and exemplar, in place of INPUT and EXEMPLAR."""
+    match: Literal["all", "zip"] = "all"
+    """Two folders: all combinations, or one to one in the order of the names."""
+    label: tuple[str, ...] = field(default=(), metadata=named("NAME=0|1 ..."))
+    """Target attributes, such as Blond_Hair=1 Smiling=0; those left out are 0.  In place of an exemplar for a method
+    that is guided by labels; for a method with two domains it says to which one is translated (any 1: the one with the
+    attributes, which is the default)."""
+    input_mask: str | None = None
+    """Grey image to use as the input's mask, white = foreground, as large as the input or square; or a folder of masks
+    called like the inputs."""
+    exemplar_mask: str | None = None
+    """The same for the exemplar."""
+
+    @property
+    def named(self) -> set[Path]:
+        """Files that were named themselves, not through a folder or a table."""
+        given = (self.input, *self.exemplar, self.input_mask, self.exemplar_mask)
+        return {Path(name) for name in given if name is not None} if self.pairs is None else set()
+
+    def jobs(self, random: int | None = None) -> Jobs:
+        """What is translated.
+
+        Args:
+            random: so many random styles take the place of exemplars.
+
+        Raises:
+            LomitError: for options that don't fit together and files that are missing.
+        """
+        if self.pairs is not None:
+            if self.input is not None:
+                raise LomitError("--pairs takes the place of INPUT and EXEMPLAR; give one or the other")
+            if random is not None:
+                raise LomitError("--pairs and --random exclude each other: a row's style is its exemplar's")
+            jobs = read_pairs(self.pairs)
+        elif self.input is not None and self.exemplar:
+            if random is not None:
+                raise LomitError("--random takes the place of EXEMPLAR; give one or the other")
+            jobs = pair_up(self.input, self.exemplar, self.match)
+        elif self.input is not None and (self.label or random is not None):
+            if self.exemplar_mask is not None:
+                raise LomitError("--exemplar-mask needs EXEMPLAR")
+            label = parse_label(self.label)
+            jobs = by_label(self.input, label) if random is None else by_random_styles(self.input, random)
+        else:
+            raise LomitError(
+                "give INPUT and EXEMPLAR, or --pairs; a model that is guided otherwise takes INPUT with --label or, in "
+                "lomit translate, --random"
+            )
+        return with_masks(jobs, self.input_mask, self.exemplar_mask)
+
+
+@dataclass
+class Faces(Group):
+    """Which faces are meant, and how much they change."""
+
+    face: str = field(default="1", metadata=named("N|all"))
+    """Which face, 1 being the largest, or all."""
+    exemplar_face: int = 1
+    """Which face of the exemplar."""
+    exemplar_box: tuple[int, int, int, int] | None = field(default=None, metadata=named("LEFT TOP RIGHT BOTTOM"))
+    """Square in pixels to take for the crop of the exemplar's face where the detector finds none."""
+    strength: float = 1.0
+    """Factor on the change, 0 to 2."""
+
+    def chosen(self) -> int | Literal["all"]:
+        """The face as a position from 0, or "all".
+
+        Raises:
+            LomitError: for anything else than a number from 1 or `all`.
+        """
+        if self.face == "all":
+            return "all"
+        if not self.face.isdecimal() or int(self.face) < 1:
+            raise LomitError(f"--face must be 1 (the largest face), 2, ... or all; it is '{self.face}'")
+        return int(self.face) - 1
+
+    def exemplars(self) -> int:
+        """The exemplar's face as a position from 0.  Raises `LomitError` where it is none."""
+        if self.exemplar_face < 1:
+            raise LomitError(f"--exemplar-face must be 1 (the largest face), 2, ...; it is {self.exemplar_face}")
+        return self.exemplar_face - 1
+
+
+@dataclass
+class LabelledData:
+    """Where the labelled faces are."""
+
+    root: str | None = None
+    """Folder or pack file of faces."""
+    extra_roots: tuple[str, ...] = ()
+    """More folders of the same kind, added to the first."""
+    kind: DataKind = "auto"
+    """Layout of the root; `auto` recognises it from the files."""
+    split: Split = "official"
+    """`paper`: 2,000 images at random for testing, the others to train on, as a run with it had them."""
+    crop: int | None = None
+    """Side of the centre square cut out before resizing; by default the layout's own."""
+    face_crop: FaceCrop = "none"
+    """`dlib`: cut faces out with the detector of the `faces` extra, as a run on EmotioNet did; not for a pack."""
+    face_margin: float = 0.25
+    """Room on each side of the detector's box, as a share of its side."""
+    workers: int = 2
+    """Processes that decode images."""
+    cache_dir: str | None = None
+    """Where decoded images are kept; by default $LOMIT_CACHE or the user's cache folder."""
+
+    def config(self, image_size: int, attributes: tuple[str, ...] = ()) -> DataConfig:
+        """The data config with these, for images of this size.
+
+        Raises:
+            LomitError: where there is no root, or the size can't be.
+        """
+        if self.root is None:
+            raise LomitError("no data: set --data.root to a folder of faces (lomit data avatars makes one)")
+        return DataConfig(**vars(self), image_size=image_size, attributes=attributes)
+
+
+def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[str, float], ...]:
+    """`Blond_Hair=1 Smiling=0` as pairs of attribute and value.
+
+    Raises:
+        LomitError: for anything else.
+    """
+    pairs: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if not name or value not in ("0", "1"):
+            raise LomitError(f"{option} needs NAME=1 or NAME=0, separated by spaces; it has '{word}'")
+        if name in pairs:
+            raise LomitError(f"{option} names '{name}' twice")
+        pairs[name] = float(value)
+    return tuple(pairs.items())
+
+
+def write_json(path: Path | None, values: Any, overwrite: bool = False) -> None:
+    """Writes values as JSON into a file, or for `-` to the standard output; for None nowhere.
+
+    Raises:
+        LomitError: as `lomit.images.write_file`.
+    """
+    text = json.dumps(values, indent=1) + "\n"
+    if str(path) == "-":
+        print(text, end="")
+    elif path is not None:
+        from lomit.images import write_bytes
+
+        write_bytes(path, text.encode(), overwrite)
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Raises `LomitError` for the first of these options that is less; None is not given."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")

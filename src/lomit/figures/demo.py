@@ -1,0 +1,117 @@
+"""What `lomit demo` shows: pairs of rendered faces, and a grid of what a model makes of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from lomit.data.transforms import centre_box
+from lomit.errors import LomitError
+from lomit.figures.grids import change, grid, overlay
+from lomit.images import Picture, as_picture
+from lomit.predictor import Result
+
+CHANGE_FACTOR = 3
+
+Labels = Mapping[str, int]
+
+WISHES: tuple[tuple[str, Labels, Labels], ...] = (
+    ("black hair, exemplar blond", {"Black_Hair": 1}, {"Blond_Hair": 1}),
+    ("no smile, exemplar smiling", {"Smiling": 0}, {"Smiling": 1}),
+    ("no facial hair, exemplar with", {"Facial_Hair": 0}, {"Facial_Hair": 1}),
+    ("blond hair, exemplar brown", {"Blond_Hair": 1}, {"Brown_Hair": 1}),
+    ("smiling with facial hair, exemplar neither", {"Smiling": 1, "Facial_Hair": 1}, {"Smiling": 0, "Facial_Hair": 0}),
+    ("brown hair, no smile, exemplar black, smiling", {"Brown_Hair": 1, "Smiling": 0}, {"Black_Hair": 1, "Smiling": 1}),
+)
+"""The demo's rows: what it says below, what holds for the input, what holds for the exemplar."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input, its exemplar, and what the grid says below them."""
+
+    input: Picture
+    exemplar: Picture
+    caption: str
+
+
+def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[Pair]:
+    """Pairs of rendered faces that fulfil `WISHES` and are alike in the other attributes of the model.
+
+    Args:
+        attributes: those the model was trained on; wishes about others are left out.
+        size: side of the faces in pixels.
+        seed: of the faces.
+    """
+    from lomit.data.avatars import render_face
+    from lomit.data.avatars.draw import draw_face
+
+    def labels(index: int) -> Labels:
+        return draw_face(seed, index).labels
+
+    pairs, used = [], set[int]()
+    for caption, wanted, offered in WISHES:
+        if not set(wanted) | set(offered) <= set(attributes):
+            continue
+        differing = {*wanted, *offered}
+        first = _first(labels, used, wanted)
+        same = {a: v for a, v in labels(first).items() if a in attributes and a not in differing | _hair(differing)}
+        second = _first(labels, used, {**same, **offered})
+        faces = [as_picture(render_face(seed, index, size, regions=False).image) for index in (first, second)]
+        pairs.append(Pair(faces[0], faces[1], caption))
+    if not pairs:
+        raise LomitError(
+            "the model knows none of the rendered faces' attributes "
+            f"(it knows {', '.join(attributes) or 'none'}); give INPUT and EXEMPLAR"
+        )
+    return pairs
+
+
+def _hair(differing: set[str]) -> set[str]:
+    """The whole group of hair colours if the pair differs in one of them."""
+    group = {"Black_Hair", "Blond_Hair", "Brown_Hair"}
+    return group if differing & group else set()
+
+
+def _first(labels: Callable[[int], Labels], used: set[int], wanted: Labels) -> int:
+    """The first unused face with these labels, which is used from now on."""
+    index = 0
+    while index in used or any(labels(index)[name] != value for name, value in wanted.items()):
+        index += 1
+    used.add(index)
+    return index
+
+
+def _square(image: Image.Image) -> Image.Image:
+    return image.crop(centre_box(image.size))
+
+
+def draw_grid(pairs: Sequence[Pair], results: Sequence[Result]) -> Image.Image:
+    """The centre squares of the pairs, one a row."""
+    columns: dict[str, list[Image.Image]] = {}
+    for pair, result in zip(pairs, results, strict=True):
+        before, after = _square(pair.input.on_white()), _square(as_picture(result.image).on_white())
+        exemplar = _square(pair.exemplar.on_white())
+        row = {
+            "input": before,
+            "its mask": None if result.input_mask is None else overlay(before, result.input_mask),
+            "exemplar": exemplar,
+            "its mask ": None if result.exemplar_mask is None else overlay(exemplar, result.exemplar_mask),
+            "result": after,
+            f"change x{CHANGE_FACTOR}": change(before, after, CHANGE_FACTOR),
+        }
+        for heading, image in row.items():
+            if image is not None:
+                columns.setdefault(heading, []).append(image)
+    return grid(columns, cell=144, rows=[pair.caption for pair in pairs])
+
+
+def single_images(pair: Pair, result: Result) -> dict[str, Image.Image]:
+    """Kind -> image, as large as the input or exemplar itself."""
+    before = pair.input.with_colours(pair.input.rgb)
+    singles = {"input": before, "exemplar": pair.exemplar.with_colours(pair.exemplar.rgb), "result": result.image}
+    if result.input_mask is not None and result.exemplar_mask is not None:
+        singles |= {"input-mask": result.input_mask, "exemplar-mask": result.exemplar_mask}
+    return singles | {"change": change(before, result.image, CHANGE_FACTOR)}

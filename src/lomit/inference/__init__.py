@@ -1,0 +1,1 @@
+"""Using a trained model: which images, in which batches, on which device."""

@@ -1,0 +1,160 @@
+"""Many files in a row: one that can't be used stops none of the others, and what failed is listed last."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from lomit.errors import LomitError
+from lomit.inference.pairs import Job
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for every job of `lomit.inference.worker`; the fields are options of `lomit translate`.
+
+    Attributes:
+        label: (attribute, 0 or 1); empty: none is given.
+        random: number of random styles, or None; `seed` draws them.
+        threads: CPU threads of each process; None: PyTorch's choice.
+    """
+
+    model: str
+    out: Path
+    device: str | None = None
+    save_masks: bool = False
+    steps: int | None = None
+    gif: bool = False
+    composite: bool = False
+    overwrite: bool = False
+    label: tuple[tuple[str, float], ...] = ()
+    random: int | None = None
+    seed: int = 0
+    threads: int | None = None
+    compile: bool = False
+
+    @property
+    def endings(self) -> list[str]:
+        """What follows a job's name in every file that it writes."""
+        endings = [f"{step}.png" for step in step_names(self.steps)] if self.steps else [".png"]
+        endings += [".gif"] if self.gif else []
+        return endings + (["_input-mask.png", "_exemplar-mask.png"] if self.save_masks else [])
+
+
+def step_names(steps: int) -> list[str]:
+    """`_step-01`, `_step-02`, ..."""
+    digits = max(2, len(str(steps)))
+    return [f"_step-{step:0{digits}d}" for step in range(1, steps + 1)]
+
+
+@dataclass
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: which.
+        written: number of files.
+        bad: the file that can't be used, or None.
+        error: why not.
+        faces: of a photograph: how many were translated.
+    """
+
+    job: Job
+    written: int = 0
+    bad: Path | None = None
+    error: str = ""
+    faces: int = 0
+
+
+@dataclass
+class Tally:
+    """What became of all jobs; `failed` holds each bad file, or row of a table, with its error."""
+
+    done: int = 0
+    written: int = 0
+    faces: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def close(self, what: str) -> int:
+        """Lists what failed on standard error.
+
+        Args:
+            what: what the failed are called, in the singular.
+
+        Returns:
+            The exit code: 0, or 1 where something failed.
+        """
+        if not self.failed:
+            return 0
+        sys.stdout.flush()
+        print(f"lomit: {count(len(self.failed), what)} failed:", file=sys.stderr)
+        for error in self.failed.values():
+            print(f"  {error}", file=sys.stderr)
+        return 1
+
+
+def run_batch(
+    outcomes: Generator[Outcome, None, None], total: int, unit: str, by_row: bool, named: Collection[Path] = ()
+) -> Tally:
+    """Goes through all outcomes under a progress bar.
+
+    Args:
+        outcomes: of the jobs, in order; closed when an error ends the loop, so that no thread works on.
+        total: number of jobs.
+        unit: what the bar counts.
+        by_row: every failed job is listed, with its name as the row of a table; else every bad file is, once.
+        named: files that every job needs, or that are the only one: where they are bad, nothing goes on.
+
+    Raises:
+        LomitError: for a bad file out of `named`.
+    """
+    tally = Tally()
+    with closing(outcomes), tqdm(total=total, unit=unit, disable=None if total > 1 else True) as bar:
+        for outcome in outcomes:
+            bar.update()
+            if outcome.bad is None:
+                tally.done += 1
+                tally.written += outcome.written
+                tally.faces += outcome.faces
+            elif outcome.bad in named:
+                raise LomitError(outcome.error)
+            elif by_row:
+                tally.failed[outcome.job.name] = f"row {outcome.job.name}: {outcome.error}"
+            else:
+                tally.failed[str(outcome.bad)] = outcome.error
+    return tally
+
+
+def count(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` items."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def ahead(submit: Callable[[T], Future[S]], items: Iterable[T], most: int) -> Iterator[S]:
+    """The results for items in order, while at most `most` further ones are computed."""
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

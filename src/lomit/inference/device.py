@@ -1,0 +1,25 @@
+"""The device that a model runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from lomit.errors import LomitError, line_of
+
+
+def usable_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name; None takes CUDA where there is one.
+
+    Raises:
+        LomitError: where there is no such device, or it can't compute.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # the device "meta" has no values
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # Of other devices than CUDA torch says in a thousand words that it was built without them.
+        why = f" ({line_of(error)})" if str(name).startswith("cuda") else ""
+        raise LomitError(f"no device '{name}' here{why}; give cpu, or cuda where there is a GPU") from error
+    return device

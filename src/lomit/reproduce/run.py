@@ -1,0 +1,126 @@
+"""Runs an experiment: prices it, says what is to be done, does it, and sums it up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lomit.errors import LomitError
+from lomit.images import write_bytes, write_png
+from lomit.metrics.report import markdown_table
+from lomit.reproduce.costs import Costs
+from lomit.reproduce.experiments import ConfigOf, Experiment, Setup
+from lomit.reproduce.stages import Call, Ledger
+from lomit.reproduce.summary import figure, summary
+
+BUSY = 1.2
+"""Where other processes make everything so much slower, the estimate says so."""
+PLAN, SUMMARY, FIGURE = "plan.json", "summary.md", "figure.png"
+
+
+def reproduce(
+    name: str,
+    make: Callable[[Setup], Experiment],
+    out: Path,
+    device: torch.device,
+    threads: int | None,
+    config_of: ConfigOf,
+    call: Call,
+    *,
+    plan: bool = False,
+    overwrite: bool = False,
+    **given: Any,
+) -> int:
+    """Goes through the stages that are not finished.
+
+    Args:
+        name: of the experiment; a folder belongs to one.
+        make: makes the experiment of a setup.
+        out: its folder.
+        device, threads: what everything is computed on.
+        config_of: see `ConfigOf`.
+        call: runs a command.
+        plan: only say what would be done, and leave the folder alone.
+        overwrite: make stages again that were made with other settings.
+        given: further fields of the setup.
+
+    Returns:
+        0, or the code of the command that was stopped.
+
+    Raises:
+        LomitError: for a folder of other settings, and what the commands raise.
+    """
+    known = _read_plan(out, name)
+    measured = known.get("costs") if known.get("device") == device.type else None
+    costs = Costs(device, threads, measured, _say)
+    experiment = make(Setup(out, costs, config_of, **given))
+    ledger = Ledger(out, experiment.stages)
+    _say(f"\n{overview(experiment, ledger, device.type)}\n")
+    if plan:
+        _say("\n".join(stage.command for stage in experiment.stages))
+        return 0
+    ledger.check(overwrite)
+    content = json.dumps({"experiment": name, "device": device.type, "costs": costs.to_dict()}, indent=1) + "\n"
+    write_bytes(out / PLAN, content.encode(), overwrite=True)
+    code = ledger.run(call, _say)
+    if code:
+        return code
+    text = summary(experiment, out, ledger)
+    write_bytes(out / SUMMARY, text.encode(), overwrite=True)
+    picture = figure(experiment, out)
+    if picture is not None:
+        write_png(out / FIGURE, picture, overwrite=True)
+    _say(f"\n{text}\nthe page is {out / 'report.html'}; these tables are in {out / SUMMARY}")
+    return 0
+
+
+def overview(experiment: Experiment, ledger: Ledger, device: str) -> str:
+    """Every stage with its state and time."""
+    rows = [["stage", "state", "time"]]
+    free = busy = 0.0
+    for stage in experiment.stages:
+        state = ledger.state(stage)
+        rows.append([stage.name, state, "–" if stage.seconds is None else duration(stage.seconds)])
+        if state != "finished":
+            free, busy = free + (stage.seconds or 0.0), busy + (stage.busy_seconds or 0.0)
+    line = f"about {duration(free)} to go on this machine ({device}) if nothing else runs, decoding of the images apart"
+    if busy > BUSY * free:
+        line += f"; as busy as it was when that was measured, {duration(busy)}"
+    return f"{markdown_table(rows)}\n\n{line}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20 min`, `5 days 3 h`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h"
+
+
+def _read_plan(out: Path, name: str) -> dict[str, Any]:
+    """What an earlier start measured; iterations must not change when an experiment is resumed."""
+    path = out / PLAN
+    if not path.is_file():
+        return {}
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        experiment = plan["experiment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LomitError(f"{path} is damaged ({error}); remove it to plan again") from error
+    if experiment != name:
+        raise LomitError(f"{out} belongs to lomit reproduce {experiment}; choose another --out")
+    return plan
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
