@@ -27,8 +27,8 @@ help:  ## this list
 	@echo "Variables: INPUT=, EXEMPLAR=, MODEL=, OUT=$(OUT) (demo); PYTHON=$(PYTHON); CONSTRAINTS=$(CONSTRAINTS); PYTEST_ARGS="
 
 demo: install  ## translate rendered faces with the shipped weights into demo/; or INPUT=a.jpg EXEMPLAR=b.jpg
-	$(BIN)/lomit demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)") $(if $(EXEMPLAR),--exemplar "$(EXEMPLAR)") \
-		$(if $(MODEL),--model "$(MODEL)")
+	$(BIN)/lomit demo --out "$(OUT)" $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(INPUT),"$(INPUT)") $(if $(EXEMPLAR),"$(EXEMPLAR)")
 
 test: lint pytest  ## install the rest; ruff, mypy and the tests
 

@@ -82,7 +82,7 @@ def test_installed_wheel_translates_with_its_own_weights(installed: Path, tmp_pa
     for name in ("input", "exemplar"):
         Image.fromarray(rng.integers(0, 256, (80, 96, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
     run(
-        *(installed / "lomit", "translate", "--input", "input.png", "--exemplar", "exemplar.png", "--out", "out"),
+        *(installed / "lomit", "translate", "input.png", "exemplar.png", "--out", "out"),
         cwd=tmp_path,
     )
     (result,) = (tmp_path / "out").glob("*.png")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.models.base import Guide, Masks, Translation, Translator
 from lomit.nn.rewriting import rewritten
 
@@ -74,8 +74,7 @@ def _run(call: Callable[[], Translation]) -> Translation:
             return call()
     except Exception as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise LomitError(f"compiling failed ({line}); leave out --compile") from error
+            raise LomitError(f"compiling failed ({line_of(error)}); leave out --compile") from error
         raise
 
 

@@ -148,7 +148,7 @@ def choose_faces(
     if not faces:
         raise LomitError(
             f"no face found in {name}; say where it is ({option} LEFT,TOP,RIGHT,BOTTOM), or translate the centre "
-            "square (without --photo)"
+            "square by lomit translate"
         )
     if which == "all":
         return list(range(len(faces)))

@@ -41,7 +41,7 @@ class Scene:
     def place(self, edited: Edited, edit: Edit, composite: bool, source: Source | None = None) -> Image.Image:
         """The whole picture with the translated square in its place.
 
-        The change of an aligned face is carried back as `lomit translate --photo` does, relative to what the network
+        The change of an aligned face is carried back as `lomit photo` does, relative to what the network
         makes of the face in its own style.
 
         Args:
