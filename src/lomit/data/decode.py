@@ -54,7 +54,7 @@ class Geometry:
     crop: int | None
     reference: int | None
     face_crop: str
-    margin: float = 0.0
+    margin: float = 0.25
 
     @classmethod
     def of(cls, source: Source, config: DataConfig) -> Geometry:

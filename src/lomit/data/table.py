@@ -70,7 +70,7 @@ class Table:
 def shown(cell: str) -> str:
     """A cell of a table in quotes, as errors tell it: in one line, and not all of a long one."""
     line = " ".join(cell.split())
-    return f"'{line[:60]}...'" if len(line) > 63 else f"'{line}'"
+    return f"'{line[:157]}...'" if len(line) > 160 else f"'{line}'"
 
 
 class TableSource(Source):
