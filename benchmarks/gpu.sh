@@ -4,7 +4,7 @@
 #   OUT=results benchmarks/gpu.sh check     # tests marked cuda, then the sweep: under five minutes
 #   OUT=results benchmarks/gpu.sh tables    # the other benchmarks: two minutes
 #   OUT=results RUN=run PACK=faces.pack benchmarks/gpu.sh train    # trains, saves and ends; again: goes on
-#   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights in files of at most 15 MiB
+#   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights
 #
 # Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
 # options of lomit train) choose the run, IMAGES names a folder of images to translate, EACH the seconds that a benchmark
@@ -69,7 +69,7 @@ train() {
 }
 
 finish() {
-    lomit weights "$run" --out "$out/weights" --half --max-mb "${MAX_MB:-15}" --overwrite
+    lomit weights "$run" --out "$out/weights" --half --overwrite
 }
 
 case "$stage" in

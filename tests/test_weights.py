@@ -91,46 +91,6 @@ def test_saving_does_not_overwrite_unless_told_to(model: Path) -> None:
     assert not loaded.generator.gain.any()
 
 
-def test_weights_in_several_files_come_back_as_one(tmp_path: Path) -> None:
-    translator = tiny_translator(training=False)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    save_pretrained(translator, whole, half=True)
-    most = (whole / "model.safetensors").stat().st_size // 2
-    save_pretrained(translator, cut, half=True, max_shard_bytes=most)
-    parts = sorted(cut.glob("model-*.safetensors"))
-    assert [p.name for p in parts] == [f"model-{i + 1:05d}-of-{len(parts):05d}.safetensors" for i in range(len(parts))]
-    assert len(parts) > 2
-    assert all(part.stat().st_size <= most for part in parts)
-    assert not (cut / "model.safetensors").exists()
-    one, other = (load_pretrained(folder).generator.state_dict() for folder in (whole, cut))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    # Overwritten by a whole one, nothing of the parts is left to be mixed with it.
-    save_pretrained(translator, cut, overwrite=True)
-    assert {file.name for file in cut.iterdir()} == {"model.safetensors", "config.json", "README.md"}
-    save_pretrained(translator, cut, overwrite=True, half=True, max_shard_bytes=most)
-    assert not (cut / "model.safetensors").exists()
-    parts[0].unlink()
-    with pytest.raises(LomitError, match=f"{parts[0].name} is damaged or half-written"):
-        load_pretrained(cut)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"weight_map": {"a": "../model.safetensors"}}', '{"weight_map": {"a": 1}}']
-)
-def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
-    folder = save_pretrained(tiny_translator(training=False), tmp_path / "cut", max_shard_bytes=40_000)
-    (folder / "model.safetensors.index.json").write_text(text)
-    with pytest.raises(LomitError, match=r"model.safetensors.index.json is damaged or half-written"):
-        load_pretrained(folder)
-
-
-def test_a_tensor_that_no_file_may_hold_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LomitError, match=r"alone takes .* MiB; allow larger files or store float16"):
-        save_pretrained(tiny_translator(training=False), tmp_path / "cut", max_shard_bytes=1200)
-    assert not any(path.name.startswith("model") for path in (tmp_path / "cut").iterdir())
-
-
 def test_full_disk_while_saving_loses_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (model / "model.safetensors").read_bytes()
 

@@ -93,10 +93,9 @@ class Predictor:
         folder: str | os.PathLike[str],
         card: str | None = None,
         half: bool = False,
-        max_shard_bytes: int | None = None,
     ) -> None:
         """Writes the model in the Hub's layout; see `lomit.weights.save_pretrained`."""
-        save_pretrained(self.translator, folder, card, half, max_shard_bytes=max_shard_bytes)
+        save_pretrained(self.translator, folder, card, half)
 
     @property
     def image_size(self) -> int:

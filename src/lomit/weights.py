@@ -25,8 +25,6 @@ from lomit.errors import LomitError, did_you_mean
 from lomit.models.base import Translator, get_method, method_of, read_saved_config, saved_config
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-INDEX = "model.safetensors.index.json"
-"""Where the weights are cut into several files: which tensor lies in which, as the Hugging Face Hub has it."""
 KIND = "kind"
 """Key that only the config.json of what is not a translator has."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
@@ -120,7 +118,6 @@ def save_pretrained(
     card: str | None = None,
     half: bool = False,
     overwrite: bool = False,
-    max_shard_bytes: int | None = None,
 ) -> Path:
     """Writes a translator's generator as a model that `load_pretrained` reads.
 
@@ -132,7 +129,6 @@ def save_pretrained(
         card: text of the model card; None writes a short one.
         half: store float16, half the size.
         overwrite: replace the model that stands there.
-        max_shard_bytes: cut the weights into files no larger, where they would be; None never does.
 
     Returns:
         `folder`.
@@ -142,7 +138,7 @@ def save_pretrained(
             large for float16), or where the folder can't be written.
     """
     folder = Path(folder)
-    if not overwrite and any(os.path.lexists(folder / name) for name in (WEIGHTS, INDEX, CONFIG, CARD)):
+    if not overwrite and any(os.path.lexists(folder / name) for name in (WEIGHTS, CONFIG, CARD)):
         raise LomitError(f"{folder} holds a model already; choose another folder or overwrite it")
     tensors = _to_save(translator.generator, half)
     config = saved_config(translator.config) | {"lomit_version": __version__}
@@ -150,21 +146,12 @@ def save_pretrained(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".lomit-", dir=folder))
-        files = _shards(tensors, max_shard_bytes)
-        for name, content in files.items():
-            # save_file would leave a file that only its owner can read.
-            (part / name).write_bytes(save(content, metadata={"format": "pt"}))
-        if len(files) > 1:
-            (part / INDEX).write_text(_index(files), encoding="utf-8")
+        # save_file would leave a file that only its owner can read.
+        (part / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
         (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (part / CARD).write_text(card if card is not None else default_card(translator), encoding="utf-8")
-        written = (*files, *([INDEX] if len(files) > 1 else []), CARD, CONFIG)
-        for name in written:
+        for name in (WEIGHTS, CARD, CONFIG):
             (part / name).replace(folder / name)
-        # What an overwritten model had and this one has not would be taken for a part of it.
-        for old in {folder / WEIGHTS, folder / INDEX, *folder.glob("model-*-of-*.safetensors")}:
-            if old.name not in written:
-                old.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         reason = "no space left" if "No space left" in str(error) else (getattr(error, "strerror", None) or str(error))
         raise LomitError(f"can't save the model in {folder}: {reason}") from error
@@ -172,38 +159,6 @@ def save_pretrained(
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
     return folder
-
-
-def _shards(tensors: dict[str, Tensor], most: int | None) -> dict[str, dict[str, Tensor]]:
-    """The tensors in their order, cut into files of at most so many bytes; file name -> its tensors.
-
-    Raises:
-        LomitError: where a single tensor is larger.
-    """
-    if most is None:
-        return {WEIGHTS: tensors}
-    parts: list[dict[str, Tensor]] = [{}]
-    room = most - 1024  # for what stands in every file's header
-    size = 0
-    for name, tensor in tensors.items():
-        needed = tensor.numel() * tensor.element_size() + len(name) + 128  # and its entry in the header
-        if needed > room:
-            raise LomitError(f"'{name}' alone takes {needed / 2**20:.3g} MiB; allow larger files or store float16")
-        if size + needed > room:
-            parts.append({})
-            size = 0
-        parts[-1][name] = tensor
-        size += needed
-    if len(parts) == 1:
-        return {WEIGHTS: tensors}
-    return {f"model-{i + 1:05d}-of-{len(parts):05d}.safetensors": part for i, part in enumerate(parts)}
-
-
-def _index(files: dict[str, dict[str, Tensor]]) -> str:
-    """The text of `INDEX`."""
-    total = sum(t.numel() * t.element_size() for part in files.values() for t in part.values())
-    places = {name: file for file, part in files.items() for name in part}
-    return json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=1) + "\n"
 
 
 def default_card(translator: Translator) -> str:
@@ -247,20 +202,16 @@ def _may_be_model(folder: Path) -> bool:
 def _in_folder(path: Path) -> Path:
     """The model in a folder: the folder itself, or the newest checkpoint of a training run."""
     for latest in (path / "checkpoints" / "latest", path / "latest"):
-        if latest.is_file() and not _has_weights(path):
+        if latest.is_file() and not (path / WEIGHTS).is_file():
             path = latest.parent / latest.read_text(encoding="utf-8").strip()
             break
-    for name, there in ((CONFIG, (path / CONFIG).is_file()), (WEIGHTS, _has_weights(path))):
-        if not there:
+    for name in (CONFIG, WEIGHTS):
+        if not (path / name).is_file():
             pickles = sorted(p for p in path.glob("*") if p.suffix.lower() in PICKLES)
             if pickles:
                 raise _pickle_refused(pickles[0])
             raise LomitError(f"{path} is not a model: it has no {name}")
     return path
-
-
-def _has_weights(folder: Path) -> bool:
-    return (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
 
 
 def _pickle_refused(path: Path) -> LomitError:
@@ -278,7 +229,7 @@ def _from_hub(name: str) -> Path:
             f"no folder '{name}'; to fetch it from the Hugging Face Hub: pip install 'lomit[hub]'"
         ) from None
     try:
-        return _in_folder(Path(snapshot_download(name, allow_patterns=["model*.safetensors", INDEX, CONFIG, CARD])))
+        return _in_folder(Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD])))
     except LomitError:
         raise
     except Exception as error:  # HTTP errors of either generation of the library, no network, no such model
@@ -286,32 +237,12 @@ def _from_hub(name: str) -> Path:
         raise LomitError(f"'{name}' is no folder here and was not fetched from the Hugging Face Hub: {line}") from error
 
 
-def _weight_files(path: Path) -> list[Path]:
-    """The file of the weights, or those that the index beside it names.
-
-    Raises:
-        LomitError: for a damaged index, or one that names a file elsewhere.
-    """
-    index = path.with_name(INDEX)
-    if path.is_file() or not index.is_file():
-        return [path]
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if any(Path(name).name != name for name in names):
-            raise ValueError("a file name with a folder in it")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LomitError(f"{index} is damaged or half-written ({error}); save or fetch it again") from error
-    return [path.with_name(name) for name in names]
-
-
 def _load_into(module: torch.nn.Module, path: Path) -> None:
     """Copies the tensors of a file into a module, in the module's own precision."""
-    tensors: dict[str, Tensor] = {}
-    for file in _weight_files(path):
-        try:
-            tensors |= load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise LomitError(f"{file} is damaged or half-written ({error}); save or fetch it again") from error
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LomitError(f"{path} is damaged or half-written ({error}); save or fetch it again") from error
     expected = module.state_dict()
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     for key in sorted(expected.keys() & tensors.keys()):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from lomit.commands.options import call_typed
-from lomit.errors import LomitError
 from lomit.models.base import method_of
-from lomit.weights import CARD, find_model, known_models, load_pretrained, read_config, save_pretrained
+from lomit.weights import CARD, WEIGHTS, find_model, known_models, load_pretrained, read_config, save_pretrained
 
 
 def list_models() -> None:
@@ -30,24 +28,17 @@ def run_weights(argv: Sequence[str]) -> int:
     return call_typed(save_weights, argv, "lomit weights") or 0
 
 
-def save_weights(
-    model: str, out: str, half: bool = False, max_mb: float | None = None, overwrite: bool = False
-) -> None:
+def save_weights(model: str, out: str, half: bool = False, overwrite: bool = False) -> None:
     """Writes a model's weights, or those of a run's newest checkpoint, as a folder to share.
 
     Args:
         model: Name of a model, its folder, or a training run.
         out: Folder to write.
         half: Store float16, half the size.
-        max_mb: Cut the weights into files of at most so many MiB, which are read back as one.
         overwrite: Replace a model that stands there.
     """
-    if max_mb is not None and max_mb <= 0:
-        raise LomitError(f"--max-mb must be positive; it is {max_mb:g}")
     folder = find_model(model)
     card = folder / CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else None
-    most = None if max_mb is None else int(max_mb * 2**20)
-    save_pretrained(load_pretrained(folder), out, text, half, overwrite, max_shard_bytes=most)
-    for file in sorted(Path(out).glob("model*.safetensors")):
-        print(f"{file}: {file.stat().st_size / 2**20:.2f} MiB")
+    file = save_pretrained(load_pretrained(folder), out, text, half, overwrite) / WEIGHTS
+    print(f"{file}: {file.stat().st_size / 2**20:.2f} MiB")

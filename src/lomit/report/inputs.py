@@ -10,7 +10,7 @@ from lomit.config import ModelConfig
 from lomit.errors import LomitError
 from lomit.models.base import read_saved_config
 from lomit.report.results import NAME, Results, read_json, read_results
-from lomit.weights import INDEX, WEIGHTS, find_model, read_config
+from lomit.weights import WEIGHTS, find_model, read_config
 
 LOG, RUN_CONFIG = "log.jsonl", "config.json"
 
@@ -91,7 +91,7 @@ def _found(word: str) -> tuple[str, Item]:
         model = find_model(rest)
         return label or model.name, Item(label or model.name, model=model)
     label = label or path.resolve().name
-    has_model = any((path / name).is_file() for name in (WEIGHTS, INDEX, "latest", "checkpoints/latest"))
+    has_model = any((path / name).is_file() for name in (WEIGHTS, "latest", "checkpoints/latest"))
     found = Item(
         label,
         path if (path / LOG).is_file() else None,
