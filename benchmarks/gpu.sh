@@ -42,7 +42,7 @@ check() {
     mapfile -t files < <(grep -rlE 'mark\.cuda' tests)
     timeout "${TESTS:-120}" "$python" -m pytest -m cuda -q -p no:cacheprovider "${files[@]}" 2>&1 |
         tail -n 40 | tee "$out/tests.txt" || echo "tests failed or took too long; see $out/tests.txt"
-    lomit bench step --sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
+    lomit bench sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
         --rounds 5 --json "$out/sweep.json" ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
 }
 
