@@ -18,7 +18,6 @@ from lomit import weights
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.weights import card_summary, find_model, known_models, load_pretrained, save_pretrained
-from support.tiny import tiny_translator
 
 ROOT = Path(__file__).parents[1]
 
