@@ -316,7 +316,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["serve", "nowhere"], "nowhere is no study: it has no study.json"),
         (["serve", "{study}", "--port", "99999"], "--port must lie in 0 to 65535"),
         (["serve", "{study}", "--rate", "0"], "--rate must be above 0"),
-        (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen on no.such.host.invalid"),
+        (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen at no.such.host.invalid"),
         (["invite", "{study}", "--count", "0"], "--count must lie in 1 to 100000"),
         (["preview", "{study}"], "give --out, the HTML file to write"),
         (["preview", "{study}", "--out", "{study}/study.json"], "exists already; add --overwrite"),

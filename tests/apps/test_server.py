@@ -14,8 +14,9 @@ from urllib.parse import urljoin
 import pytest
 
 from lomit.apps.study.definition import Folder, Texts, read_folder
-from lomit.apps.study.limits import HEADERS, MOST_BODY, Buckets
+from lomit.apps.study.server import MOST_BODY
 from lomit.apps.study.store import Store
+from lomit.apps.web import HEADERS
 from lomit.errors import LomitError
 from support.studies import answer, small_blocks, small_study
 
@@ -380,15 +381,3 @@ def test_strangers_of_one_ipv6_network_share_a_rate(tmp_path: Path) -> None:
     assert status("2001:db8:0:1:ffff::1") == 429
     assert status("2001:db8:0:2::1") == status("192.0.2.1") == status("192.0.2.2") == 303
     site.store.close()
-
-
-def test_buckets_refill_and_forget() -> None:
-    now = [0.0]
-    buckets = Buckets(2.0, 3.0, clock=lambda: now[0])
-    assert [buckets.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]
-    assert buckets.wait("b") == 0
-    now[0] = 0.5
-    assert buckets.wait("a") == 0
-    assert buckets.wait("a") == 0.5
-    now[0] = 100
-    assert [buckets.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]

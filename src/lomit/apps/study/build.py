@@ -13,7 +13,7 @@ from pathlib import Path
 from lomit.apps.study.definition import ACCESS, IMAGES, KEY, STUDY, Access, Key, Study, key_json
 from lomit.apps.study.design import design
 from lomit.apps.study.material import Material
-from lomit.apps.study.secret import hashed, token
+from lomit.apps.web import hashed, token
 from lomit.errors import LomitError
 from lomit.images import writing_failed
 

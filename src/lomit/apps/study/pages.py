@@ -6,6 +6,7 @@ from typing import Any
 
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.store import Participant
+from lomit.apps.web import templates
 
 SECONDS_A_TRIAL = 6
 """For the duration that the consent page tells."""
@@ -31,17 +32,12 @@ class Pages:
     """Renders the pages of one study."""
 
     def __init__(self, folder: Folder) -> None:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        self._environment = Environment(
-            loader=PackageLoader("lomit.apps.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
         self.folder, self.study = folder, folder.study
 
     def _render(self, name: str, path: str, **values: Any) -> str:
         """A page at this path; its links go up to where the study stands, whatever is before that."""
         up = "../" * (path.count("/") - 1)
-        return self._environment.get_template(name).render(up=up, title=self.study.texts.title, **values)
+        return templates().get_template(name).render(up=up, title=self.study.texts.title, **values)
 
     def consent(self, path: str, query: str = "") -> str:
         """What participants agree to; the form leads to the page's own address."""

@@ -8,6 +8,7 @@ from lomit.apps.study.definition import Folder
 from lomit.apps.study.design import Picture, Trial, alternative
 from lomit.apps.study.pages import consent_paragraphs
 from lomit.apps.study.server import require
+from lomit.apps.web import templates
 
 
 def preview_page(folder: Folder, number: int) -> str:
@@ -21,18 +22,19 @@ def preview_page(folder: Folder, number: int) -> str:
         LomitError: where the extra is missing.
     """
     require()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("lomit.apps.study"), autoescape=True, undefined=StrictUndefined)
     trials = folder.key.lists[number]
     blocks = [(block, [_told(folder, t) for t in trials if t.block == block.name]) for block in folder.study.blocks]
-    return environment.get_template("preview.html").render(
-        study=folder.study,
-        number=number + 1,
-        blocks=blocks,
-        lists=folder.study.lists,
-        total=len(trials),
-        texts=[*consent_paragraphs(folder), *folder.study.texts.instructions],
+    return (
+        templates()
+        .get_template("preview.html")
+        .render(
+            study=folder.study,
+            number=number + 1,
+            blocks=blocks,
+            lists=folder.study.lists,
+            total=len(trials),
+            texts=[*consent_paragraphs(folder), *folder.study.texts.instructions],
+        )
     )
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.gate import Gate, refusal
-from lomit.apps.study.limits import Guard
 from lomit.apps.study.pages import Pages
 from lomit.apps.study.results import answers_csv, progress
 from lomit.apps.study.store import Participant, Store
 from lomit.apps.study.trials import picture_at, received, trials_json
+from lomit.apps.web import Guard
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ STATIC = {
     "jspsych.js": ("vendor", "text/javascript"),
 }
 """File -> its folder in this package and its type."""
+MOST_BODY = 64 * 1024
+"""Bytes; the answers to a whole study are a tenth of it."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""Scripts, styles and pictures from here alone, none within the page; nobody frames it, no form leads elsewhere."""
 KEPT = {"cache-control": "private, max-age=86400, immutable"}
 """Pictures stay in the participant's browser: what is shown has been fetched before, also after a reload."""
 
@@ -60,7 +67,7 @@ def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 
     from fastapi import FastAPI
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, policy=POLICY, most_body=MOST_BODY)
     gate = Gate(folder, store, rate, joins)
     pages = Pages(folder)
     _add_common(app, pages)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lomit.apps.study.definition import ANSWERS, KEY, STUDY, Folder
-from lomit.apps.study.secret import hashed, token
+from lomit.apps.web import hashed, token
 from lomit.errors import LomitError
 
 Sort = Literal["person", "simulated", "preview"]
