@@ -241,3 +241,23 @@ def test_tables_name_everything(study) -> None:
     ):
         assert words in text, words
     assert MARK not in text
+
+
+def test_a_panels_names_are_written_where_they_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = small_study(tmp_path / "study", external_id="PANEL_ID")
+    store = Store(folder)
+    store.join(external="anna")
+    answer_all(folder, store, whole)
+    store.close()
+    out, panel = tmp_path / "results", tmp_path / "panel.csv"
+    words = ["study", "analyse", str(folder.path), "--out", str(out), "--panel", str(panel)]
+    assert main(words) == 0
+    assert panel.read_text().splitlines()[1].startswith("anna,0,0,")
+    assert panel.stat().st_mode & 0o077 == 0
+    assert not any(b"anna" in path.read_bytes() for path in out.iterdir())
+    before = panel.read_bytes()
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert panel.read_bytes() == before

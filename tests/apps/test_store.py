@@ -28,7 +28,6 @@ def store(tmp_path: Path):
 
 def joined(store: Store):
     secret = store.join()
-    assert secret is not None
     who = store.find(secret)
     assert who is not None
     return secret, who
@@ -87,7 +86,6 @@ def test_an_invitation_becomes_a_participant_by_consent(store: Store) -> None:
 
 def test_withdrawing_deletes_in_the_file_too(store: Store) -> None:
     secret = store.join(external="PANEL-NAME-4711")
-    assert secret is not None
     who = store.find(secret)
     assert who is not None
     store.add(who.id, [answer(0, rt=77777.25)])
@@ -98,14 +96,47 @@ def test_withdrawing_deletes_in_the_file_too(store: Store) -> None:
     content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
     assert b"PANEL-NAME-4711" not in content
     # The name is free again, the list is, too.
-    assert store.join(external="PANEL-NAME-4711") is not None
+    assert store.find(store.join(external="PANEL-NAME-4711")) != store.find(secret)
 
 
-def test_a_panels_participant_joins_once(store: Store) -> None:
-    assert store.join(external="anna") is not None
-    assert store.join(external="anna") is None
-    assert store.join(external="berta") is not None
+def test_joining_again_leads_to_the_same_participant(store: Store) -> None:
+    links = [store.join(external="anna") for _ in range(3)]
+    assert len({*links}) == 3
+    assert len({store.find(link).id for link in links}) == 1  # type: ignore[union-attr]
+    assert store.find(store.join(external="berta")) != store.find(links[0])
+    made = store.join()
+    assert store.join(made=made) == made  # the same page, sent twice
+    assert store.join(external="anna", made=links[1]) == links[1]
+    assert [p.list for p in store.participants("person")] == [0, 1, 2]
+    store.add(store.find(links[2]).id, [answer(0)])  # type: ignore[union-attr]
+    assert store.answered(store.find(links[0]).id) == [0]  # type: ignore[union-attr]
+    assert {name: who.id for name, who in store.named().items()} == {"anna": 1, "berta": 2}
+    content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
+    assert not any(link.encode() in content for link in links)
+    store.withdraw(1)
+    assert {store.find(link).state for link in links} == {"withdrawn"}  # type: ignore[union-attr]
+
+
+def test_joining_at_once_by_one_name_or_one_page_makes_one_participant(store: Store) -> None:
+    page = store.join()
+    with ThreadPoolExecutor(16) as pool:
+        links = list(pool.map(lambda _: store.join(external="anna"), range(40)))
+        pages = list(pool.map(lambda _: store.join(made=page), range(40)))
+    assert len({store.find(link).id for link in links}) == 1  # type: ignore[union-attr]
+    assert {*pages} == {page}
     assert len(store.participants("person")) == 2
+
+
+def test_a_data_base_of_before_knows_its_links(tmp_path: Path) -> None:
+    """One that has no table of further links yet."""
+    folder, _ = small_study(tmp_path / "study")
+    store = Store(folder)
+    made = store.join(external="anna")
+    store._db.execute("DROP TABLE link")
+    store.close()
+    again = Store(folder)
+    assert again.find(made) == again.find(again.join(external="anna"))
+    again.close()
 
 
 def test_lists_are_balanced_and_leave_out_who_has_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +144,7 @@ def test_lists_are_balanced_and_leave_out_who_has_gone(store: Store, monkeypatch
     assert [m.list for m in members] == [0, 1, 2, 3, 0, 1, 2, 3]
     store.withdraw(members[2].id)
     assert joined(store)[1].list == 2
-    assert store.join("preview") is not None  # the owner's look takes no place
+    store.join("preview")  # the owner's look takes no place
     assert joined(store)[1].list == 0
     # Hours later: who finished counts, who left does not.
     store.add(members[1].id, [answer(k) for k in range(store.trials[1])])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Any
 
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.store import Participant, Store
 from lomit.apps.web import Limiter, address_of, hashed
+
+NAME = re.compile(r"\w[\w.@+-]{0,99}")
+"""How a panel may call a participant."""
 
 
 class Gate:
@@ -38,6 +42,19 @@ class Gate:
             self._pace(self.strangers, address_of(request.scope))
         if not right:
             raise refusal(404)
+
+    @staticmethod
+    def panel_name(request: Any, parameter: str) -> str | None:
+        """The name that the join link brings along; None where the study stores none, or the link has none.
+
+        One that is too long, or was never filled in by the panel (`{{%ID%}}`), would make one participant of several.
+        """
+        given = request.query_params.getlist(parameter) if parameter else []
+        if not given or not given[0]:
+            return None
+        if not NAME.fullmatch(given[0]):
+            raise refusal(404)
+        return str(given[0])
 
     def owner(self, request: Any) -> None:
         """Whether the request carries the owner's token."""

@@ -14,7 +14,6 @@ REFUSALS = {
     401: ("Not for you", "This needs the owner's token."),
     403: ("Not yet", "Read the first page and agree to it before you go on."),
     404: ("No such page", "The link is wrong or incomplete. Copy it once more from where you got it."),
-    409: ("You have taken part", "Go on with the link that you got then."),
     410: ("Withdrawn", "Your answers have been deleted; nothing more is stored."),
     429: ("Too fast", "Wait a minute and try it again."),
     503: ("Not just now", "The server can't do this at the moment. Try it again in a few minutes."),
@@ -53,7 +52,7 @@ class Pages:
 
     def owner(self, path: str) -> str:
         """The owner's page; it holds nothing until the token is given."""
-        return self._render("owner.html", path)
+        return self._render("owner.html", path, panel=bool(self.study.external_id))
 
     def message(self, path: str, heading: str, text: str) -> str:
         """A page with one sentence."""

@@ -147,6 +147,23 @@ def answers_csv(folder: Folder, store: Store, sort: Sort, least: float | None = 
     return out.getvalue()
 
 
+def panel_csv(folder: Folder, store: Store) -> str:
+    """Whom a panel has to pay: its names, one a row, with what they did.
+
+    A file of its own: no number or row in it leads to anybody's answers.
+    """
+    persons = {person.id: person for person in people(folder, store, "person")}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([folder.study.external_id, "finished", "answered", "questions", "attentive"])
+    for name, who in store.named().items():
+        assert who.list is not None
+        answers, questions_ = len(store.answered(who.id)), len(folder.key.lists[who.list])
+        attentive = who.id not in persons or persons[who.id].attentive(folder.study.least_checks)
+        writer.writerow([name, int(who.state == "finished"), answers, questions_, int(attentive)])
+    return out.getvalue()
+
+
 def _harmless(value: Any) -> Any:
     """Spreadsheets run what begins like a formula; a model's name must not."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

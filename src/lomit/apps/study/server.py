@@ -5,6 +5,7 @@ Addresses on a page are relative, so that the study may stand below any path of 
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from lomit.apps.study.definition import Folder
 from lomit.apps.study.gate import Gate, refusal
 from lomit.apps.study.pages import Pages
-from lomit.apps.study.results import answers_csv, progress
+from lomit.apps.study.results import answers_csv, panel_csv, progress
 from lomit.apps.study.store import Participant, Store
-from lomit.apps.study.trials import picture_at, received, trials_json
-from lomit.apps.web import Guard
+from lomit.apps.study.trials import picture_at, progress_json, received, trials_json
+from lomit.apps.web import Guard, token
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ STATIC = {
     "jspsych.js": ("vendor", "text/javascript"),
 }
 """File -> its folder in this package and its type."""
+LINK = "link"
+"""Parameter of the consent form: the token that it makes a participant of."""
 MOST_BODY = 64 * 1024
 """Bytes; the answers to a whole study are a tenth of it."""
 POLICY = (
@@ -141,17 +144,18 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
     @app.get("/join/{word}")
     def invitation(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=False)
-        return HTMLResponse(pages.consent(_path(request), request.url.query))
+        gate.panel_name(request, folder.study.external_id)
+        # The page holds the link that its form makes: two clicks, or a reply that is lost, make no second participant.
+        query = "&".join(part for part in (request.url.query, f"{LINK}={token()}") if part)
+        return HTMLResponse(pages.consent(_path(request), query))
 
     @app.post("/join/{word}")
     def join(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=True)
-        name = folder.study.external_id
-        external = request.query_params.get(name, "")[:100] if name else ""
-        made = store.join("person", external or None)
-        if made is None:
-            raise refusal(409)
-        return RedirectResponse(f"../s/{made}/", 303)
+        name = gate.panel_name(request, folder.study.external_id)
+        given = request.query_params.getlist(LINK)
+        made = given[-1] if given and re.fullmatch(r"[A-Za-z0-9_-]{43}", given[-1]) else None
+        return RedirectResponse(f"../s/{store.join('person', name, made)}/", 303)
 
     @app.get("/s/{secret}/")
     def page(secret: str, request: Any = the_request) -> Any:
@@ -187,7 +191,7 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
             raise refusal(422)
         if not store.add(who.id, found):
             raise refusal(410)
-        return JSONResponse({"answered": store.answered(who.id)})
+        return JSONResponse(progress_json(folder, who, store.answered(who.id)))
 
     @app.post("/s/{secret}/withdraw")
     def withdraw(secret: str, request: Any = the_request) -> Any:
@@ -221,6 +225,13 @@ def _add_owner(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pa
     def table(request: Any = the_request) -> Any:
         gate.owner(request)
         return Response(answers_csv(folder, store, "person"), media_type="text/csv")
+
+    @app.get("/owner/panel.csv")
+    def panel(request: Any = the_request) -> Any:
+        gate.owner(request)
+        if not folder.study.external_id:
+            raise refusal(404)
+        return Response(panel_csv(folder, store), media_type="text/csv")
 
     @app.post("/owner/preview")
     def preview(request: Any = the_request) -> Any:

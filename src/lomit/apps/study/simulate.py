@@ -63,9 +63,7 @@ def simulate(
             raise LomitError(f"'{name}' is not compared in this study; known: {known}")
     rng = np.random.default_rng(seed)
     for _ in range(participants):
-        made = store.join("simulated")
-        assert made is not None
-        who = store.find(made)
+        who = store.find(store.join("simulated"))
         assert who is not None
         assert who.list is not None
         trials = folder.key.lists[who.list]

@@ -31,9 +31,7 @@ def trials_json(folder: Folder, who: Participant, answered: Sequence[int]) -> di
     return {
         "size": study.size,
         "instructions": list(study.texts.instructions),
-        "thanks": study.texts.thanks,
-        "completion_url": study.texts.completion_url,
-        "answered": list(answered),
+        **progress_json(folder, who, answered),
         "trials": [
             {
                 "question": study.block(trials[k].block).question,
@@ -43,6 +41,17 @@ def trials_json(folder: Folder, who: Participant, answered: Sequence[int]) -> di
             }
             for k in order_of(folder, who)
         ],
+    }
+
+
+def progress_json(folder: Folder, who: Participant, answered: Sequence[int]) -> dict[str, Any]:
+    """What is answered; and once all is, what comes last: thanks and link may hold the code for which a panel pays."""
+    assert who.list is not None
+    texts = folder.study.texts
+    done = len(answered) == len(folder.key.lists[who.list])
+    return {
+        "answered": list(answered),
+        "end": {"thanks": texts.thanks, "completion_url": texts.completion_url} if done else None,
     }
 
 
