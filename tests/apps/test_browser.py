@@ -13,7 +13,7 @@ from lomit.apps.study.definition import read_folder
 from lomit.apps.study.design import Trial, alternative
 from lomit.apps.study.results import people
 from lomit.apps.study.simulate import preference
-from lomit.apps.study.store import Store
+from lomit.apps.study.store import AnswerStore
 from lomit.apps.study.trials import order_of
 from support.studies import Server, served, small_blocks, small_study, wait_until
 
@@ -86,7 +86,7 @@ class Visitor:
 def person_of(path: Path, page: Any):
     """What is stored of who has this page open."""
     folder = read_folder(path)
-    store = Store(folder)
+    store = AnswerStore(folder)
     who = store.find(page.url.rstrip("/").rpartition("/")[2])
     assert who is not None
     answers = store.answers(who.sort).get(who.id, [])
@@ -209,7 +209,7 @@ def test_two_clicks_and_a_reply_that_is_lost_make_one_participant(browser: Any, 
         other.page.goto(f"{server.base}{server.join}?PANEL_ID=anna")
         other.page.click("text=I agree and take part")
         other.page.wait_for_selector("#study button.go")
-        store = Store(folder)
+        store = AnswerStore(folder)
         assert [p.list for p in store.participants("person")] == [0, 1]
         assert store.find(other.page.url.split("/")[-2]) == store.find(visitor.page.url.split("/")[-2])
         store.close()
@@ -384,7 +384,7 @@ def recovered(browser: Any, path: Path, participants: int, trials: int) -> None:
             visitor.wait_for(None)
             assert visitor.problems == []
             visitor.context.close()
-    store = Store(folder)
+    store = AnswerStore(folder)
     assert [p.finished for p in people(folder, store, "person")] == [True] * participants
     result = analyse(folder, store, "person")
     store.close()

@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urljoin
 
 import pytest
 
-from lomit.apps.study.definition import Folder, Texts, read_folder
+from lomit.apps.study.definition import StudyFolder, Texts, read_folder
 from lomit.apps.study.server import MOST_BODY
-from lomit.apps.study.store import Store
+from lomit.apps.study.store import AnswerStore
 from lomit.apps.web import HEADERS
 from lomit.errors import LomitError
 from support.studies import answer, small_blocks, small_study
@@ -29,9 +29,9 @@ HOSTILE = "<script>alert(1)</script>\"'&"
 
 @dataclass
 class Site:
-    folder: Folder
+    folder: StudyFolder
     owner: str
-    store: Store
+    store: AnswerStore
     client: Any
 
     def join(self, query: str = "") -> str:
@@ -46,10 +46,10 @@ class Site:
         return {"authorization": f"Bearer {self.owner}"}
 
 
-def opened(folder: Folder, owner: str, **limits: float) -> Site:
+def opened(folder: StudyFolder, owner: str, **limits: float) -> Site:
     from lomit.apps.study.server import create_app
 
-    store = Store(folder)
+    store = AnswerStore(folder)
     return Site(folder, owner, store, testclient.TestClient(create_app(folder, store, **limits)))
 
 
@@ -214,7 +214,7 @@ def test_what_can_not_be_done_is_a_page_with_all_headers(
             raise error
 
         for name in ("answered", "add", "find"):
-            monkeypatch.setattr(Store, name, fails)
+            monkeypatch.setattr(AnswerStore, name, fails)
         body = {"answers": [answer(0)]}
         reply = client.post(f"{link}{path}", json=body) if path == "answers" else client.get(f"{link}{path}")
         assert reply.status_code == status

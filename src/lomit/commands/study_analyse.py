@@ -89,14 +89,14 @@ def study_analyse(options: StudyAnalyseOptions) -> int:
         raise LomitError(f"--seed must not be negative; it is {options.seed}")
     from lomit.apps.study.analysis import analyse
     from lomit.apps.study.definition import read_folder
-    from lomit.apps.study.store import Sort, Store
+    from lomit.apps.study.store import AnswerStore, Sort
     from lomit.apps.study.written import RESULTS, check_new, to_json_text, to_markdown, write_panel, write_results
 
     folder = read_folder(folder_of(options.study))
     out, panel = (None if path is None else Path(path) for path in (options.out, options.panel))
     check_new(folder, out, panel, options.overwrite)
     sort: Sort = "simulated" if options.simulated else "person"
-    with contextlib.closing(Store(folder)) as store:
+    with contextlib.closing(AnswerStore(folder)) as store:
         if panel is not None:
             write_panel(folder, store, panel, options.overwrite)
         analysis = analyse(folder, store, sort, options.least_checks, options.seed)

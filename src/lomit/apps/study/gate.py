@@ -6,8 +6,8 @@ import hmac
 import re
 from typing import Any
 
-from lomit.apps.study.definition import Folder
-from lomit.apps.study.store import Participant, Store
+from lomit.apps.study.definition import StudyFolder
+from lomit.apps.study.store import AnswerStore, Participant
 from lomit.apps.web import Limiter, address_of, hashed
 
 NAME = re.compile(r"\w[\w.@+-]{0,99}")
@@ -17,7 +17,7 @@ NAME = re.compile(r"\w[\w.@+-]{0,99}")
 class Gate:
     """Lets in who has a link, and nobody too often."""
 
-    def __init__(self, folder: Folder, store: Store, rate: float, joins: float) -> None:
+    def __init__(self, folder: StudyFolder, store: AnswerStore, rate: float, joins: float) -> None:
         self.access, self.store = folder.access, store
         # All pictures of a study may be fetched at once, by two browsers.
         pictures = max(sum(len(trial.pictures) for trial in trials) for trials in folder.key.lists)

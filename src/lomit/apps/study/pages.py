@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.store import Participant
 from lomit.apps.web import templates
 
@@ -20,7 +20,7 @@ REFUSALS = {
 }
 
 
-def consent_paragraphs(folder: Folder) -> list[str]:
+def consent_paragraphs(folder: StudyFolder) -> list[str]:
     """The study's words for consent, with its length filled in."""
     trials = max(len(trials) for trials in folder.key.lists)
     minutes = str(max(1, round(trials * SECONDS_A_TRIAL / 60)))
@@ -30,7 +30,7 @@ def consent_paragraphs(folder: Folder) -> list[str]:
 class Pages:
     """Renders the pages of one study."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StudyFolder) -> None:
         self.folder, self.study = folder, folder.study
 
     def _render(self, name: str, path: str, **values: Any) -> str:

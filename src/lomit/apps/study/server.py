@@ -10,11 +10,11 @@ import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.gate import Gate, refusal
 from lomit.apps.study.pages import Pages
 from lomit.apps.study.results import answers_csv, panel_csv, progress
-from lomit.apps.study.store import Participant, Store
+from lomit.apps.study.store import AnswerStore, Participant
 from lomit.apps.study.trials import picture_at, progress_json, received, trials_json
 from lomit.apps.web import Guard, token
 from lomit.errors import LomitError
@@ -54,7 +54,7 @@ def require() -> None:
         raise LomitError(f"serving a study needs the extra: pip install 'lomit[apps]' ({error})") from None
 
 
-def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
+def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
     """The application.
 
     Args:
@@ -136,7 +136,7 @@ def _add_common(app: FastAPI, pages: Pages) -> None:
         return Response(static_files[name], media_type=STATIC[name][1], headers={"cache-control": "no-cache"})
 
 
-def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
     from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
     the_request = _given()
@@ -207,7 +207,7 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
         return who
 
 
-def _add_owner(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+def _add_owner(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
     from fastapi.responses import HTMLResponse, JSONResponse, Response
 
     the_request = _given()

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.design import REAL, SPOILT, Trial, alternative
-from lomit.apps.study.store import Answer, Store
+from lomit.apps.study.store import Answer, AnswerStore
 from lomit.apps.study.trials import order_of
 from lomit.errors import LomitError
 
@@ -42,7 +42,12 @@ def chooser(strengths: Mapping[str, float], careless: bool, rng: np.random.Gener
 
 
 def simulate(
-    folder: Folder, store: Store, participants: int, strengths: Mapping[str, float], careless: float, seed: int
+    folder: StudyFolder,
+    store: AnswerStore,
+    participants: int,
+    strengths: Mapping[str, float],
+    careless: float,
+    seed: int,
 ) -> None:
     """Adds simulated participants with all their answers.
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.apps.study.definition import ANSWERS, KEY, STUDY, Folder
+from lomit.apps.study.definition import ANSWERS, KEY, STUDY, StudyFolder
 from lomit.apps.web import hashed, token
 from lomit.errors import LomitError
 
@@ -97,14 +97,14 @@ class Answer:
     away: bool
 
 
-class Store:
+class AnswerStore:
     """The study's data base; several processes may have it open.
 
     Each method raises `LomitError` where the disk is full or can't be written, or another process holds the data base
     for too long; then nothing was stored, and the next call may succeed.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StudyFolder) -> None:
         """Opens or makes it.
 
         Raises:

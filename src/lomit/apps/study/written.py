@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lomit.apps.study.analysis import Analysis, Share, counted
-from lomit.apps.study.definition import STUDY, Folder
+from lomit.apps.study.definition import STUDY, StudyFolder
 from lomit.apps.study.design import REAL
 from lomit.apps.study.figure import FORMATS, draw_figure
 from lomit.apps.study.results import answers_csv, panel_csv
-from lomit.apps.study.store import Sort, Store
+from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
 from lomit.images import write_file
 from lomit.stats import MARK
@@ -22,7 +22,7 @@ from lomit.stats import MARK
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 
 
-def check_new(folder: Folder, out: Path | None, panel: Path | None, overwrite: bool) -> None:
+def check_new(folder: StudyFolder, out: Path | None, panel: Path | None, overwrite: bool) -> None:
     """Raises `LomitError` where results can't go to a folder, or a panel's names to a file."""
     if panel is not None and not folder.study.external_id:
         raise LomitError("--panel: this study stores no names of a panel; lomit study build --external-id does")
@@ -35,7 +35,9 @@ def check_new(folder: Folder, out: Path | None, panel: Path | None, overwrite: b
         raise LomitError(f"{there[0]} exists already; choose another place or add --overwrite")
 
 
-def write_results(analysis: Analysis, folder: Folder, store: Store, sort: Sort, out: Path, overwrite: bool) -> None:
+def write_results(
+    analysis: Analysis, folder: StudyFolder, store: AnswerStore, sort: Sort, out: Path, overwrite: bool
+) -> None:
     """Writes the figure, the tables, every answer, and `study.json`, which `lomit report --study` reads."""
     draw_figure(analysis, out / FIGURE, overwrite)
     texts = {
@@ -47,7 +49,7 @@ def write_results(analysis: Analysis, folder: Folder, store: Store, sort: Sort, 
         _write(out / name, text, overwrite)
 
 
-def write_panel(folder: Folder, store: Store, path: Path, overwrite: bool) -> None:
+def write_panel(folder: StudyFolder, store: AnswerStore, path: Path, overwrite: bool) -> None:
     """Writes the panel's names, for their owner's eyes alone."""
     _write(path, panel_csv(folder, store), overwrite)
     path.chmod(0o600)
