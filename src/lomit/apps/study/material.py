@@ -6,6 +6,7 @@ import csv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,7 +49,7 @@ class Material(ABC):
     reals: int
     size: int
     people: bool
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
     @abstractmethod
     def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
