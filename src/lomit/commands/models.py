@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from lomit.commands.options import call_typed
 from lomit.models.base import method_of
