@@ -1,6 +1,6 @@
 """What share of a training iteration several processes spend on summing their gradients.
 
-    torchrun --standalone --nproc-per-node 2 benchmarks/communication.py [PRESET] [BATCH_SIZE] [ROUNDS]
+    torchrun --standalone --nproc-per-node 2 -m benchmarks.communication [PRESET] [BATCH_SIZE] [ROUNDS]
 
 Every round runs the schedule's updates with and without the all-reduce, so that what slows the machine down for a while
 slows both.  The processes use the GPUs there are, else the CPU.
@@ -15,10 +15,12 @@ from dataclasses import replace
 
 import torch
 
-from lomit.bench.timing import spread, synchronise
-from lomit.commands.bench_gpus import gradient_bytes, preset_config
+from benchmarks.options import preset_config
+from benchmarks.timing import spread
+from lomit.config import RunConfig
 from lomit.engine.phases import make_runners, run_phase
 from lomit.engine.train import make_fabric
+from lomit.engine.trial import synchronise
 from lomit.models import method_of
 
 
@@ -62,5 +64,17 @@ def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
         )
 
 
+def gradient_bytes(config: RunConfig) -> dict[str, tuple[float, int]]:
+    """A run's phases: name -> (bytes of float32 gradients, every how many iterations they are sent)."""
+    attributes = config.data.attributes or ("attribute",)
+    with torch.device("meta"):
+        model = type(config.model)(
+            **{**vars(config.model), "attributes": attributes, "image_size": config.data.image_size}
+        )
+        phases = method_of(model).build_trainable(model).phases()
+    lasting = [phase for phase in phases if phase.end is None]
+    return {phase.name: (4.0 * sum(p.numel() for p in phase.parameters()), phase.every) for phase in lasting}
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *map(int, sys.argv[2:4]))
+    main(*sys.argv[1:2], *map(int, sys.argv[2:4]))  # type: ignore[arg-type]

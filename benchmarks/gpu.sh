@@ -4,7 +4,7 @@
 #   OUT=results benchmarks/gpu.sh check     # tests marked cuda, then the sweep: under five minutes
 #   OUT=results benchmarks/gpu.sh tables    # the other benchmarks: two minutes
 #   OUT=results RUN=run PACK=faces.pack benchmarks/gpu.sh train    # trains, saves and ends; again: goes on
-#   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights in files of at most 15 MiB
+#   OUT=results RUN=run benchmarks/gpu.sh finish    # half-precision weights
 #
 # Results go into OUT.  RUN (with the caches beside it) must outlast a call.  PRESET, MINUTES, COMPILE and TRAIN (more
 # options of lomit train) choose the run, IMAGES names a folder of images to translate, EACH the seconds that a benchmark
@@ -42,7 +42,7 @@ check() {
     mapfile -t files < <(grep -rlE 'mark\.cuda' tests)
     timeout "${TESTS:-120}" "$python" -m pytest -m cuda -q -p no:cacheprovider "${files[@]}" 2>&1 |
         tail -n 40 | tee "$out/tests.txt" || echo "tests failed or took too long; see $out/tests.txt"
-    lomit bench step --sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
+    lomit bench sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
         --rounds 5 --json "$out/sweep.json" ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
 }
 
@@ -69,7 +69,7 @@ train() {
 }
 
 finish() {
-    lomit weights "$run" --out "$out/weights" --half --max-mb "${MAX_MB:-15}" --overwrite
+    lomit weights "$run" --out "$out/weights" --half --overwrite
 }
 
 case "$stage" in

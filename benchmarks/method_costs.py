@@ -1,4 +1,4 @@
-"""`python benchmarks/method_costs.py`: parameters and multiply-adds of every method at its 128-pixel preset.
+"""`python -m benchmarks.method_costs`: parameters and multiply-adds of every method at its 128-pixel preset.
 
 Counted on the meta device: nothing is computed.  Convolutions and matrix products count, one multiply-add each;
 training costs are forward and backward of one iteration, phases weighted by how often they run.
@@ -8,44 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
+from benchmarks.rates import count_macs
 from lomit.config import RunConfig
 from lomit.engine.phases import only_require
-from lomit.models import Batch, Guide, Translator, method_of, presets
+from lomit.models import Batch, Guide, Trainable, Translator, method_of, presets
 from lomit.models.domains import TwoDomainGenerator
 from lomit.nn.blocks import count_parameters
 
-RUNS = {"LOMIT": ("celeba-hair-smile", {}), "StarGAN": ("stargan-hair-smile", {}), "MUNIT": ("munit-gender", {})}
+RUNS: dict[str, tuple[str, dict[str, object]]] = {
+    "LOMIT": ("celeba-hair-smile", {}), "StarGAN": ("stargan-hair-smile", {}), "MUNIT": ("munit-gender", {}),
+}  # fmt: skip
 RUNS |= {f"DRIT, {mode}": ("drit-gender", {"mode": mode}) for mode in ("concat", "feature-wise")}
 RUNS["DRIT, concat, mode seeking"] = ("drit-gender", {"weights.mode_seeking": 1.0})
 
 
 def gmac(run: Callable[[], object]) -> float:
     """Multiply-adds of a call, in 1e9."""
-    with _Counter() as counter:
-        run()
-    return counter.flops / 2e9
-
-
-class _Counter(TorchDispatchMode):
-    """torch's formulas without its `FlopCounterMode`, whose hooks don't stand a gradient penalty."""
-
-    flops = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.flops += formula(*args, **(kwargs or {}), out_val=result)
-        return result
+    return count_macs(run) / 1e9
 
 
 def prepared(preset: str, changes: dict[str, object]) -> RunConfig:
@@ -66,12 +49,12 @@ def translation_cost(translator: Translator, x: Tensor, label: Tensor) -> float:
         return gmac(lambda: translator.translate(x, Guide(x, label=label)))
 
 
-def iteration_cost(translator: Translator, batch: Batch) -> float:
+def iteration_cost(translator: Trainable, batch: Batch) -> float:
     """GMAC of an iteration: each phase forward and backward, by how often it runs."""
     total = 0.0
     for phase in translator.phases():
         only_require(translator, phase)
-        total += gmac(lambda phase=phase: phase.loss(batch)[0].backward()) / phase.every
+        total += gmac(lambda phase=phase: phase.loss(batch)[0].backward()) / phase.every  # type: ignore[misc]
     return total
 
 

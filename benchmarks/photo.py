@@ -133,8 +133,8 @@ def groups(args: argparse.Namespace) -> object:
             others[name] += len(boxes) - sum(map(sum, near))
     for name, hits in found.items():
         shares = [_share(torch.tensor(column, dtype=torch.float32)) for column in zip(*hits, strict=True)]
-        rows[name] = {f"crop of {side} px": share for side, share in zip(places, shares, strict=True)}
-        rows[name]["found that is no face"] = others[name]
+        crops = {f"crop of {side} px": share for side, share in zip(places, shares, strict=True)}
+        rows[name] = {**crops, "found that is no face": others[name]}
     return rows
 
 

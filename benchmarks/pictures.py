@@ -79,7 +79,8 @@ def photo(out: Path) -> None:
         noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
         whole = Image.fromarray(noise).resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.BICUBIC)
         pasted = face.convert("RGBA").rotate(-angle, Image.Resampling.BICUBIC, expand=True)
-        whole.paste(pasted, [(PHOTO_SIDE - side) // 2 for side in pasted.size], pasted)
+        width, height = pasted.size
+        whole.paste(pasted, ((PHOTO_SIDE - width) // 2, (PHOTO_SIDE - height) // 2), pasted)
         c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
         points = (TEMPLATE - 0.5) @ np.array([[c, s], [-s, c]]) * PHOTO_FACE + PHOTO_SIDE / 2
         lies = Face((0, 0, PHOTO_SIDE, PHOTO_SIDE), points)
@@ -105,8 +106,8 @@ def editor(out: Path) -> None:
             act()
             tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
 
-        for pane, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
-            changed(tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click)
+        for name, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
+            changed(tab.get_by_role("button", name=f"Sample as {name}").nth(sample).click)
         tab.get_by_role("button", name="Keep this variant").click()
         left, top, right, _ = (value / SIDE for value in MOUTH)
         for pane in (0, 1):

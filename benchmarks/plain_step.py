@@ -8,13 +8,13 @@ discriminator's step, R1 as a matrix, Adam as it comes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from plain_lomit import Choices, PlainLomit
+from benchmarks.plain_lomit import Choices, PlainLomit
 
 Pair = tuple[Tensor, Tensor]
 
@@ -100,10 +100,10 @@ class PlainStep(PlainLomit):
         return total.detach()
 
 
-def plain_step(translator: torch.nn.Module, training: bool = True) -> PlainStep:
+def plain_step(translator: Any, training: bool = True) -> PlainStep:
     """The plain formulation with a LOMIT translator's weights and settings."""
     config = translator.config
     fields = {n: getattr(config, n) for n in ("cell", "masks", "mask_norm", "gamma", "shared_style_head")}
     tensors: dict[str, Tensor] = dict(translator.named_parameters()) | dict(translator.named_buffers())
-    choices = Choices(**fields, **vars(cast("Mapping[str, float]", config.weights)))
+    choices = Choices(**fields, **vars(config.weights))
     return PlainStep(tensors, choices, training)

@@ -42,11 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": TRANSLATING | {"figures"},
     "report": TRANSLATING | {"figures", "metrics", "stats"},
     "export": TRANSLATING,
-    "bench": TRANSLATING | {"engine", "export"},
-    "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report", "bench"},
+    "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report"},
     "apps": PICTURING | {"stats"},
-    "commands": PICTURING | {"metrics", "engine", "report", "export", "bench", "reproduce", "apps"},
-    "cli": PICTURING | {"metrics", "engine", "report", "export", "bench", "reproduce", "apps", "commands"},
+    "commands": PICTURING | {"metrics", "engine", "report", "export", "reproduce", "apps"},
+    "cli": PICTURING | {"metrics", "engine", "report", "export", "reproduce", "apps", "commands"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }
@@ -90,7 +89,7 @@ def test_imports_go_one_way(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_only_the_core_is_imported_with_the_module(file: Path) -> None:
-    allowed = ENGINE if part_of(file) in ("engine", "bench") else CORE
+    allowed = ENGINE if part_of(file) == "engine" else CORE
     allowed = KERNELS if file.name == "triton_kernels.py" else allowed
     for line, name in imports(ast.parse(file.read_text("utf-8")), everywhere=False):
         assert name.partition(".")[0] in allowed, f"{file}:{line}: import {name} inside the function that uses it"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.plain_lomit import agreement, mask_smoothness_matrix
 from lomit import losses
-from plain_lomit import agreement, mask_smoothness_matrix
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

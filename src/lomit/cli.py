@@ -49,12 +49,8 @@ COMMANDS: dict[str, Command] = {
     "classifier train": Command(
         "train the attribute classifier that evaluate needs", "lomit.commands.classifier:ClassifierTrain"
     ),
-    "bench step": Command("time the training step", "lomit.commands.bench:run_bench_step"),
-    "bench r1": Command("time R1 against its matrix form", "lomit.commands.bench:run_bench_r1"),
-    "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),
-    "bench scaling": Command("model what more GPUs would give", "lomit.commands.bench_gpus:run_bench_scaling"),
-    "bench translate": Command("compare the ways to translate", "lomit.commands.bench:run_bench_translate"),
-    "export": Command("write a model as an ONNX file, in float32 or int8", "lomit.commands.export:run_export"),
+    "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
+    "export": Command("write a model as an ONNX file", "lomit.commands.export:run_export"),
     "reproduce table1": Command(
         "classifier, models, evaluation and page of the paper's Table 1",
         "lomit.commands.reproduce:ReproduceTable1",

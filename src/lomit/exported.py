@@ -70,16 +70,6 @@ class ExportedTranslator(Translator):
         return self.translate(x, guide)
 
 
-def session_options() -> Any:
-    """ONNX Runtime's options: as many threads as torch uses, errors alone are logged."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    return options
-
-
 def _open(source: str | os.PathLike[str] | bytes, name: str) -> Any:
     try:
         import onnxruntime
@@ -89,8 +79,11 @@ def _open(source: str | os.PathLike[str] | bytes, name: str) -> Any:
         if not Path(source).is_file():
             raise LomitError(f"no such file: {name}")
         source = str(source)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors alone
     try:
-        return onnxruntime.InferenceSession(source, session_options(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise LomitError(f"{name} can't be run by ONNX Runtime: {line}") from error

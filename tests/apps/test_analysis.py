@@ -16,7 +16,7 @@ from lomit.apps.study.analysis import analyse
 from lomit.apps.study.design import REAL, alternative
 from lomit.apps.study.results import answers_csv, people
 from lomit.apps.study.simulate import preference, simulate
-from lomit.apps.study.store import Answer, Store
+from lomit.apps.study.store import Answer, AnswerStore
 from lomit.apps.study.trials import order_of
 from lomit.apps.study.written import to_json, to_markdown
 from lomit.cli import main
@@ -34,13 +34,13 @@ STRENGTHS = {"real": 1.5, "ours": 0.8, "MUNIT": 0.3}
 @pytest.fixture
 def study(tmp_path: Path):
     folder, _ = small_study(tmp_path / "study")
-    store = Store(folder)
+    store = AnswerStore(folder)
     yield folder, store
     store.close()
 
 
 def answer_all(
-    folder, store: Store, chooses, sort: str = "person", stop: int | None = None, away: bool = False
+    folder, store: AnswerStore, chooses, sort: str = "person", stop: int | None = None, away: bool = False
 ) -> None:
     """A participant who takes the alternative that `chooses(trial)` names."""
     who = store.find(store.join(sort))  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ def test_people_and_simulated_are_never_counted_together(study) -> None:
 
 def test_known_preferences_are_recovered(tmp_path: Path) -> None:
     folder, _ = small_study(tmp_path / "large", blocks=small_blocks(trials=10, checks=2))
-    store = Store(folder)
+    store = AnswerStore(folder)
     simulate(folder, store, 60, STRENGTHS, 0.15, seed=3)
     result = analyse(folder, store, "simulated")
     assert result.excluded, "careless participants fail checks"
@@ -156,7 +156,7 @@ def test_simulation_is_seeded(tmp_path: Path) -> None:
     found = []
     for name in ("a", "b"):
         folder, _ = small_study(tmp_path / name)
-        store = Store(folder)
+        store = AnswerStore(folder)
         simulate(folder, store, 6, STRENGTHS, 0.3, seed=9)
         found.append(answers_csv(folder, store, "simulated"))
         store.close()
@@ -168,7 +168,7 @@ def test_simulation_is_seeded(tmp_path: Path) -> None:
 def test_csv_has_every_answer_and_runs_nothing(tmp_path: Path) -> None:
     names = ("=HYPERLINK(1)", "a,b")
     folder, _ = small_study(tmp_path / "study", models=names)
-    store = Store(folder)
+    store = AnswerStore(folder)
     answer_all(
         folder, store, lambda trial: next(iter({alternative(trial.left), alternative(trial.right)} - {"spoilt"}))
     )
@@ -241,3 +241,23 @@ def test_tables_name_everything(study) -> None:
     ):
         assert words in text, words
     assert MARK not in text
+
+
+def test_a_panels_names_are_written_where_they_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = small_study(tmp_path / "study", external_id="PANEL_ID")
+    store = AnswerStore(folder)
+    store.join(external="anna")
+    answer_all(folder, store, whole)
+    store.close()
+    out, panel = tmp_path / "results", tmp_path / "panel.csv"
+    words = ["study", "analyse", str(folder.path), "--out", str(out), "--panel", str(panel)]
+    assert main(words) == 0
+    assert panel.read_text().splitlines()[1].startswith("anna,0,0,")
+    assert panel.stat().st_mode & 0o077 == 0
+    assert not any(b"anna" in path.read_bytes() for path in out.iterdir())
+    before = panel.read_bytes()
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert panel.read_bytes() == before

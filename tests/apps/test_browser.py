@@ -13,7 +13,7 @@ from lomit.apps.study.definition import read_folder
 from lomit.apps.study.design import Trial, alternative
 from lomit.apps.study.results import people
 from lomit.apps.study.simulate import preference
-from lomit.apps.study.store import Store
+from lomit.apps.study.store import AnswerStore
 from lomit.apps.study.trials import order_of
 from support.studies import Server, served, small_blocks, small_study, wait_until
 
@@ -86,7 +86,7 @@ class Visitor:
 def person_of(path: Path, page: Any):
     """What is stored of who has this page open."""
     folder = read_folder(path)
-    store = Store(folder)
+    store = AnswerStore(folder)
     who = store.find(page.url.rstrip("/").rpartition("/")[2])
     assert who is not None
     answers = store.answers(who.sort).get(who.id, [])
@@ -179,6 +179,94 @@ def test_reloading_goes_on_where_it_was(browser: Any, site: tuple[Server, Path, 
     visitor.wait_for(None)
     visitor.page.goto(server.base + server.join)
     assert not visitor.page.locator("#back").is_visible()
+    assert visitor.problems == []
+    visitor.context.close()
+
+
+def test_two_clicks_and_a_reply_that_is_lost_make_one_participant(browser: Any, tmp_path: Path) -> None:
+    folder, _ = small_study(tmp_path / "study", lists=2, external_id="PANEL_ID")
+    with served(folder.path) as server:
+        visitor = Visitor(browser, server)
+        lost: list[int] = []
+
+        def once(route: Any) -> None:
+            if route.request.method != "POST" or lost:
+                return route.continue_()
+            lost.append(route.fetch(max_redirects=0).status)
+            route.abort("aborted")
+
+        visitor.page.route("**/join/**", once)
+        for query in ("", "?PANEL_ID=anna"):
+            lost.clear()
+            visitor.page.goto(server.base + server.join + query)
+            visitor.page.click("text=I agree and take part", no_wait_after=True)
+            while not lost:
+                visitor.page.wait_for_timeout(50)
+            visitor.page.click("text=I agree and take part")
+            visitor.page.wait_for_selector("#study button.go")
+        # Another window, as who has lost the first one opens it.
+        other = Visitor(browser, server)
+        other.page.goto(f"{server.base}{server.join}?PANEL_ID=anna")
+        other.page.click("text=I agree and take part")
+        other.page.wait_for_selector("#study button.go")
+        store = AnswerStore(folder)
+        assert [p.list for p in store.participants("person")] == [0, 1]
+        assert store.find(other.page.url.split("/")[-2]) == store.find(visitor.page.url.split("/")[-2])
+        store.close()
+        visitor.context.close()
+        other.context.close()
+
+
+OLDER = """
+    delete AbortSignal.timeout; delete AbortSignal.any; delete Object.hasOwn; delete Array.prototype.at;
+    delete Element.prototype.replaceChildren; delete String.prototype.replaceAll; delete window.structuredClone;
+"""
+"""What browsers of 2020 don't have yet."""
+
+
+def test_answers_arrive_from_an_older_browser(browser: Any, site: tuple[Server, Path, str]) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.context.add_init_script(OLDER)
+    visitor.join()
+    folder, who, _ = person_of(path, visitor.page)
+    count = len(order_of(folder, who))
+    for position in range(count):
+        visitor.wait_for(position)
+        visitor.page.keyboard.press("ArrowLeft")
+    visitor.wait_for(None)
+    assert len(person_of(path, visitor.page)[2]) == count
+    assert visitor.problems == []
+    visitor.context.close()
+
+
+@pytest.mark.parametrize(
+    "lacks", ["AbortController", "fetch", "Object.fromEntries", "HTMLImageElement.prototype.decode"]
+)
+def test_a_browser_that_is_too_old_is_told_before_consent(
+    browser: Any, site: tuple[Server, Path, str], lacks: str
+) -> None:
+    server, _, _ = site
+    visitor = Visitor(browser, server)
+    visitor.context.add_init_script(f"delete {lacks if '.' in lacks else 'window.' + lacks};")
+    visitor.page.goto(server.base + server.join)
+    visitor.page.wait_for_selector("text=This browser is too old for the study")
+    assert not visitor.page.locator("text=I agree and take part").is_visible()
+    visitor.context.close()
+
+
+@pytest.mark.parametrize("kept", ["null", "7", "{}", "[null]", '[{"position": "x"}]', "{"])
+def test_what_else_lies_in_the_browsers_storage_does_no_harm(
+    browser: Any, site: tuple[Server, Path, str], kept: str
+) -> None:
+    server, path, _ = site
+    visitor = Visitor(browser, server)
+    visitor.join()
+    visitor.page.evaluate("(kept) => localStorage.setItem(`lomit-study:${location.pathname}`, kept)", kept)
+    visitor.page.reload()
+    visitor.wait_for(0)
+    visitor.page.keyboard.press("ArrowLeft")
+    wait_until(lambda: len(person_of(path, visitor.page)[2]) == 1)
     assert visitor.problems == []
     visitor.context.close()
 
@@ -296,7 +384,7 @@ def recovered(browser: Any, path: Path, participants: int, trials: int) -> None:
             visitor.wait_for(None)
             assert visitor.problems == []
             visitor.context.close()
-    store = Store(folder)
+    store = AnswerStore(folder)
     assert [p.finished for p in people(folder, store, "person")] == [True] * participants
     result = analyse(folder, store, "person")
     store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.apps.study.build import build_study
-from lomit.apps.study.definition import STUDY, Study, read_folder
-from lomit.apps.study.design import Picture, alternative
-from lomit.apps.study.material import Table, TranslatedFaces, spoil
+from lomit.apps.study.build import build_study, default_blocks
+from lomit.apps.study.definition import STUDY, StudyDefinition, read_folder
+from lomit.apps.study.design import Stimulus, alternative, design, require_room
+from lomit.apps.study.material import TranslatedFaces, TranslationTable, spoil
 from lomit.cli import main
 from lomit.data.gallery import Faces
 from lomit.errors import LomitError
@@ -74,17 +75,85 @@ def test_people_who_have_images_of_both_classes_are_shared_out() -> None:
 
     predictors = {"ours": Predictor(tiny_translator(), "cpu")}
     assert len(TranslatedFaces(predictors, Both(), BROWN, BLOND, 50, seed=1).inputs) == 50
-    with pytest.raises(LomitError, match="give 50 of Smiling=0"):
-        TranslatedFaces(predictors, Both(), BROWN, BLOND, 60, seed=1)
+    material = TranslatedFaces(predictors, Both(), BROWN, BLOND, 60, seed=1)
+    with pytest.raises(LomitError, match="squares, Smiling=0,Hat=0 with Smiling=1,Hat=1, gives 50 pairs"):
+        require_room(small_blocks(), MODELS, material.room)
     material = TranslatedFaces(predictors, Both(), BROWN, BLOND, 30, seed=1)
     assert material.reals == 40
+
+
+class Few(Squares):
+    """The first faces alone: half of them of either class, each of a person of its own."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.array([[face % 2] * 2 for face in range(self.count)], dtype=np.int8)
+
+    def identity(self, face: int) -> int:
+        return face
+
+
+@pytest.mark.parametrize("count", [6, 8, 10, 16, 20, 30, 60, 100, 200])
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_small_set_is_told_at_once_which_numbers_fit(count: int, models: int) -> None:
+    """What the line proposes is built; one trial, or one pair, more would not fit."""
+    names = MODELS[:models]
+    predictors = dict.fromkeys(names, Predictor(tiny_translator(), "cpu"))
+
+    def asked(pairs: int, trials: int, checks: int, practice: int) -> None:
+        material = TranslatedFaces(predictors, Few(count), BROWN, BLOND, pairs, seed=1)
+        blocks = default_blocks(names, "first", trials, checks, practice)
+        require_room(blocks, names, material.room)
+        design(blocks, names, material.pairs, material.reals, 4, seed=1)
+
+    with pytest.raises(LomitError, match="100 pairs were asked for; a participant sees") as raised:
+        asked(100, 10, 2, 2)  # of at most 200 people, nobody would be left for the real images
+    numbers = re.search(r"--pairs (\d+) --trials (\d+) --checks (\d+) --practice (\d+)", str(raised.value))
+    # One pair, and one trial of each model beside a real image, need so many people of the target class.
+    assert (numbers is not None) == (count // 2 >= 1 + models)
+    if numbers is None:
+        assert "nothing fits, give more data or fewer models" in str(raised.value)
+        return
+    pairs, trials, checks, practice = map(int, numbers.groups())
+    asked(pairs, trials, checks, practice)
+    for more in ((pairs + 1, trials), (pairs, trials + 1)):
+        with pytest.raises(LomitError, match="These would fit"):
+            asked(*more, checks, practice)
+
+
+def test_a_small_table_is_told_at_once_which_numbers_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "made", rows=5)
+    words = [
+        "study",
+        "build",
+        "--table",
+        str(table),
+        "--real",
+        str(table.parent / "real"),
+        "--out",
+        str(tmp_path / "s"),
+    ]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "a participant sees 14 pairs and 24 real images of others; the material gives 5 pairs" in said
+    assert "These would fit: --trials 1 --checks 2 --practice 2" in said
+    assert main([*words, "--trials", "1", "--checks", "2", "--practice", "2"]) == 0
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize("method", ["lomit", "stargan", "munit", "drit"])
 def test_outputs_are_the_predictors_own(method: str) -> None:
     predictor = Predictor(tiny_translator(method), "cpu")
     material = TranslatedFaces({"it": predictor}, Squares(), BROWN, BLOND, 20, seed=1)
-    wanted = [Picture("output", "it", 3), Picture("input", "", 3), Picture("exemplar", "", 3), Picture("real", "", 0)]
+    wanted = [
+        Stimulus("output", "it", 3),
+        Stimulus("input", "", 3),
+        Stimulus("exemplar", "", 3),
+        Stimulus("real", "", 0),
+    ]
     found = material.pictures(wanted, 0)
     faces = Squares()
     guides = predictor.translator.guides
@@ -140,11 +209,11 @@ def test_all_files_are_equally_long(tmp_path: Path) -> None:
     """A plain colour, a drawing and noise: what compression makes of them would tell them apart."""
 
     class Unequal(Noise):
-        def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+        def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
             flat = [p for p in wanted if p.kind == "real"]
             return super().found(wanted) | {p: Image.new("RGB", (16, 16), "white") for p in flat}
 
-    study = Study(MODELS, small_blocks(), 2, 3, 16)
+    study = StudyDefinition(MODELS, small_blocks(), 2, 3, 16)
     build_study(tmp_path / "study", Unequal(MODELS), study)
     assert len({p.stat().st_size for p in (tmp_path / "study" / "images").iterdir()}) == 1
 
@@ -220,7 +289,7 @@ def test_damaged_folders_are_one_line(tmp_path: Path, file: str, content: str, s
 )
 def test_studies_that_can_not_be_are_one_line(change: dict[str, Any], says: str) -> None:
     with pytest.raises(LomitError) as raised:
-        Study(**{"models": MODELS, "blocks": small_blocks(), "lists": 2, "seed": 0, "size": 16} | change)
+        StudyDefinition(**{"models": MODELS, "blocks": small_blocks(), "lists": 2, "seed": 0, "size": 16} | change)
     assert says in str(raised.value)
 
 
@@ -241,7 +310,7 @@ def write_table(folder: Path, rows: int = 8) -> Path:
 
 def test_translations_made_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = write_table(tmp_path / "made")
-    material = Table(table, table.parent / "real", None, SUFFIXES)
+    material = TranslationTable(table, table.parent / "real", None, SUFFIXES)
     assert (material.models, material.pairs, material.reals, material.size) == (("good", "bad"), 8, 12, 32)
     words = ["--table", str(table), "--real", str(table.parent / "real"), "--out", str(tmp_path / "study")]
     assert main(["study", "build", *words, "--trials", "2", "--checks", "1", "--practice", "1"]) == 0
@@ -305,8 +374,8 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["build", "--models", "real=avatars", "--out", "x"], "'real' can't be a model's name"),
         (["build", "--models", "avatars", "--input-label", "Hair", "--out", "x"], "--input-label needs NAME=1"),
         (["build", "--models", "avatars", "--input-label", "Male=1", "--out", "x"], "have no attribute 'Male'"),
-        (["build", "--models", "avatars", "--pairs", "9999", "--out", "x"], "ask for fewer with --pairs"),
-        (["build", "--models", "avatars", "--pairs", "5", "--out", "x"], "a participant needs 14 pairs, there are 5"),
+        (["build", "--models", "avatars", "--pairs", "9999", "--out", "x"], "9999 pairs were asked for; a participant"),
+        (["build", "--models", "avatars", "--pairs", "5", "--out", "x"], "5 pairs were asked for; a participant"),
         (["build", "--models", "avatars", "--lists", "3", "--out", "x"], "--lists must be even, at least 2"),
         (["build", "--models", "avatars", "--design", "none.json", "--out", "x"], "can't be read as JSON"),
         (["build", "--models", "avatars", "--consent", "none.txt", "--out", "x"], "can't be read as text"),
@@ -316,7 +385,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["serve", "nowhere"], "nowhere is no study: it has no study.json"),
         (["serve", "{study}", "--port", "99999"], "--port must lie in 0 to 65535"),
         (["serve", "{study}", "--rate", "0"], "--rate must be above 0"),
-        (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen on no.such.host.invalid"),
+        (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen at no.such.host.invalid"),
         (["invite", "{study}", "--count", "0"], "--count must lie in 1 to 100000"),
         (["preview", "{study}"], "give --out, the HTML file to write"),
         (["preview", "{study}", "--out", "{study}/study.json"], "exists already; add --overwrite"),
@@ -326,8 +395,8 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["simulate", "{study}", "--careless", "2"], "--careless must lie in 0 to 1"),
         (["analyse", "{study}"], "has no answers yet"),
         (["analyse", "{study}", "--least-checks", "2"], "--least-checks must lie in 0 to 1"),
-        (["analyse", "{study}", "--out", "{study}"], "holds study.json already"),
-        (["analyse", "{study}", "--out", "{study}", "--overwrite"], "--out must be another folder than the study's"),
+        (["analyse", "{study}", "--panel", "x.csv"], "--panel: this study stores no names of a panel"),
+        (["analyse", "{study}", "--out", "{study}"], "--out must be another folder than the study's"),
         (["plan", "--share", "0.5"], "--share must lie in 0 to 1 and not be 0.5"),
         (["plan", "--power", "1"], "--power must lie in 0 to 1"),
         (["plan", "--studies", "5"], "--studies must lie in 100 to 1000000; it is 5"),

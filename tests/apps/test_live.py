@@ -84,7 +84,7 @@ def stored(folder: Path) -> dict[tuple[str, int], str]:
 
 def killed_many_times(folder_path: Path, kills: int, members: int) -> tuple[Crowd, int]:
     """Kills and restarts the server under load; returns the crowd and how many acknowledged answers are missing."""
-    from lomit.apps.study.secret import hashed
+    from lomit.apps.web import hashed
 
     folder, _ = small_study(folder_path)
     port, rng = free_port(), random.Random(1)

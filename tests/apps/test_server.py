@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -9,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import pytest
 
-from lomit.apps.study.definition import Folder, Texts, read_folder
-from lomit.apps.study.limits import HEADERS, MOST_BODY, Buckets
-from lomit.apps.study.store import Store
+from lomit.apps.study.definition import StudyFolder, Texts, read_folder
+from lomit.apps.study.server import MOST_BODY
+from lomit.apps.study.store import AnswerStore
+from lomit.apps.web import HEADERS
 from lomit.errors import LomitError
 from support.studies import answer, small_blocks, small_study
 
@@ -27,9 +29,9 @@ HOSTILE = "<script>alert(1)</script>\"'&"
 
 @dataclass
 class Site:
-    folder: Folder
+    folder: StudyFolder
     owner: str
-    store: Store
+    store: AnswerStore
     client: Any
 
     def join(self, query: str = "") -> str:
@@ -44,10 +46,10 @@ class Site:
         return {"authorization": f"Bearer {self.owner}"}
 
 
-def opened(folder: Folder, owner: str, **limits: float) -> Site:
+def opened(folder: StudyFolder, owner: str, **limits: float) -> Site:
     from lomit.apps.study.server import create_app
 
-    store = Store(folder)
+    store = AnswerStore(folder)
     return Site(folder, owner, store, testclient.TestClient(create_app(folder, store, **limits)))
 
 
@@ -125,7 +127,7 @@ def test_a_whole_study(site: Site) -> None:
             reply = site.client.get(f"{path}{position}/{place}")
             assert (reply.status_code, reply.headers["content-type"]) == (200, "image/png")
         reply = site.client.post(f"{path}answers", json={"answers": [answer(position, "right")]})
-        assert reply.json() == {"answered": list(range(position + 1))}
+        assert reply.json()["answered"] == list(range(position + 1))
     assert site.trials(path)["answered"] == list(range(count))
     assert [p.state for p in site.store.participants("person")] == ["finished"]
 
@@ -212,7 +214,7 @@ def test_what_can_not_be_done_is_a_page_with_all_headers(
             raise error
 
         for name in ("answered", "add", "find"):
-            monkeypatch.setattr(Store, name, fails)
+            monkeypatch.setattr(AnswerStore, name, fails)
         body = {"answers": [answer(0)]}
         reply = client.post(f"{link}{path}", json=body) if path == "answers" else client.get(f"{link}{path}")
         assert reply.status_code == status
@@ -264,7 +266,7 @@ def test_an_invited_participant_consents_first(site: Site) -> None:
     assert site.client.get(f"{path}0/left").status_code == 403
     assert site.client.post(f"{path}answers", json={"answers": [answer(0)]}).status_code == 403
     assert site.client.post(path, follow_redirects=True).status_code == 200
-    assert site.client.post(f"{path}answers", json={"answers": [answer(0)]}).json() == {"answered": [0]}
+    assert site.client.post(f"{path}answers", json={"answers": [answer(0)]}).json()["answered"] == [0]
 
 
 def test_who_withdraws_leaves_nothing(site: Site) -> None:
@@ -277,13 +279,114 @@ def test_who_withdraws_leaves_nothing(site: Site) -> None:
     assert site.store.answers("person") == {}
 
 
-def test_a_panels_participant_takes_part_once(site: Site) -> None:
-    site.join("?PANEL_ID=anna")
-    again = site.client.post(f"/join/{site.folder.access.join}?PANEL_ID=anna", follow_redirects=False)
-    assert again.status_code == 409
-    page = site.client.get(f"/join/{site.folder.access.join}?PANEL_ID={HOSTILE}").text
-    assert "PANEL_ID" in page
-    assert "<script>alert" not in page
+def agreed(site: Site, query: str = "") -> str:
+    """Where the consent page's own form leads, as a browser sends it."""
+    address = f"/join/{site.folder.access.join}{query}"
+    (action,) = re.findall(r'<form method="post" action="([^"]*)"', site.client.get(address).text)
+    return urljoin(address, html.unescape(action))
+
+
+def pressed(site: Site, form: str) -> str:
+    reply = site.client.post(form, follow_redirects=False)
+    assert reply.status_code == 303
+    return urljoin(form, reply.headers["location"])
+
+
+def test_two_clicks_are_one_participant(site: Site) -> None:
+    """Also where the reply to the first one is lost; another page, in another window, is another one's."""
+    form = agreed(site)
+    first = pressed(site, form)
+    site.client.post(f"{first}answers", json={"answers": [answer(0)]})
+    assert pressed(site, form) == first
+    assert site.trials(first)["answered"] == [0]
+    assert [p.list for p in site.store.participants("person")] == [0]
+    assert pressed(site, agreed(site)) != first
+    assert [p.list for p in site.store.participants("person")] == [0, 1]
+
+
+def test_a_panels_participant_goes_on_wherever_the_link_is_opened(site: Site) -> None:
+    first = pressed(site, agreed(site, "?PANEL_ID=anna&STUDY=7"))
+    site.client.post(f"{first}answers", json={"answers": [answer(0), answer(1)]})
+    second = pressed(site, agreed(site, "?PANEL_ID=anna"))
+    assert second != first
+    assert site.trials(second)["answered"] == [0, 1]
+    site.client.post(f"{second}answers", json={"answers": [answer(2)]})
+    assert site.trials(first)["answered"] == [0, 1, 2]
+    assert len(site.store.participants("person")) == 1
+    pressed(site, agreed(site, "?PANEL_ID=berta"))
+    assert len(site.store.participants("person")) == 2
+
+
+@pytest.mark.parametrize(
+    "name", [HOSTILE, "{{%PROLIFIC_PID%}}", "%PID%", "a" * 101, "a b", "=1+1", "-1", "a\n", "\u202ea", "a%00"]
+)
+def test_what_is_no_name_is_refused_before_consent(site: Site, name: str) -> None:
+    """Cut or unfilled, it would be the same for several people, who would share one session."""
+    address = f"/join/{site.folder.access.join}?{urlencode({'PANEL_ID': name})}"
+    for reply in (site.client.get(address), site.client.post(address, follow_redirects=False)):
+        assert reply.status_code == 404
+        assert "<script>alert" not in reply.text
+    assert site.store.participants("person") == []
+
+
+@pytest.mark.parametrize("link", ["", "short", "a" * 44, "a" * 42 + "/", "a" * 42 + "\u00e9", "../" * 15])
+def test_links_of_another_kind_are_not_taken(site: Site, link: str) -> None:
+    """A page of before, or somebody's own request: a link is made for it."""
+    made = pressed(site, f"/join/{site.folder.access.join}?{urlencode({'link': link})}")
+    assert re.fullmatch(r"/s/[\w-]{43}/", made)
+
+
+def test_the_end_is_told_after_the_last_answer(tmp_path: Path) -> None:
+    """Link and thanks may hold the code for which a panel pays."""
+    folder, owner = small_study(tmp_path / "study")
+    texts = Texts(thanks="CODE-4711", completion_url="https://panel.example/CODE-4711")
+    site = opened(replace(folder, study=replace(folder.study, texts=texts)), owner)
+    path = site.join()
+    count = len(site.trials(path)["trials"])
+    for position in range(count - 1):
+        reply = site.client.post(f"{path}answers", json={"answers": [answer(position)]})
+        assert reply.json()["end"] is None
+    assert "4711" not in site.client.get(f"{path}trials").text + site.client.get(path).text
+    end = {"thanks": "CODE-4711", "completion_url": "https://panel.example/CODE-4711"}
+    assert site.client.post(f"{path}answers", json={"answers": [answer(count - 1)]}).json()["end"] == end
+    assert site.trials(path)["end"] == end
+    site.store.close()
+
+
+def test_a_panels_names_are_in_a_file_of_their_own(site: Site) -> None:
+    paths = [pressed(site, agreed(site, f"?PANEL_ID={name}")) for name in ("zoe", "anna", "berta")]
+    site.join()  # without a name
+    count = len(site.trials(paths[0])["trials"])
+    for position in range(count):
+        site.client.post(f"{paths[0]}answers", json={"answers": [answer(position)]})
+    site.client.post(f"{paths[1]}answers", json={"answers": [answer(0)]})
+    site.client.post(f"{paths[2]}withdraw")
+    assert site.client.get("/owner/panel.csv").status_code == 401
+    table = site.client.get("/owner/panel.csv", headers=site.bearer()).text
+    header, *rows = [line.split(",") for line in table.splitlines()]
+    assert header == ["PANEL_ID", "finished", "answered", "questions", "attentive"]
+    assert [row[:4] for row in rows] == [["anna", "0", "1", str(count)], ["zoe", "1", str(count), str(count)]]
+    assert "zoe" not in site.client.get("/owner/answers.csv", headers=site.bearer()).text
+    assert "panel" in site.client.get("/owner").text
+
+
+def test_a_study_without_a_panel_has_no_names(tmp_path: Path) -> None:
+    site = opened(*small_study(tmp_path / "study"))
+    assert site.client.get("/owner/panel.csv", headers=site.bearer()).status_code == 404
+    assert 'id="panel"' not in site.client.get("/owner").text
+    site.store.close()
+
+
+def test_ipv4_strangers_are_not_counted_with_others_that_come_over_ipv6(tmp_path: Path) -> None:
+    site = opened(*small_study(tmp_path / "study"), joins=0.001)
+
+    def status(address: str, path: str = "/s/guess/") -> int:
+        return testclient.TestClient(site.client.app, client=(address, 50_000)).get(path).status_code
+
+    assert {status("::ffff:192.0.2.1") for _ in range(300)} == {404}
+    assert status("::ffff:192.0.2.1") == status("192.0.2.1") == 429
+    assert status("::ffff:192.0.2.2") == status("192.0.2.3") == 404
+    site.store.close()
 
 
 def test_names_are_stored_only_where_the_study_says_so(tmp_path: Path) -> None:
@@ -333,7 +436,7 @@ def test_the_owner_sees_counts_and_rows(site: Site) -> None:
 def test_the_owners_look_is_never_counted(site: Site) -> None:
     path = "/" + site.client.post("/owner/preview", headers=site.bearer()).json()["path"]
     assert "not counted" in site.client.get(path).text
-    assert site.client.post(f"{path}answers", json={"answers": [answer(0)]}).json() == {"answered": [0]}
+    assert site.client.post(f"{path}answers", json={"answers": [answer(0)]}).json()["answered"] == [0]
     assert site.store.answers("person") == {}
     assert len(site.client.get("/owner/answers.csv", headers=site.bearer()).text.splitlines()) == 1
 
@@ -380,15 +483,3 @@ def test_strangers_of_one_ipv6_network_share_a_rate(tmp_path: Path) -> None:
     assert status("2001:db8:0:1:ffff::1") == 429
     assert status("2001:db8:0:2::1") == status("192.0.2.1") == status("192.0.2.2") == 303
     site.store.close()
-
-
-def test_buckets_refill_and_forget() -> None:
-    now = [0.0]
-    buckets = Buckets(2.0, 3.0, clock=lambda: now[0])
-    assert [buckets.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]
-    assert buckets.wait("b") == 0
-    now[0] = 0.5
-    assert buckets.wait("a") == 0
-    assert buckets.wait("a") == 0.5
-    now[0] = 100
-    assert [buckets.wait("a") for _ in range(4)] == [0, 0, 0, 0.5]

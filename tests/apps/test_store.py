@@ -13,7 +13,7 @@ import pytest
 
 from lomit.apps.study import store as store_module
 from lomit.apps.study.definition import ANSWERS, read_folder
-from lomit.apps.study.store import Answer, Store
+from lomit.apps.study.store import Answer, AnswerStore
 from lomit.errors import LomitError
 from support.studies import small_blocks, small_study
 
@@ -21,14 +21,13 @@ from support.studies import small_blocks, small_study
 @pytest.fixture
 def store(tmp_path: Path):
     folder, _ = small_study(tmp_path / "study")
-    made = Store(folder)
+    made = AnswerStore(folder)
     yield made
     made.close()
 
 
-def joined(store: Store):
+def joined(store: AnswerStore):
     secret = store.join()
-    assert secret is not None
     who = store.find(secret)
     assert who is not None
     return secret, who
@@ -38,12 +37,12 @@ def answer(trial: int, side: str = "left", rt: float = 500.0) -> Answer:
     return Answer(trial, trial, side, rt, "key", False)  # type: ignore[arg-type]
 
 
-def test_what_is_acknowledged_is_synced(store: Store) -> None:
+def test_what_is_acknowledged_is_synced(store: AnswerStore) -> None:
     assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_an_answer_is_stored_once_however_often_it_comes(store: Store) -> None:
+def test_an_answer_is_stored_once_however_often_it_comes(store: AnswerStore) -> None:
     _, who = joined(store)
     for side in ("left", "right", "left"):
         assert store.add(who.id, [answer(0, side), answer(1)])
@@ -52,7 +51,7 @@ def test_an_answer_is_stored_once_however_often_it_comes(store: Store) -> None:
     assert store.answered(who.id) == [0, 1]
 
 
-def test_the_last_answer_finishes(store: Store) -> None:
+def test_the_last_answer_finishes(store: AnswerStore) -> None:
     secret, who = joined(store)
     count = store.trials[who.list or 0]
     store.add(who.id, [answer(k) for k in range(count - 1)])
@@ -61,7 +60,7 @@ def test_the_last_answer_finishes(store: Store) -> None:
     assert store.find(secret).state == "finished"  # type: ignore[union-attr]
 
 
-def test_links_are_kept_as_hashes_and_unguessable(store: Store) -> None:
+def test_links_are_kept_as_hashes_and_unguessable(store: AnswerStore) -> None:
     secrets = [joined(store)[0] for _ in range(50)] + [store.invite() for _ in range(50)]
     assert len(set(secrets)) == 100
     assert min(map(len, secrets)) >= 43
@@ -71,7 +70,7 @@ def test_links_are_kept_as_hashes_and_unguessable(store: Store) -> None:
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
 
 
-def test_an_invitation_becomes_a_participant_by_consent(store: Store) -> None:
+def test_an_invitation_becomes_a_participant_by_consent(store: AnswerStore) -> None:
     secret = store.invite()
     who = store.find(secret)
     assert who is not None
@@ -85,9 +84,8 @@ def test_an_invitation_becomes_a_participant_by_consent(store: Store) -> None:
     assert (first.state, first.list) == ("active", 0)
 
 
-def test_withdrawing_deletes_in_the_file_too(store: Store) -> None:
+def test_withdrawing_deletes_in_the_file_too(store: AnswerStore) -> None:
     secret = store.join(external="PANEL-NAME-4711")
-    assert secret is not None
     who = store.find(secret)
     assert who is not None
     store.add(who.id, [answer(0, rt=77777.25)])
@@ -98,22 +96,55 @@ def test_withdrawing_deletes_in_the_file_too(store: Store) -> None:
     content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
     assert b"PANEL-NAME-4711" not in content
     # The name is free again, the list is, too.
-    assert store.join(external="PANEL-NAME-4711") is not None
+    assert store.find(store.join(external="PANEL-NAME-4711")) != store.find(secret)
 
 
-def test_a_panels_participant_joins_once(store: Store) -> None:
-    assert store.join(external="anna") is not None
-    assert store.join(external="anna") is None
-    assert store.join(external="berta") is not None
+def test_joining_again_leads_to_the_same_participant(store: AnswerStore) -> None:
+    links = [store.join(external="anna") for _ in range(3)]
+    assert len({*links}) == 3
+    assert len({store.find(link).id for link in links}) == 1  # type: ignore[union-attr]
+    assert store.find(store.join(external="berta")) != store.find(links[0])
+    made = store.join()
+    assert store.join(made=made) == made  # the same page, sent twice
+    assert store.join(external="anna", made=links[1]) == links[1]
+    assert [p.list for p in store.participants("person")] == [0, 1, 2]
+    store.add(store.find(links[2]).id, [answer(0)])  # type: ignore[union-attr]
+    assert store.answered(store.find(links[0]).id) == [0]  # type: ignore[union-attr]
+    assert {name: who.id for name, who in store.named().items()} == {"anna": 1, "berta": 2}
+    content = b"".join(path.read_bytes() for path in store.path.parent.glob(ANSWERS + "*"))
+    assert not any(link.encode() in content for link in links)
+    store.withdraw(1)
+    assert {store.find(link).state for link in links} == {"withdrawn"}  # type: ignore[union-attr]
+
+
+def test_joining_at_once_by_one_name_or_one_page_makes_one_participant(store: AnswerStore) -> None:
+    page = store.join()
+    with ThreadPoolExecutor(16) as pool:
+        links = list(pool.map(lambda _: store.join(external="anna"), range(40)))
+        pages = list(pool.map(lambda _: store.join(made=page), range(40)))
+    assert len({store.find(link).id for link in links}) == 1  # type: ignore[union-attr]
+    assert {*pages} == {page}
     assert len(store.participants("person")) == 2
 
 
-def test_lists_are_balanced_and_leave_out_who_has_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_base_of_before_knows_its_links(tmp_path: Path) -> None:
+    """One that has no table of further links yet."""
+    folder, _ = small_study(tmp_path / "study")
+    store = AnswerStore(folder)
+    made = store.join(external="anna")
+    store._db.execute("DROP TABLE link")
+    store.close()
+    again = AnswerStore(folder)
+    assert again.find(made) == again.find(again.join(external="anna"))
+    again.close()
+
+
+def test_lists_are_balanced_and_leave_out_who_has_gone(store: AnswerStore, monkeypatch: pytest.MonkeyPatch) -> None:
     members = [joined(store)[1] for _ in range(8)]
     assert [m.list for m in members] == [0, 1, 2, 3, 0, 1, 2, 3]
     store.withdraw(members[2].id)
     assert joined(store)[1].list == 2
-    assert store.join("preview") is not None  # the owner's look takes no place
+    store.join("preview")  # the owner's look takes no place
     assert joined(store)[1].list == 0
     # Hours later: who finished counts, who left does not.
     store.add(members[1].id, [answer(k) for k in range(store.trials[1])])
@@ -122,17 +153,17 @@ def test_lists_are_balanced_and_leave_out_who_has_gone(store: Store, monkeypatch
     assert [joined(store)[1].list for _ in range(4)] == [0, 2, 3, 0]
 
 
-def test_lists_are_balanced_when_all_join_at_once(store: Store) -> None:
+def test_lists_are_balanced_when_all_join_at_once(store: AnswerStore) -> None:
     with ThreadPoolExecutor(32) as pool:
         lists = list(pool.map(lambda _: joined(store)[1].list, range(100)))
     assert Counter(lists) == {0: 25, 1: 25, 2: 25, 3: 25}
 
 
-def test_lists_are_balanced_between_connections(store: Store) -> None:
+def test_lists_are_balanced_between_connections(store: AnswerStore) -> None:
     """As between processes: each has a connection of its own, and SQLite's lock alone keeps them apart."""
 
     def join_many(_: int) -> list[int | None]:
-        own = Store(read_folder(store.path.parent))
+        own = AnswerStore(read_folder(store.path.parent))
         found = [joined(own)[1].list for _ in range(15)]
         own.close()
         return found
@@ -142,7 +173,7 @@ def test_lists_are_balanced_between_connections(store: Store) -> None:
     assert Counter(found) == {0: 15, 1: 15, 2: 15, 3: 15}
 
 
-def test_many_at_once_lose_nothing(store: Store) -> None:
+def test_many_at_once_lose_nothing(store: AnswerStore) -> None:
     members = [joined(store)[1] for _ in range(20)]
 
     def work(who) -> None:
@@ -154,7 +185,7 @@ def test_many_at_once_lose_nothing(store: Store) -> None:
     assert {who: len(a) for who, a in store.answers("person").items()} == {m.id: 10 for m in members}
 
 
-def test_a_full_disk_stores_nothing_by_halves_and_goes_on_when_there_is_room(store: Store) -> None:
+def test_a_full_disk_stores_nothing_by_halves_and_goes_on_when_there_is_room(store: AnswerStore) -> None:
     members = [joined(store)[1] for _ in range(3)]
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -169,7 +200,7 @@ def test_a_full_disk_stores_nothing_by_halves_and_goes_on_when_there_is_room(sto
     assert store.answered(members[0].id) == [0]
 
 
-def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
+def test_a_commit_that_fails_leaves_no_transaction_open(store: AnswerStore) -> None:
     _, who = joined(store)
 
     class Failing:
@@ -195,30 +226,30 @@ def test_a_commit_that_fails_leaves_no_transaction_open(store: Store) -> None:
     assert store.answered(who.id) == [1]
 
 
-def test_answers_belong_to_their_study(tmp_path: Path, store: Store) -> None:
+def test_answers_belong_to_their_study(tmp_path: Path, store: AnswerStore) -> None:
     other, _ = small_study(tmp_path / "other", blocks=small_blocks(trials=3))
     store.invite()
     store.close()
     (store.path).rename(other.path / ANSWERS)
     with pytest.raises(LomitError, match="holds answers to another study"):
-        Store(other)
+        AnswerStore(other)
 
 
 def test_questions_stay_as_they_are_once_somebody_takes_part(tmp_path: Path) -> None:
     folder, _ = small_study(tmp_path / "study")
-    Store(folder).close()
+    AnswerStore(folder).close()
     asked = replace(folder.study.blocks[0], question="Which one is more natural?")
     changed = replace(folder, study=replace(folder.study, blocks=(asked, *folder.study.blocks[1:])))
-    store = Store(changed)  # nobody has taken part yet
+    store = AnswerStore(changed)  # nobody has taken part yet
     store.join()
     store.close()
-    Store(changed).close()
+    AnswerStore(changed).close()
     with pytest.raises(LomitError, match="or to other questions"):
-        Store(folder)
+        AnswerStore(folder)
 
 
 def test_a_damaged_data_base_is_one_line(tmp_path: Path) -> None:
     folder, _ = small_study(tmp_path / "study")
     (folder.path / ANSWERS).write_bytes(b"no data base at all" * 100)
     with pytest.raises(LomitError, match="can't be used: file is not a database"):
-        Store(folder)
+        AnswerStore(folder)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lomit.bench.r1 import growth, mask_smoothness_matrix
-from lomit.bench.rates import Yardstick, count_macs, rates
-from lomit.bench.timing import Timing, interleaved, peak_memory, spread
-from lomit.losses import gradient_penalty, mask_smoothness
+from benchmarks.r1 import growth
+from benchmarks.rates import Yardstick, count_macs, rates
+from benchmarks.timing import Timing, interleaved, peak_memory, spread
+from lomit.losses import gradient_penalty
 from lomit.nn.discriminator import PatchDiscriminator
 
 CPU = torch.device("cpu")
@@ -78,10 +78,3 @@ def test_growth_is_the_exponent_in_pixels() -> None:
     assert growth(sides, [s**4 / 7 for s in sides]) == pytest.approx(2)
     assert growth(sides, [None, 5.0, 20.0, 80.0]) == pytest.approx(1)
     assert growth(sides, [None, None, None, 1.0]) is None
-
-
-def test_the_matrix_that_r1_is_timed_against_is_r1() -> None:
-    generator = torch.Generator().manual_seed(0)
-    c = torch.randn(2, 5, 24, 24, generator=generator, dtype=torch.float64)
-    m = torch.rand(2, 3, 24, 24, generator=generator, dtype=torch.float64)
-    torch.testing.assert_close(mask_smoothness_matrix(m, c), mask_smoothness(m, c))

@@ -1,26 +1,26 @@
-"""What `measure` returns; how fast anything is depends on the machine and is not tested."""
+"""What `measure_translate` returns; how fast anything is depends on the machine and is not tested."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from benchmarks.plain_lomit import Choices, PlainLomit, named_tensors
+from benchmarks.plain_step import plain_step
+from benchmarks.translate import measure_translate, plain_path
 from export.conftest import tiny
-from lomit.bench.plain import plain_formulation
-from lomit.bench.translate import measure, plain_path
 from lomit.errors import LomitError
 from lomit.models.base import Guide
 from lomit.models.lomit import LomitConfig, TrainableLomit
 from lomit.models.lomit.config import LossWeights
 from lomit.nn.rewriting import rewritten
-from plain_lomit import Choices, PlainLomit, named_tensors
 
 
 def test_paths_agree_and_ratios_follow_from_the_clock() -> None:
     translator = tiny()
     reference = PlainLomit(named_tensors(translator), Choices())
     ticks = iter(range(1000))
-    rows = measure(
+    rows = measure_translate(
         translator, plain=reference.translation, batch_size=2, rounds=3, clock=lambda: float(next(ticks)) ** 2
     )
     assert [row.path for row in rows] == ["plain", "eager"]
@@ -32,7 +32,7 @@ def test_paths_agree_and_ratios_follow_from_the_clock() -> None:
     assert 0 < rows[1].largest_error < 1e-4
 
 
-def test_the_plain_path_is_the_plain_formulation() -> None:
+def test_the_plain_path_is_the_plain_step() -> None:
     translator = tiny()
     x, exemplar = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = PlainLomit(named_tensors(translator), Choices()).translation(x, exemplar)
@@ -43,11 +43,11 @@ def test_numbers_are_checked_and_threads_restored() -> None:
     translator, threads = tiny(), torch.get_num_threads()
     images = torch.zeros(2, 3, 32, 32)
     with pytest.raises(LomitError, match="must be at least 1"):
-        measure(translator, rounds=0)
+        measure_translate(translator, rounds=0)
     with pytest.raises(LomitError, match="batches of 3 need as many inputs and exemplars; 2 given"):
-        measure(translator, images=(images, images), batch_size=3)
+        measure_translate(translator, images=(images, images), batch_size=3)
     with pytest.raises(LomitError, match="no such file: gone.onnx"):
-        measure(translator, exported={"gone": "gone.onnx"}, threads=threads + 1, batch_size=1)
+        measure_translate(translator, exported={"gone": "gone.onnx"}, threads=threads + 1, batch_size=1)
     assert torch.get_num_threads() == threads
 
 
@@ -59,10 +59,10 @@ def test_nothing_is_made_on_another_device_than_the_networks() -> None:
         translator = TrainableLomit(config)
         pair = torch.empty(4, 3, 32, 32), torch.empty(4, 3, 32, 32)
         labels = torch.empty(4, 2), torch.empty(4, 2)
-    plain = plain_formulation(translator)
+    plain = plain_step(translator)
     plain.discriminator_step(pair, labels)
     plain.generator_step(pair, labels)
-    assert plain_formulation(translator, training=False).translation(*pair).is_meta
+    assert plain_step(translator, training=False).translation(*pair).is_meta
     assert plain_path(translator.eval())(*pair).is_meta
     assert all(tensor.is_meta for tensor in rewritten(translator).state_dict().values())
     assert rewritten(translator).translate(pair[0], Guide(pair[1])).image.is_meta

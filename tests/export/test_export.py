@@ -19,7 +19,6 @@ from lomit import Predictor
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.export import export_model
-from lomit.export.int8 import feeds_of, quantise, run
 from lomit.exported import ExportedTranslator
 from lomit.models.base import Guide, Masks
 from lomit.models.lomit.model import Lomit
@@ -122,45 +121,14 @@ def test_translate_command_takes_an_exported_file(exported: Path, tmp_path: Path
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-def test_int8_stays_within_its_bound(graph: Any) -> None:
-    (x, exemplar), before = pairs(8), graph.SerializeToString()
-    held_out = feeds_of(x.numpy(), exemplar.numpy(), masks=True)
-    calibration = feeds_of(x[:4].numpy(), exemplar[:4].numpy(), masks=True)
-    loose = quantise(graph, calibration, held_out, bound=1.0)
-    assert len(loose.in_int8) > len(loose.in_float) / 2
-    assert sum(node.op_type == "QuantizeLinear" for node in loose.model.graph.node) >= len(loose.in_int8)
-    outputs = zip(run(loose.model, held_out), run(graph, held_out), strict=True)
-    measured = max(np.abs(a[0] - b[0]).mean() / 2 for a, b in outputs)
-    assert measured == pytest.approx(loose.error)
-    assert loose.error > 1e-5
-    # A tighter bound leaves more in float32 and is kept.
-    tight = quantise(graph, calibration, held_out, bound=0.9 * loose.error)
-    assert tight.error <= 0.9 * loose.error
-    assert len(tight.in_int8) < len(loose.in_int8)
-    with pytest.raises(
-        LomitError, match=r"too coarse for this model: the mean error is [\d.]+/255, and [\d.]+/255 with"
-    ):
-        quantise(graph, calibration, held_out, bound=1e-6)
-    assert graph.SerializeToString() == before
-
-
 @pytest.mark.usefixtures("made")
-def test_export_command_in_int8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model, faces = save_pretrained(tiny(), tmp_path / "model"), tmp_path / "faces"
-    faces.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(8):
-        Image.fromarray(rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(faces / f"{i}.png")
-    out = tmp_path / "new" / "tiny.onnx"
-    words = ["export", str(model), "--out", str(out), "--int8", "--calibration", str(faces)]
-    with pytest.MonkeyPatch.context() as patch:
-        # Whether it is accurate enough is not this test's question: its weights are noise.
-        patch.setattr("lomit.export.int8.BOUND", 1.0)
-        assert main(words) == 0
+def test_export_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, out = save_pretrained(tiny(), tmp_path / "model"), tmp_path / "new" / "tiny.onnx"
+    words = ["export", str(model), "--out", str(out)]
+    assert main(words) == 0
     told = capsys.readouterr().out
-    assert "convolutions in 8 bits" in told
+    assert told.startswith("against PyTorch, 1 and 3 pairs, with and without masks: mean error ")
     assert f"written to {out}" in told
-    assert ExportedTranslator(out).metadata["precision"] == "int8"
     before = out.read_bytes()
     assert main(words) == 2
     assert out.read_bytes() == before
@@ -196,13 +164,7 @@ def test_nothing_is_left_of_an_interrupted_export(
         (["--out", "there.onnx"], "there.onnx exists already; choose another --out or add --overwrite"),
         (["--out", "folder.onnx", "--overwrite"], "folder.onnx exists already"),
         (["--out", "x.onnx", "--opset", "9"], "--opset must be 18 to 23; it is 9"),
-        (["--out", "x.onnx", "--calibration", "faces"], "--calibration is for --int8"),
-        (
-            ["--out", "x.onnx", "--int8", "--calibration-images", "2"],
-            "--calibration-images must be at least 8; it is 2",
-        ),
-        (["--out", "x.onnx", "--int8", "--calibration", "few"], "few holds 1 images; int8 needs 8 at least"),
-        (["--out", "x.onnx", "--int8", "--calibration", "none"], "none can't be read"),
+        (["--out", "x.onnx", "--int8"], "--int8"),
         (["--model", "nothing", "--out", "x.onnx"], "no model 'nothing'"),
         (["--model", "there.onnx", "--out", "x.onnx"], "there.onnx is not a model"),
     ],
@@ -213,8 +175,6 @@ def test_bad_words_get_one_line(
     monkeypatch.chdir(tmp_path)
     Path("there.onnx").write_text("mine")
     Path("folder.onnx").mkdir()
-    Path("few").mkdir()
-    Image.new("RGB", (8, 8)).save("few/a.png")
     assert main(["export", *words]) == 2
     told = capsys.readouterr().err
     assert line in told

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from lomit.apps.study.build import build_study
-from lomit.apps.study.definition import Folder, Study, Texts, read_folder
-from lomit.apps.study.design import Block, Picture, paper_blocks
+from lomit.apps.study.definition import StudyDefinition, StudyFolder, Texts, read_folder
+from lomit.apps.study.design import Block, Stimulus, paper_blocks
 from lomit.apps.study.material import Material
 
 MODELS = ("ours", "DRIT", "MUNIT")
@@ -34,7 +34,7 @@ class Noise(Material):
         self.models, self.pairs, self.reals, self.size = tuple(models), pairs, reals, size
         self.people, self.facts = False, {"faces": "noise"}
 
-    def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
         shape = (self.size, self.size, 3)
         return {
             p: Image.fromarray(np.random.default_rng(k).integers(0, 256, shape, np.uint8)) for k, p in enumerate(wanted)
@@ -52,11 +52,11 @@ def small_blocks(
 
 def small_study(
     out: Path, models: Sequence[str] = MODELS, lists: int = 4, blocks: tuple[Block, ...] | None = None, **more: Any
-) -> tuple[Folder, str]:
+) -> tuple[StudyFolder, str]:
     """A study of noise in a folder, and its owner's token."""
     material = Noise(models)
     chosen = small_blocks(models) if blocks is None else blocks
-    study = Study(tuple(models), chosen, lists, 3, material.size, Texts(), people=False, **more)
+    study = StudyDefinition(tuple(models), chosen, lists, 3, material.size, Texts(), people=False, **more)
     owner = build_study(out, material, study)
     return read_folder(out), owner
 

@@ -28,6 +28,11 @@ class EditOptions:
     """Port to listen at; 0 takes a free one."""
     password_file: str | None = None
     """File with the password that the page asks for; or set LOMIT_EDIT_PASSWORD."""
+    url: str | None = None
+    """Address under which browsers reach it where a reverse proxy stands before it, such as https://lab.example/faces;
+    needs a password."""
+    proxy: bool = False
+    """A reverse proxy on this machine passes requests on: take addresses from its X-Forwarded-For."""
     no_browser: bool = False
     """Only print the page's address, instead of opening it in the browser."""
     device: str | None = None
@@ -50,12 +55,16 @@ def edit(options: EditOptions) -> int:
             used, or the `editor` extra is missing.
     """
     # Load torch and Gradio: not before the options are known to be right.
-    from lomit.apps.editor.server import LOOPBACK, find_password, running
+    from lomit.apps.editor.server import find_password, running
+    from lomit.apps.web import LOOPBACK, check_url
 
-    password = find_password(options.host, options.password_file)
-    with running(options.model, options.host, options.port, password, options.device) as (_, url):
+    check_url(options.url)
+    password = find_password(options.host, options.password_file, options.url)
+    with running(
+        options.model, options.host, options.port, password, options.device, url=options.url, proxy=options.proxy
+    ) as (_, url):
         print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
-        if not options.no_browser and options.host in LOOPBACK:
+        if not options.no_browser and options.url is None and options.host in LOOPBACK:
             webbrowser.open(url)
         # Being told to end counts as Ctrl-C: the private folder is removed then, too.
         if threading.current_thread() is threading.main_thread():

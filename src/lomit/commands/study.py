@@ -123,25 +123,24 @@ def study_serve(options: StudyServeOptions) -> int:
     Raises:
         LomitError: for folders, addresses and numbers that can't be used.
     """
-    if not 0 <= options.port <= 65_535:
-        raise LomitError(f"--port must lie in 0 to 65535; it is {options.port}")
     for name in ("rate", "joins"):
         if getattr(options, name) <= 0:
             raise LomitError(f"--{name} must be above 0; it is {getattr(options, name):g}")
     from lomit.apps.study.definition import read_folder
-    from lomit.apps.study.serving import serve_study
+    from lomit.apps.study.server import create_app, require
+    from lomit.apps.study.store import AnswerStore
+    from lomit.apps.web import base_url, check_url, listening, serve
 
+    check_url(options.url)
+    require()
     folder = read_folder(folder_of(options.study))
     folder.require_images()
-
-    def ready(port: int) -> None:
-        shown = f"[{options.host}]" if ":" in options.host else options.host
-        base = (options.url or f"http://{shown}:{port}").rstrip("/")
+    with listening(options.host, options.port) as bound, contextlib.closing(AnswerStore(folder)) as store:
+        base = (options.url or base_url(bound, options.host)).rstrip("/")
         print(f"take part:    {base}/join/{folder.access.join}\nowner's page: {base}/owner", flush=True)
         print("personal links: lomit study invite; Ctrl-C stops the server", flush=True)
-
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_study(folder, options.host, options.port, options.proxy, options.rate, options.joins, ready)
+        with contextlib.suppress(KeyboardInterrupt):
+            serve(create_app(folder, store, options.rate, options.joins), bound, options.proxy)
     print("stopped")
     return 0
 
@@ -155,9 +154,9 @@ def study_invite(options: StudyInviteOptions) -> int:
     if not 1 <= options.count <= 100_000:
         raise LomitError(f"--count must lie in 1 to 100000; it is {options.count}")
     from lomit.apps.study.definition import read_folder
-    from lomit.apps.study.store import Store
+    from lomit.apps.study.store import AnswerStore
 
-    with contextlib.closing(Store(read_folder(folder_of(options.study)))) as store:
+    with contextlib.closing(AnswerStore(read_folder(folder_of(options.study)))) as store:
         for _ in range(options.count):
             print(f"{options.url.rstrip('/')}/s/{store.invite()}/")
     return 0
@@ -201,10 +200,10 @@ def study_simulate(options: StudySimulateOptions) -> int:
     strengths = dict(_strength(word) for word in options.strengths)
     from lomit.apps.study.definition import read_folder
     from lomit.apps.study.simulate import simulate
-    from lomit.apps.study.store import Store
+    from lomit.apps.study.store import AnswerStore
 
     folder = read_folder(folder_of(options.study))
-    with contextlib.closing(Store(folder)) as store:
+    with contextlib.closing(AnswerStore(folder)) as store:
         simulate(folder, store, options.participants, strengths, options.careless, options.seed)
     print(f"added {options.participants} simulated participants; lomit study analyse {options.study} --simulated")
     return 0

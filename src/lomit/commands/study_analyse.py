@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,6 @@ from pathlib import Path
 from lomit.commands.options import parse
 from lomit.commands.study import folder_of, study_first
 from lomit.errors import LomitError
-from lomit.images import write_file
-
-RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 
 
 @dataclass
@@ -30,6 +25,8 @@ class StudyAnalyseOptions:
     """Folder of the study, where it does not stand first."""
     out: str | None = None
     """Folder for study.json, study.md, answers.csv and figure7.png, .pdf, .svg."""
+    panel: str | None = None
+    """File for the panel's names, each with what the participant did, so that people can be paid; see docs/study.md."""
     simulated: bool = False
     """Analyse simulated answers; everything is marked."""
     least_checks: float | None = None
@@ -90,37 +87,24 @@ def study_analyse(options: StudyAnalyseOptions) -> int:
         raise LomitError(f"--least-checks must lie in 0 to 1; it is {options.least_checks:g}")
     if options.seed < 0:
         raise LomitError(f"--seed must not be negative; it is {options.seed}")
-    names = (RESULTS, TABLE, ANSWERS, *(f"{FIGURE}.{kind}" for kind in ("png", "pdf", "svg")))
-    if options.out is not None and not options.overwrite:
-        there = [name for name in names if os.path.lexists(Path(options.out) / name)]
-        if there:
-            raise LomitError(f"{options.out} holds {there[0]} already; choose another --out or add --overwrite")
     from lomit.apps.study.analysis import analyse
-    from lomit.apps.study.definition import STUDY, read_folder
-    from lomit.apps.study.results import answers_csv
-    from lomit.apps.study.store import Sort, Store
-    from lomit.apps.study.written import to_json, to_markdown
+    from lomit.apps.study.definition import read_folder
+    from lomit.apps.study.store import AnswerStore, Sort
+    from lomit.apps.study.written import RESULTS, check_new, to_json_text, to_markdown, write_panel, write_results
 
     folder = read_folder(folder_of(options.study))
-    if options.out is not None and Path(options.out).resolve() == folder.path.resolve():
-        raise LomitError(f"--out must be another folder than the study's, which has a {STUDY} of its own")
+    out, panel = (None if path is None else Path(path) for path in (options.out, options.panel))
+    check_new(folder, out, panel, options.overwrite)
     sort: Sort = "simulated" if options.simulated else "person"
-    with contextlib.closing(Store(folder)) as store:
+    with contextlib.closing(AnswerStore(folder)) as store:
+        if panel is not None:
+            write_panel(folder, store, panel, options.overwrite)
         analysis = analyse(folder, store, sort, options.least_checks, options.seed)
-        answers = answers_csv(folder, store, sort, analysis.least_checks)
-    results = json.dumps(to_json(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    table = to_markdown(analysis)
-    print(results if options.json else table, end="")
-    if options.out is not None:
-        from lomit.apps.study.figure import draw_figure
-
-        out = Path(options.out)
-        draw_figure(analysis, out / FIGURE, options.overwrite)
-        for name, text in ((TABLE, table), (ANSWERS, answers), (RESULTS, results)):
-            content = text.encode()
-            write_file(out / name, lambda file, content=content: file.write(content), options.overwrite)  # type: ignore[misc]
-        if not options.json:
-            print(f"\nwritten to {out}; the report's Figure 7: lomit report ... --study {out / RESULTS}")
+        if out is not None:
+            write_results(analysis, folder, store, sort, out, options.overwrite)
+    print(to_json_text(analysis) if options.json else to_markdown(analysis), end="")
+    if out is not None and not options.json:
+        print(f"\nwritten to {out}; the report's Figure 7: lomit report ... --study {out / RESULTS}")
     return 0
 
 
@@ -137,7 +121,7 @@ def study_plan(options: StudyPlanOptions) -> int:
         if value is not None and not least <= value <= most:
             raise LomitError(f"--{name} must lie in {least} to {most}; it is {value}")
     from lomit.apps.study.inference import require
-    from lomit.apps.study.power import Need, participants_needed, simulate_power
+    from lomit.apps.study.power import FALSE_ALARMS, Need, participants_needed, power_table, simulate_power
 
     require()
     need = Need(options.share, options.trials, options.spread, options.alpha, options.tests)
@@ -152,23 +136,12 @@ def study_plan(options: StudyPlanOptions) -> int:
                 "them more with --trials, or look for a larger difference with --share"
             )
         found = best
-    print(
-        f"share {need.share:g}, {need.trials} questions each, spread {need.spread:g}, "
-        f"level {need.alpha:g} / {need.tests}\n"
-    )
-    print("participants  power, answers  power, participants  false alarms, answers")
-    for row in tried:
-        print(
-            f"{row.participants:12d} {100 * row.answers:13.1f} % {100 * row.people:18.1f} % {100 * row.false:20.1f} %"
-        )
+    print(power_table(need, tried))
     if options.participants is None:
         print(
             f"\n{found.participants} participants: both tests find the difference "
             f"in {100 * options.power:.0f} % of studies"
         )
     if found.false > 1.5 * need.level:
-        print(
-            "The binomial test takes the answers of one person for independent, which they are not at this spread: it "
-            "sees differences where there are none (last column). Go by the test of the participants."
-        )
+        print(FALSE_ALARMS)
     return 0

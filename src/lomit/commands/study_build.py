@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lomit.commands.groups import LabelledData, parse_label
 from lomit.commands.options import parse
-from lomit.config import DEMO_SEED, from_dict
+from lomit.config import DEMO_SEED
 from lomit.errors import LomitError
 from lomit.inference.pairs import SUFFIXES
 
 INPUT, EXEMPLAR = ("Brown_Hair=1", "Smiling=0"), ("Blond_Hair=1", "Smiling=1")
 """The classes of the paper's study (section 5.4)."""
-RENDERED = 1_500
-"""Rendered faces among which pairs and real images are drawn; of a data set, all of the test split."""
 
 
 @dataclass
@@ -90,14 +87,30 @@ def study_build(options: StudyBuildOptions) -> int:
         LomitError: for options, models, faces and folders that can't be used.
     """
     out = _check(options)
+    of_input = dict(parse_label(options.input_label, "--input-label"))
+    of_exemplar = dict(parse_label(options.exemplar_label, "--exemplar-label"))
     # Loads torch: not before the options are known to be right.
-    from lomit.apps.study.build import build_study
-    from lomit.apps.study.definition import Study
+    from lomit.apps.study.build import build_study, default_blocks, own_blocks, read_entries, read_texts
+    from lomit.apps.study.definition import StudyDefinition
+    from lomit.apps.study.material import Material, TranslationTable, translated_faces
 
-    texts, entries = _texts(options), _entries(options)
-    material = _table(options) if options.table is not None else _faces(options)
-    blocks = _blocks(options, entries, material.models)
-    study = Study(
+    texts = read_texts(options.title, options.contact, options.consent, options.completion_url)
+    own = None if options.design is None else Path(options.design)
+    entries = [] if own is None else read_entries(own)
+    material: Material
+    if options.table is not None:
+        real = None if options.real is None else Path(options.real)
+        material = TranslationTable(Path(options.table), real, options.size, SUFFIXES)
+    else:
+        data = None if options.data.root is None else options.data.config
+        material = translated_faces(
+            options.models, options.device, data, of_input, of_exemplar, options.pairs, options.seed
+        )
+    if own is None:
+        blocks = default_blocks(material.models, options.comparisons, options.trials, options.checks, options.practice)
+    else:
+        blocks = own_blocks(entries, own, material.models, options.comparisons)
+    study = StudyDefinition(
         material.models, blocks, options.lists, options.seed, material.size, texts, options.least_checks,
         options.external_id, material.facts, material.people,
     )  # fmt: skip
@@ -137,99 +150,3 @@ def _check(options: StudyBuildOptions) -> Path:
     if options.completion_url and not options.completion_url.startswith("https://"):
         raise LomitError(f"--completion-url must begin with https://; it is '{options.completion_url}'")
     return Path(options.out)
-
-
-def _texts(options: StudyBuildOptions) -> Any:
-    from lomit.apps.study.definition import Texts
-
-    texts = Texts(completion_url=options.completion_url)
-    if options.title is not None:
-        texts = replace(texts, title=options.title)
-    if options.contact is not None:
-        texts = replace(texts, contact=options.contact)
-    if options.consent is not None:
-        try:
-            text = Path(options.consent).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LomitError(f"{options.consent} can't be read as text: {error}") from error
-        paragraphs = tuple(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
-        if not paragraphs:
-            raise LomitError(f"{options.consent} is empty")
-        texts = replace(texts, consent=paragraphs)
-    return texts
-
-
-def _table(options: StudyBuildOptions) -> Any:
-    from lomit.apps.study.material import Table
-
-    real = None if options.real is None else Path(options.real)
-    return Table(Path(str(options.table)), real, options.size, SUFFIXES)
-
-
-def _faces(options: StudyBuildOptions) -> Any:
-    from lomit.apps.study.definition import check_models
-    from lomit.apps.study.material import TranslatedFaces
-    from lomit.data.gallery import RenderedFaces, SourceFaces
-    from lomit.data.open import open_source
-    from lomit.predictor import Predictor
-    from lomit.weights import find_model
-
-    of_input = dict(parse_label(options.input_label, "--input-label"))
-    of_exemplar = dict(parse_label(options.exemplar_label, "--exemplar-label"))
-    words = [_named(word) for word in options.models]
-    check_models([label for label, _ in words])
-    predictors = {}
-    for label, path in words:
-        predictors[label] = Predictor.from_pretrained(path, options.device)
-    size = max(predictor.image_size for predictor in predictors.values())
-    if options.data.root is None:
-        faces: Any = RenderedFaces(options.seed, size, RENDERED)
-    else:
-        data = options.data.config(size)
-        source, name = open_source(data), Path(options.data.root).resolve().name
-        faces = SourceFaces(source, data, options.seed, name, pool=len(source))
-    material = TranslatedFaces(predictors, faces, of_input, of_exemplar, options.pairs, options.seed)
-    material.facts["models"] = {label: find_model(path).name for label, path in words if not Path(path).is_file()}
-    return material
-
-
-def _named(word: str) -> tuple[str, str]:
-    """Label and model of `LABEL=MODEL` or `MODEL`."""
-    label, equals, rest = word.partition("=")
-    if equals and not Path(word).exists():
-        if not rest:
-            raise LomitError(f"'{word}' names no model; give LABEL=MODEL")
-        return label, rest
-    return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
-
-
-def _entries(options: StudyBuildOptions) -> list[Any] | None:
-    """What the file with blocks holds; None where none was given."""
-    if options.design is None:
-        return None
-    try:
-        entries = json.loads(Path(options.design).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LomitError(f"{options.design} can't be read as JSON: {error}") from error
-    if not isinstance(entries, list):
-        raise LomitError(f"{options.design} must hold a list of blocks; see docs/study.md")
-    return entries
-
-
-def _blocks(options: StudyBuildOptions, entries: list[Any] | None, models: tuple[str, ...]) -> tuple[Any, ...]:
-    from lomit.apps.study.design import Block, meetings, paper_blocks
-
-    if entries is None:
-        paper = paper_blocks(models, options.comparisons, options.trials)
-        return tuple(replace(block, checks=options.checks, practice=options.practice) for block in paper)
-    blocks = []
-    for number, entry in enumerate(entries, start=1):
-        where = f"{options.design}: block {number}"
-        missing = [k for k in ("name", "question", "kind") if not isinstance(entry, dict) or k not in entry]
-        if missing:
-            raise LomitError(f"{where} needs {', '.join(missing)}")
-        block = from_dict(Block, entry, where)
-        if block.kind == "models" and not block.comparisons:
-            block = replace(block, comparisons=meetings(models, options.comparisons))
-        blocks.append(block)
-    return tuple(blocks)

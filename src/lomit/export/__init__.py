@@ -1,4 +1,4 @@
-"""Exports translators to ONNX: the graph, its 8-bit form, the check against PyTorch."""
+"""Exports translators to ONNX: the graph, and the check against PyTorch."""
 
 from __future__ import annotations
 

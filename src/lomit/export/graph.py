@@ -66,10 +66,7 @@ def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
 
 
 def with_optional_masks(model: ModelProto, image_size: int) -> ModelProto:
-    """The graph with its mask inputs made optional: NaN where they are left out, spread over batch and pixels.
-
-    Quantising comes first: it would take the defaults for constants.
-    """
+    """The graph with its mask inputs made optional: NaN where they are left out, spread over batch and pixels."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph

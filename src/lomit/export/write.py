@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from lomit import __version__
 from lomit.errors import LomitError
-from lomit.export.graph import MASKS, OPSETS, float_graph, require_onnx, with_optional_masks
-from lomit.export.int8 import feeds_of, quantise
+from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_masks
 from lomit.exported import SUFFIX, ExportedTranslator
 from lomit.images import write_file
 from lomit.models.base import Guide, Masks, Translation, Translator, method_of, saved_config
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FLOAT_BOUND = 2e-3
-"""Largest error of a float32 graph's image or mask that is taken for rounding, for images in [0, 1]."""
-CALIBRATION_BATCH = 4
+"""Largest error of the graph's image or mask that is taken for rounding, for images in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -38,40 +36,30 @@ class Exported:
         path: the file.
         size: its bytes.
         mean_error, largest_error: absolute difference from PyTorch over all checks, for images in [0, 1].
-        int8_error: mean absolute difference of int8 from float32 on the images held out; None for float32.
-        in_int8, in_float: how many convolutions are computed in 8 bits and how many are not.
     """
 
     path: Path
     size: int
     mean_error: float
     largest_error: float
-    int8_error: float | None = None
-    in_int8: int = 0
-    in_float: int = 0
 
 
 def export_model(
     translator: Translator,
     path: str | os.PathLike[str],
     *,
-    images: Tensor | None = None,
-    int8: bool = False,
     opset: int = 20,
     step: int | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Exports a translator with an open batch size and optional masks; see `lomit.export.graph` for the inputs.
 
-    Before anything is written, ONNX Runtime's results are compared with PyTorch's for one and for three pairs,
-    without masks, with masks, and with masks for some images.
+    Before anything is written, ONNX Runtime's results are compared with PyTorch's for one and for three pairs of
+    noise, without masks, with masks, and with masks for some images.
 
     Args:
         translator: on any device; it stays as it is.
         path: of the file, ending in `.onnx`.
-        images: N x 3 x S x S in [-1, 1], at least 8; the first three quarters calibrate int8, the rest measure its
-            error.  Only needed for int8; without it noise is compared.
-        int8: quantise the convolutions.
         opset: version of ONNX's operators.
         step: the training step of the weights, for the metadata.
         overwrite: replace the file.
@@ -83,40 +71,19 @@ def export_model(
     path = Path(path)
     check_path(path, opset, overwrite)
     require_onnx()
-    if int8 and (images is None or len(images) < 8):
-        raise LomitError("int8 needs at least 8 images to calibrate with")
     size = translator.config.image_size
-    if images is None:
-        images = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    inputs, exemplars = _pairs(images)
-    held = slice(3 * len(inputs) // 4, None)
-    model, quantised = float_graph(translator, opset), None
-    if int8:
-        has_masks = any(i.name == MASKS[0] for i in model.graph.input)
-        calibration = [
-            feed
-            for i in range(0, held.start, CALIBRATION_BATCH)
-            for feed in feeds_of(
-                inputs[i : min(i + CALIBRATION_BATCH, held.start)].numpy(),
-                exemplars[i : min(i + CALIBRATION_BATCH, held.start)].numpy(),
-                has_masks,
-            )
-        ]
-        quantised = quantise(model, calibration, feeds_of(inputs[held].numpy(), exemplars[held].numpy(), has_masks))
-        model = quantised.model
+    images = torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    inputs, exemplars = images[0::2].contiguous(), images[1::2].contiguous()
+    model = float_graph(translator, opset)
     model = with_optional_masks(model, size)
-    _describe(model, translator, {"precision": "int8" if int8 else "float32", "opset": opset, "step": step})
-    mean, largest = check(model.SerializeToString(), translator, inputs[held][:3], exemplars[held][:3])
-    if not int8 and not largest <= FLOAT_BOUND:
+    _describe(model, translator, {"precision": "float32", "opset": opset, "step": step})
+    mean, largest = check(model.SerializeToString(), translator, inputs, exemplars)
+    if not largest <= FLOAT_BOUND:
         raise LomitError(f"the exported graph differs from PyTorch by up to {largest:.2g}; nothing was written")
-    errors = {"mean_error": mean, "largest_error": largest, "int8_error": quantised and quantised.error}
-    _describe(model, translator, {name: f"{error:.3g}" for name, error in errors.items() if error is not None})
+    _describe(model, translator, {"mean_error": f"{mean:.3g}", "largest_error": f"{largest:.3g}"})
     content = model.SerializeToString()
     write_file(path, lambda file: file.write(content), overwrite)
-    if quantised is None:
-        return Exported(path, len(content), mean, largest)
-    counts = len(quantised.in_int8), len(quantised.in_float)
-    return Exported(path, len(content), mean, largest, quantised.error, *counts)
+    return Exported(path, len(content), mean, largest)
 
 
 def check_path(path: Path, opset: int, overwrite: bool) -> None:
@@ -194,12 +161,6 @@ def _mask_cases(translator: Translator, x: Tensor) -> list[Masks | None]:
     return [None, Masks(own, guide), Masks(own, torch.full_like(guide, torch.nan)), Masks(some_own, some_guide)]
 
 
-def _pairs(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Neighbours as pairs: N x ... -> N/2 x ..., twice."""
-    even = images[: len(images) // 2 * 2].float().cpu()
-    return even[0::2].contiguous(), even[1::2].contiguous()
-
-
 def _describe(model: ModelProto, translator: Translator, facts: dict[str, object]) -> None:
     """Adds to the file's metadata."""
     from onnx import helper
@@ -214,6 +175,5 @@ def _describe(model: ModelProto, translator: Translator, facts: dict[str, object
         "value_ranges": "images in [-1, 1], RGB; masks in [0, 1], 1 = foreground, NaN = predict",
     }
     values |= {key: str(value) for key, value in facts.items() if value is not None}
-    # What the quantiser leaves for itself.
-    helper.set_model_props(model, {key: value for key, value in values.items() if not key.startswith("onnx.")})
+    helper.set_model_props(model, values)
     model.producer_name, model.producer_version = "lomit", __version__

@@ -13,9 +13,8 @@ from typing import Any
 
 import torch
 
-from lomit.bench.step import Step
-from lomit.bench.timing import synchronise
 from lomit.config import RunConfig, to_dict
+from lomit.engine.trial import TrialStep, synchronise
 from lomit.losses import classification_loss
 from lomit.metrics.classifier import AttributeClassifier
 from lomit.metrics.classifier_config import ClassifierConfig
@@ -137,7 +136,7 @@ class Costs:
         return self._known[key]
 
     def _measure_training(self, config: RunConfig) -> Cost:
-        step = Step(config, self.device, ending=True)
+        step = TrialStep(config, self.device, ending=True)
         wall = cpu = 0.0
         shares: dict[str, float] = {}
         for update in step.updates:

@@ -192,6 +192,72 @@ def test_undo_invert_reset_and_the_keyboard(person: Person) -> None:
     assert "edited" in note.inner_text()
 
 
+def fingers(person: Person, *steps: tuple[str, list[tuple[int, float, float]]]) -> None:
+    """Touches as a screen reports them: kinds, each with the fingers that are down, as shares of the input's side."""
+    stage = person.tab.locator(".stage").first
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box is not None
+    session = person.context.new_cdp_session(person.tab)
+    for kind, down in steps:
+        points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": k} for k, x, y in down]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.detach()
+
+
+ONE, THERE = (1, 0.3, 0.3), (1, 0.6, 0.3)
+TWO = (2, 0.7, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("steps", "drawn"),
+    [
+        ((("touchStart", [ONE]), ("touchMove", [THERE]), ("touchEnd", [])), True),
+        ((("touchStart", [ONE]), ("touchMove", [THERE]), ("touchCancel", [])), False),
+        ((("touchStart", [ONE]), ("touchStart", [ONE, TWO]), ("touchMove", [THERE, TWO]), ("touchEnd", [])), False),
+        ((("touchStart", [ONE, TWO]), ("touchMove", [THERE, TWO]), ("touchEnd", [])), False),
+        # The first finger stays after the second has gone: still nothing is drawn; the next touch draws again.
+        ((("touchStart", [ONE]), ("touchStart", [ONE, TWO]), ("touchEnd", [ONE]), ("touchMove", [THERE]),
+          ("touchEnd", [])), False),
+        ((("touchStart", [ONE]), ("touchStart", [ONE, TWO]), ("touchEnd", []), ("touchStart", [ONE]),
+          ("touchMove", [THERE]), ("touchEnd", [])), True),
+    ],
+)  # fmt: skip
+def test_one_finger_draws_and_two_do_not(
+    person: Person, steps: tuple[tuple[str, list[tuple[int, float, float]]], ...], drawn: bool
+) -> None:
+    tab, note = person.tab, person.tab.locator(".pane .note").first
+    tab.get_by_text("Paint", exact=True).click()
+    before = tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()")
+    fingers(person, *steps)
+    after = tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()")
+    assert (after != before) == ("edited" in note.inner_text()) == drawn
+    if drawn:
+        tab.keyboard.press("Control+z")  # the image has the focus
+        assert "edited" not in note.inner_text()
+    person.settle()
+
+
+def test_undoing_or_inverting_in_the_middle_of_a_stroke_ends_it(person: Person) -> None:
+    tab, note = person.tab, person.tab.locator(".pane .note").first
+    stage = tab.locator(".stage").first
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box is not None
+    before = tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()")
+    tab.get_by_text("Paint", exact=True).click()
+    for key in ("Control+z", "Control+Shift+z"):
+        tab.mouse.move(box["x"] + 40, box["y"] + 40)
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + 80, box["y"] + 40, steps=3)
+        tab.keyboard.press(key)
+        tab.mouse.move(box["x"] + 120, box["y"] + 40, steps=3)
+        tab.mouse.up()
+        assert "edited" not in note.inner_text()
+        assert tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()") == before
+    person.settle()
+
+
 def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
     tab = person.tab
     first = person.result()

@@ -15,7 +15,7 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import MASK_SIDE, Settings, Slot
+from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture
@@ -39,7 +39,7 @@ def models(tmp_path: Path) -> Models:
 
 @pytest.fixture
 def session(models: Models, samples: list[Sample]) -> Session:
-    one = Session(models, Limits(kept=2), samples, Settings("tiny"))
+    one = Session(models, Limits(kept=2), samples, EditorSettings("tiny"))
     one.sample(0, 0)
     one.sample(1, 1)
     return one
@@ -165,7 +165,7 @@ def test_edits_outlive_a_model_without_masks(tmp_path: Path, samples: list[Sampl
         save_pretrained(tiny_translator(method), tmp_path / method)
     for method in ("munit", "stargan"):
         models = Models(str(tmp_path / method), "cpu")
-        session = Session(models, Limits(), samples, Settings(method, strength=0.5, threshold=0.5))
+        session = Session(models, Limits(), samples, EditorSettings(method, strength=0.5, threshold=0.5))
         session.sample(0, 0)
         session.sample(1, 1)
         session.sample(2, 2)
@@ -180,7 +180,7 @@ def test_edits_outlive_a_model_without_masks(tmp_path: Path, samples: list[Sampl
 
 
 def test_nothing_to_show_without_images(models: Models) -> None:
-    session = Session(models, Limits(), [], Settings("tiny"))
+    session = Session(models, Limits(), [], EditorSettings("tiny"))
     assert views.viewer(session)["after"] == ""
     assert [pane["image"] for pane in views.bench(session)["panes"]] == ["", "", ""]
     for call in (session.finish, session.keep):

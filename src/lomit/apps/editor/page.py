@@ -16,7 +16,7 @@ from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import Settings
+from lomit.apps.editor.state import EditorSettings
 from lomit.apps.editor.store import Sessions
 from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError
@@ -50,7 +50,7 @@ class Page:
     """
 
     def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
-        settings = Settings(models.names[0], label=_first_label(models.get(models.names[0])))
+        settings = EditorSettings(models.names[0], label=_first_label(models.get(models.names[0])))
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
         self._models, self._limits, self.samples = models, limits, samples
         self.blocks = self._build()
@@ -243,7 +243,7 @@ def _first_label(predictor: Predictor) -> tuple[str, ...]:
     return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
 
 
-def _settings(settings: Settings, values: Sequence[Any]) -> Settings:
+def _settings(settings: EditorSettings, values: Sequence[Any]) -> EditorSettings:
     """The settings with what the controls say, in the order of `Page.controls`; Gradio has checked the ranges."""
     strength, threshold, blend, label, composite = values
     return replace(

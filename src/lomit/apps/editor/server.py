@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import hmac
 import os
+import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from lomit.apps.editor.gate import Gate
 from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
-from lomit.apps.editor.page import Page
+from lomit.apps.editor.page import TITLE, Page
 from lomit.apps.editor.samples import draw_samples
+from lomit.apps.web import LOOPBACK, Guard, Login, base_url, check_url, listening, serving
 from lomit.errors import LomitError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ENVIRONMENT = "LOMIT_EDIT_PASSWORD"
 SHORTEST = 8
 """Characters of a password."""
 FONTS = ["system-ui", "sans-serif"]
+PATHS = re.compile(
+    r"/|/(config|login|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/.*"
+    r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|startup-events|app_id|user|login_check|cancel|reset|theme\.css)/?"
+)
+"""Paths that are answered.  Gradio would serve files by their path, fetch addresses, take uploads onto the disk, and
+run functions by name; nothing of that is needed, because pictures travel inside the messages."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+"""The page may talk to this server alone.  Gradio's templates are compiled in the browser, hence unsafe-eval."""
 
 
-def find_password(host: str, file: str | None) -> str | None:
+def find_password(host: str, file: str | None, url: str | None = None) -> str | None:
     """The password out of a file or the environment; None where none is given and none is needed.
 
     Raises:
@@ -39,11 +50,14 @@ def find_password(host: str, file: str | None) -> str | None:
             password = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise LomitError(f"{file} can't be read: {getattr(error, 'strerror', None) or error}") from None
-    if password is None and host not in LOOPBACK:
-        raise LomitError(
-            f"--host {host} lets other machines in: give a password with --password-file FILE or in {ENVIRONMENT}"
-        )
-    if password is not None and len(password) < SHORTEST:
+    if password is None:
+        opened = [f"--host {host}"] if host not in LOOPBACK else []
+        opened += [f"--url {url}"] if url is not None and urlsplit(url).hostname not in LOOPBACK else []
+        if opened:
+            raise LomitError(
+                f"{opened[0]} lets other machines in: give a password with --password-file FILE or in {ENVIRONMENT}"
+            )
+    elif len(password) < SHORTEST:
         raise LomitError(f"the password must have at least {SHORTEST} characters")
     return password
 
@@ -56,6 +70,8 @@ def running(
     password: str | None = None,
     device: str | None = None,
     limits: Limits | None = None,
+    url: str | None = None,
+    proxy: bool = False,
 ) -> Iterator[tuple[Page, str]]:
     """The editor, served until the block ends.
 
@@ -66,6 +82,8 @@ def running(
         password: asked for before anything is shown; None: nobody is asked.
         device: as for `Predictor`.
         limits: None takes the usual ones.
+        url: address under which browsers reach it through a proxy, with its path; None: `host` and `port`.
+        proxy: believe the X-Forwarded-For of a reverse proxy on this machine.
 
     Yields:
         The page, and its address.
@@ -73,74 +91,60 @@ def running(
     Raises:
         LomitError: where Gradio is missing, the model can't be used or the address is taken.
     """
+    check_url(url)
     limits = limits or Limits()
     # Read when Gradio is imported and when it serves: no telemetry, and no table of times after every request.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
     try:
-        import gradio as gr
+        import gradio  # noqa: F401
     except ImportError:
         raise LomitError("the editor needs gradio: pip install 'lomit[editor]'") from None
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    port = _free_port(host, port)
-    middleware = [Middleware(Gate, body_bytes=limits.body_bytes)]
-    if host in LOOPBACK:
-        # A page from elsewhere can't have its own name lead to this machine.
-        middleware.insert(0, Middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"]))
-    page = Page(Models(model, device), draw_samples(), limits)
+    with listening(host, port) as bound:
+        page = Page(Models(model, device), draw_samples(), limits)
+        guard = Guard(
+            _application(page, limits, url),
+            POLICY,
+            limits.body_bytes,
+            paths=PATHS,
+            fixed=("/assets/", "/static/"),
+            # A page from elsewhere can't have its own name lead to this machine.
+            hosts=frozenset({*LOOPBACK, urlsplit(url or "").hostname or "localhost"}) if host in LOOPBACK else None,
+            login=None if password is None else Login(password, url, TITLE),
+        )
+        with _private_folder(), serving(guard, bound, proxy):
+            try:
+                yield page, (url or base_url(bound, host)).rstrip("/")
+            finally:
+                page.blocks.close(verbose=False)
+
+
+def _application(page: Page, limits: Limits, url: str | None) -> Any:
+    """Gradio's application around the page, without what the page doesn't need."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    quiet: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
     page.blocks.queue(max_size=limits.queue, default_concurrency_limit=1)
-    with _private_folder():
-        try:
-            _, url, _ = page.blocks.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                auth=None if password is None else _checker(password),
-                auth_message="Type any user name; the password is the one that the editor was started with.",
-                prevent_thread_lock=True,
-                quiet=True,
-                footer_links=[],
-                run_history=False,
-                enable_monitoring=False,
-                allowed_paths=[],
-                max_file_size=1,
-                state_session_capacity=4 * limits.sessions,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
-                theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
-                css=(files("lomit.apps.editor") / "static" / "page.css").read_text("utf-8"),
-            )
-            yield page, url.rstrip("/")
-        finally:
-            page.blocks.close(verbose=False)
-
-
-def _checker(password: str) -> Any:
-    def check(user: str, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), password.encode())
-
-    return check
-
-
-def _free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0.
-
-    Raises:
-        LomitError: where it is taken, or there is no such address here.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise LomitError(f"can't listen at {host}, port {port}: {reason}; choose another with --port") from None
-        return int(probe.getsockname()[1])
+    page.blocks.state_session_capacity = 4 * limits.sessions
+    return gr.mount_gradio_app(
+        FastAPI(**quiet),
+        page.blocks,
+        path="/",
+        root_path=url,
+        app_kwargs=quiet,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        allowed_paths=[],
+        max_file_size=1,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        css=(files("lomit.apps.editor") / "static" / "page.css").read_text("utf-8"),
+    )
 
 
 @contextmanager

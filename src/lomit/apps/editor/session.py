@@ -14,7 +14,7 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Settings, Slot, Variant
+from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Slot, Variant
 from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
@@ -50,7 +50,7 @@ class Session:
     models: Models
     limits: Limits
     samples: Sequence[Sample]
-    settings: Settings
+    settings: EditorSettings
     slots: list[Slot | None] = field(default_factory=lambda: [None, None, None])
     kept: list[Variant] = field(default_factory=list)
     close: bool = False
@@ -127,7 +127,7 @@ class Session:
             self._put(pane, slot)
         self.set(variant.settings)
 
-    def set(self, settings: Settings) -> None:
+    def set(self, settings: EditorSettings) -> None:
         """Other settings than those that the page's sliders show."""
         self.settings, self.settings_stamp = settings, self.settings_stamp + 1
 

@@ -36,7 +36,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EditorSettings:
     """Everything but the images."""
 
     model: str
@@ -55,4 +55,4 @@ class Variant:
     title: str
     images: tuple[str, ...]
     slots: tuple[Slot | None, ...]
-    settings: Settings
+    settings: EditorSettings

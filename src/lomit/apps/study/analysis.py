@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.design import REAL
 from lomit.apps.study.inference import (
     Ranking,
@@ -23,7 +23,7 @@ from lomit.apps.study.inference import (
     share_test,
 )  # fmt: skip
 from lomit.apps.study.results import Person, Question, people, questions, tally
-from lomit.apps.study.store import Sort, Store
+from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
 from lomit.stats import wilson
 
@@ -79,7 +79,7 @@ class Analysis:
     times: dict[str, tuple[float, float, float, int]]
 
 
-def analyse(folder: Folder, store: Store, sort: Sort, least: float | None = None, seed: int = 0) -> Analysis:
+def analyse(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | None = None, seed: int = 0) -> Analysis:
     """Analyses the answers of people, or those of a program; never both at once.
 
     Args:

@@ -6,22 +6,85 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, Literal
 
-from lomit.apps.study.definition import ACCESS, IMAGES, KEY, STUDY, Access, Key, Study, key_json
-from lomit.apps.study.design import design
+from lomit.apps.study.definition import ACCESS, IMAGES, KEY, STUDY, Access, Key, StudyDefinition, Texts, key_json
+from lomit.apps.study.design import Block, design, meetings, paper_blocks, require_room
 from lomit.apps.study.material import Material
-from lomit.apps.study.secret import hashed, token
+from lomit.apps.web import hashed, token
+from lomit.config import from_dict
 from lomit.errors import LomitError
 from lomit.images import writing_failed
+
+
+def read_texts(title: str | None, contact: str | None, consent: str | None, completion_url: str) -> Texts:
+    """What participants read: the defaults, but for what is given.  `consent` is a file of paragraphs.
+
+    Raises:
+        LomitError: where it can't be read or is empty.
+    """
+    given: dict[str, Any] = {name: text for name, text in (("title", title), ("contact", contact)) if text is not None}
+    if consent is not None:
+        try:
+            text = Path(consent).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LomitError(f"{consent} can't be read as text: {error}") from error
+        given["consent"] = tuple(" ".join(part.split()) for part in text.split("\n\n") if part.strip())
+        if not given["consent"]:
+            raise LomitError(f"{consent} is empty")
+    return replace(Texts(completion_url=completion_url), **given)
+
+
+def read_entries(path: Path) -> list[Any]:
+    """The blocks that a JSON file holds, not checked yet.
+
+    Raises:
+        LomitError: where it can't be read or holds something else.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise LomitError(f"{path} can't be read as JSON: {error}") from error
+    if not isinstance(entries, list):
+        raise LomitError(f"{path} must hold a list of blocks; see docs/study.md")
+    return entries
+
+
+def own_blocks(
+    entries: Sequence[Any], path: Path, models: tuple[str, ...], which: Literal["first", "all"]
+) -> tuple[Block, ...]:
+    """The blocks of `read_entries`; those about two models that name none let them meet as `which` says.
+
+    Raises:
+        LomitError: where an entry is no block.
+    """
+    blocks = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"{path}: block {number}"
+        missing = [k for k in ("name", "question", "kind") if not isinstance(entry, dict) or k not in entry]
+        if missing:
+            raise LomitError(f"{where} needs {', '.join(missing)}")
+        block = from_dict(Block, entry, where)
+        if block.kind == "models" and not block.comparisons:
+            block = replace(block, comparisons=meetings(models, which))
+        blocks.append(block)
+    return tuple(blocks)
+
+
+def default_blocks(
+    models: tuple[str, ...], which: Literal["first", "all"], trials: int, checks: int, practice: int
+) -> tuple[Block, ...]:
+    """The paper's blocks, with these numbers in each."""
+    return tuple(replace(block, checks=checks, practice=practice) for block in paper_blocks(models, which, trials))
 
 
 def build_study(
     out: Path,
     material: Material,
-    study: Study,
+    study: StudyDefinition,
     progress: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Makes the pictures and writes the folder, whole or not at all; only its owner can read it.
@@ -40,6 +103,7 @@ def build_study(
     """
     if os.path.lexists(out):
         raise LomitError(f"{out} exists already; choose another --out (a study with answers is never replaced)")
+    require_room(study.blocks, material.models, material.room)
     lists = design(study.blocks, material.models, material.pairs, material.reals, study.lists, study.seed)
     wanted = sorted({picture for trials in lists for trial in trials for picture in trial.pictures})
     progress(f"making {len(wanted)} pictures")

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lomit.apps.study.design import RESERVED, Block, Picture, Trial
+from lomit.apps.study.design import RESERVED, Block, Stimulus, Trial
 from lomit.config import from_dict
 from lomit.errors import LomitError
 
@@ -47,7 +47,7 @@ class Texts:
 
 
 @dataclass
-class Study:
+class StudyDefinition:
     """What may be known of a study.
 
     Attributes:
@@ -135,7 +135,7 @@ class Key:
     """
 
     lists: list[list[Trial]]
-    files: Mapping[Picture, str]
+    files: Mapping[Stimulus, str]
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,11 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Folder:
+class StudyFolder:
     """A study that was built: its folder and what it holds."""
 
     path: Path
-    study: Study
+    study: StudyDefinition
     key: Key
     access: Access
 
@@ -167,7 +167,7 @@ class Folder:
         asked = {"key": key_json(self.key), "questions": questions}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def image(self, picture: Picture) -> Path:
+    def image(self, picture: Stimulus) -> Path:
         """The file of a picture."""
         return self.path / IMAGES / f"{self.key.files[picture]}.png"
 
@@ -197,7 +197,7 @@ def key_json(key: Key) -> dict[str, Any]:
     }
 
 
-def read_folder(path: str | Path) -> Folder:
+def read_folder(path: str | Path) -> StudyFolder:
     """A study's folder.
 
     Raises:
@@ -210,7 +210,7 @@ def read_folder(path: str | Path) -> Folder:
     if values.get("version") != VERSION:
         raise LomitError(f"{path / STUDY} is of version {values.get('version')}; this lomit reads {VERSION}")
     try:
-        study = from_dict(Study, values, str(path / STUDY))
+        study = from_dict(StudyDefinition, values, str(path / STUDY))
         key = _key(_read(path / KEY))
         access = Access(**_read(path / ACCESS))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -218,12 +218,12 @@ def read_folder(path: str | Path) -> Folder:
     blocks, models = {t.block for t in key.lists[0]}, {p.model for p in key.files} - {""}
     if len(key.lists) != study.lists or blocks != {b.name for b in study.blocks} or not models <= {*study.models}:
         raise LomitError(f"{path}: {STUDY} and {KEY} don't fit together; change only texts, or build the study again")
-    return Folder(path, study, key, access)
+    return StudyFolder(path, study, key, access)
 
 
 def _key(values: dict[str, Any]) -> Key:
     entries = values["pictures"]
-    pictures = [Picture(e["kind"], e["model"], e["number"]) for e in entries]
+    pictures = [Stimulus(e["kind"], e["model"], e["number"]) for e in entries]
     files = {p: str(e["file"]) for p, e in zip(pictures, entries, strict=True)}
 
     def trial(t: dict[str, Any]) -> Trial:

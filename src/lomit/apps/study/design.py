@@ -1,14 +1,15 @@
 """Which pictures are compared, in which order and on which sides: the design of a study, drawn by a seed.
 
-A design speaks of pictures by what they are (`Picture`), never by file, so it needs no image and no model.  Its lists
+A design speaks of pictures by what they are (`Stimulus`), never by file, so it needs no image and no model.  Its lists
 come in pairs that show the same comparisons with the sides exchanged: over both of them, every picture stands on the
 left as often as on the right.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -51,7 +52,7 @@ class Block:
 
 
 @dataclass(frozen=True, order=True)
-class Picture:
+class Stimulus:
     """What a picture is.
 
     Attributes:
@@ -78,12 +79,12 @@ class Trial:
 
     block: str
     role: Role
-    left: Picture
-    right: Picture
-    context: tuple[Picture, ...] = ()
+    left: Stimulus
+    right: Stimulus
+    context: tuple[Stimulus, ...] = ()
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
+    def pictures(self) -> tuple[Stimulus, ...]:
         """Everything it shows."""
         return (self.left, self.right, *self.context)
 
@@ -92,7 +93,7 @@ class Trial:
         return Trial(self.block, self.role, self.right, self.left, self.context)
 
 
-def alternative(picture: Picture) -> str:
+def alternative(picture: Stimulus) -> str:
     """What choosing this picture means: `real`, `spoilt` or the model's name."""
     return picture.model if picture.kind == "output" else picture.kind
 
@@ -128,6 +129,76 @@ def pairs_needed(blocks: Sequence[Block]) -> int:
     return max(b.trials for b in blocks) + max(b.checks + b.practice for b in blocks)
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a study can draw from.
+
+    Attributes:
+        pairs: pairs of input and exemplar to draw.
+        reals: for each number of pairs from 0 to the most that there are: real images of the target class beside them.
+        what: where they come from.
+        chosen: `pairs` can be chosen; else they are given.
+    """
+
+    pairs: int
+    reals: Sequence[int]
+    what: str
+    chosen: bool = True
+
+    def fits(self, blocks: Sequence[Block], models: Sequence[str], pairs: int) -> bool:
+        """Whether these blocks can be asked with so many pairs."""
+        enough = pairs_needed(blocks) <= pairs < len(self.reals)
+        return enough and self.reals[pairs] >= reals_needed(blocks, models)
+
+
+def require_room(blocks: Sequence[Block], models: Sequence[str], room: Room) -> None:
+    """Raises `LomitError` where there is too little to draw from; it says which numbers would fit."""
+    if room.fits(blocks, models, room.pairs):
+        return
+    asked, there = f"{room.pairs} pairs were asked for; a" if room.chosen else "a", len(room.reals) - 1
+    beside = min(room.pairs, there)
+    line = (
+        f"{asked} participant sees {pairs_needed(blocks)} pairs and {reals_needed(blocks, models)} real images of "
+        f"others; {room.what} gives {there} pairs, and {room.reals[beside]} real images beside {beside} of them"
+    )
+    found = fitting(blocks, models, room)
+    if found is None:
+        raise LomitError(f"{line}: nothing fits, give more data or fewer models")
+    pairs, trials, checks, practice = found
+    numbers = f"--pairs {pairs} " if room.chosen else ""
+    raise LomitError(
+        f"{line}. These would fit: {numbers}--trials {trials} --checks {checks} --practice {practice} (blocks of "
+        "--design: at most these)"
+    )
+
+
+def fitting(blocks: Sequence[Block], models: Sequence[str], room: Room) -> tuple[int, int, int, int] | None:
+    """Pairs, and the most trials, checks and practice of a block, that fit; None where nothing does.
+
+    Trials are given up first, then checks and practice.
+    """
+    most = min(room.pairs, len(room.reals) - 1)
+    asked = [max(getattr(block, name) for block in blocks) for name in ("trials", "checks", "practice")]
+    for less in range(max(asked[1:]) + 1):
+        checks, practice = (max(0, count - less) for count in asked[1:])
+        for trials in range(asked[0], 0, -1):
+            fewer = [at_most(block, trials, checks, practice) for block in blocks]
+            # The more pairs, the fewer real images are left.
+            needed = reals_needed(fewer, models)
+            pairs = min(most, bisect_right(room.reals, -needed, key=lambda reals: -reals) - 1) if room.chosen else most
+            if room.fits(fewer, models, pairs):
+                return pairs, trials, checks, practice
+    return None
+
+
+def at_most(block: Block, trials: int, checks: int, practice: int) -> Block:
+    """The block with no more of each than this."""
+    return replace(
+        block, trials=min(block.trials, trials), checks=min(block.checks, checks),
+        practice=min(block.practice, practice),
+    )  # fmt: skip
+
+
 def design(
     blocks: Sequence[Block], models: Sequence[str], pairs: int, reals: int, lists: int, seed: int
 ) -> list[list[Trial]]:
@@ -149,13 +220,7 @@ def design(
     """
     if lists < 2 or lists % 2:
         raise LomitError(f"the number of lists must be even, at least 2 (they mirror each other); it is {lists}")
-    for what, there, needed, fewer in (
-        ("pairs", pairs, pairs_needed(blocks), "--trials"),
-        # Who is on an exemplar is on no real image, so fewer pairs leave more of them.
-        ("real images of the target class", reals, reals_needed(blocks, models), "--trials or --pairs"),
-    ):
-        if there < needed:
-            raise LomitError(f"a participant needs {needed} {what}, there are {there}; give more, or fewer {fewer}")
+    require_room(blocks, models, Room(pairs, (reals,) * (pairs + 1), "the material", False))
     rng = np.random.default_rng(seed)
     kept = max(block.checks + block.practice for block in blocks)
     order = rng.permutation(pairs).tolist()
@@ -200,23 +265,23 @@ def _block(
     """A block's trials in one list."""
     trials: list[Trial] = []
 
-    def add(role: Role, couples: Sequence[tuple[Picture, Picture]]) -> None:
+    def add(role: Role, couples: Sequence[tuple[Stimulus, Stimulus]]) -> None:
         """With the first of each couple as often left as right."""
         # Which side gets one more of an odd number is left to chance; the mirrored list undoes it.
         left = np.arange(len(couples)) % 2 == rng.integers(2)
         for (a, b), first in zip(couples, rng.permutation(left).tolist(), strict=True):
             number = a.number if a.kind in ("output", "spoilt") else b.number
-            context = tuple(Picture(kind, "", number) for kind in block.context)
+            context = tuple(Stimulus(kind, "", number) for kind in block.context)
             trials.append(Trial(block.name, role, *((a, b) if first else (b, a)), context))
 
-    def real() -> Picture:
-        return Picture("real", "", next(photographs))
+    def real() -> Stimulus:
+        return Stimulus("real", "", next(photographs))
 
     sides = [(model, REAL) for model in models] if block.kind == "real" else list(block.comparisons)
 
-    def couple(side: tuple[str, str], number: int) -> tuple[Picture, Picture]:
+    def couple(side: tuple[str, str], number: int) -> tuple[Stimulus, Stimulus]:
         first, second = side
-        return Picture("output", first, number), real() if second == REAL else Picture("output", second, number)
+        return Stimulus("output", first, number), real() if second == REAL else Stimulus("output", second, number)
 
     practice, checks = aside[: block.practice], aside[block.practice : block.practice + block.checks]
     add("practice", [couple(sides[k % len(sides)], number) for k, number in enumerate(practice)])
@@ -226,8 +291,8 @@ def _block(
         "check",
         [
             (
-                real() if block.kind == "real" else Picture("output", sides[k % len(sides)][0], number),
-                Picture("spoilt", sides[k % len(sides)][0], number),
+                real() if block.kind == "real" else Stimulus("output", sides[k % len(sides)][0], number),
+                Stimulus("spoilt", sides[k % len(sides)][0], number),
             )
             for k, number in enumerate(checks)
         ],

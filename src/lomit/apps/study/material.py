@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from lomit.apps.study.design import Picture
-from lomit.data.gallery import Faces
+from lomit.apps.study.definition import check_models
+from lomit.apps.study.design import Room, Stimulus
+from lomit.config import DataConfig
+from lomit.data.gallery import Faces, RenderedFaces, SourceFaces
+from lomit.data.open import open_source
 from lomit.data.transforms import centre_box, resize
 from lomit.errors import LomitError
 from lomit.images import as_picture, read_image
 from lomit.predictor import Predictor
+from lomit.weights import find_model
 
 Labels = Mapping[str, float]
 """Attribute -> 0 or 1."""
+RENDERED = 1_500
+"""Rendered faces among which pairs and real images are drawn; of a data set, all of the test split."""
 TILES = 8
 """A spoilt picture is cut into so many tiles along a side."""
 BATCH = 16
@@ -43,19 +49,24 @@ class Material(ABC):
     reals: int
     size: int
     people: bool
-    facts: dict[str, object]
+    facts: dict[str, Any]
 
     @abstractmethod
-    def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
         """The pictures of kind `real`, `input`, `exemplar` and `output` that are wanted, RGB, any size."""
 
-    def pictures(self, wanted: Sequence[Picture], seed: int) -> dict[Picture, Image.Image]:
+    @property
+    def room(self) -> Room:
+        """What a study can draw from."""
+        return Room(self.pairs, (self.reals,) * (self.pairs + 1), "the material", chosen=False)
+
+    def pictures(self, wanted: Sequence[Stimulus], seed: int) -> dict[Stimulus, Image.Image]:
         """All that is wanted, spoilt ones included, square and of one size."""
-        plain = {Picture("output", p.model, p.number) if p.kind == "spoilt" else p for p in wanted}
+        plain = {Stimulus("output", p.model, p.number) if p.kind == "spoilt" else p for p in wanted}
         found = {p: square(image, self.size) for p, image in self.found(sorted(plain)).items()}
         for p in wanted:
             if p.kind == "spoilt":
-                found[p] = spoil(found[Picture("output", p.model, p.number)], seed + p.number)
+                found[p] = spoil(found[Stimulus("output", p.model, p.number)], seed + p.number)
         return {p: found[p] for p in wanted}
 
 
@@ -77,7 +88,7 @@ class TranslatedFaces(Material):
         """Draws the pairs; translates nothing yet.
 
         Raises:
-            LomitError: where the faces or a model don't know the classes, or there are too few faces.
+            LomitError: where the faces or a model don't know the classes.
         """
         self.predictors, self.faces = predictors, faces
         self.models = tuple(predictors)
@@ -92,14 +103,16 @@ class TranslatedFaces(Material):
                 )
         rng = np.random.default_rng(seed)
         first, second = (rng.permutation(self._having(labels)) for labels in (of_input, of_exemplar))
-        self.inputs, self.exemplars, spare = _apart(first, second, faces, pairs)
-        if len(self.inputs) < pairs:
-            raise LomitError(
-                f"{pairs} pairs were asked for; the faces ({faces.what}) give {len(self.inputs)} of "
-                f"{_told(of_input)} with {_told(of_exemplar)}: ask for fewer with --pairs, or give more data"
-            )
-        self.real = spare
-        self.pairs, self.reals = pairs, len(spare)
+        inputs, exemplars = _apart(first, second, faces)
+        self.inputs, self.exemplars = inputs[:pairs], exemplars[:pairs]
+        self.real = _beside(faces, second, [*self.inputs, *self.exemplars])
+        self.pairs, self.reals = pairs, len(self.real)
+        unseen, left = {faces.identity(face) for face in second.tolist()}, []
+        for pair in [(), *zip(inputs, exemplars, strict=True)]:
+            unseen -= {faces.identity(face) for face in pair}
+            left.append(len(unseen))
+        what = f"{faces.what}, {_told(of_input)} with {_told(of_exemplar)},"
+        self._room = Room(pairs, left, what)
         self.facts = {
             "faces": faces.what,
             "inputs": dict(of_input),
@@ -107,6 +120,10 @@ class TranslatedFaces(Material):
             "pairs": pairs,
             "sizes": {name: p.image_size for name, p in predictors.items()},
         }
+
+    @property
+    def room(self) -> Room:
+        return self._room
 
     def _having(self, labels: Labels) -> np.ndarray:
         for name in labels:
@@ -117,7 +134,7 @@ class TranslatedFaces(Material):
                 )
         return np.flatnonzero((self.faces.columns(list(labels)) == [int(v) for v in labels.values()]).all(1))
 
-    def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
         chosen = {"real": self.real, "input": self.inputs, "exemplar": self.exemplars}
         found = {p: self.faces.image(chosen[p.kind][p.number]) for p in wanted if p.kind != "output"}
         for name in self.models:
@@ -144,7 +161,52 @@ class TranslatedFaces(Material):
         return images
 
 
-class Table(Material):
+def translated_faces(
+    models: Sequence[str],
+    device: str | None,
+    data: Callable[[int], DataConfig] | None,
+    of_input: Labels,
+    of_exemplar: Labels,
+    pairs: int,
+    seed: int,
+) -> TranslatedFaces:
+    """Faces translated by models.
+
+    Args:
+        models: each as `LABEL=MODEL` or `MODEL`, what `load_pretrained` takes.
+        device: where they run.
+        data: the faces at a size in pixels; None renders them.
+        of_input, of_exemplar: the classes.
+        pairs, seed: as for `TranslatedFaces`.
+
+    Raises:
+        LomitError: for models and data that can't be used.
+    """
+    words = [_labelled(word) for word in models]
+    check_models([label for label, _ in words])
+    predictors = {label: Predictor.from_pretrained(path, device) for label, path in words}
+    size = max(predictor.image_size for predictor in predictors.values())
+    faces: Faces = RenderedFaces(seed, size, RENDERED)
+    if data is not None:
+        config = data(size)
+        source = open_source(config)
+        faces = SourceFaces(source, config, seed, Path(str(config.root)).resolve().name, pool=len(source))
+    material = TranslatedFaces(predictors, faces, of_input, of_exemplar, pairs, seed)
+    material.facts["models"] = {label: find_model(path).name for label, path in words if not Path(path).is_file()}
+    return material
+
+
+def _labelled(word: str) -> tuple[str, str]:
+    """Label and model of `LABEL=MODEL` or `MODEL`."""
+    label, equals, rest = word.partition("=")
+    if equals and not Path(word).exists():
+        if not rest:
+            raise LomitError(f"'{word}' names no model; give LABEL=MODEL")
+        return label, rest
+    return Path(word).resolve().name if Path(word).exists() else word.rpartition("/")[2], word
+
+
+class TranslationTable(Material):
     """Translations made elsewhere: a CSV with the columns `input`, `exemplar` and one for each model, and a folder of
     real images of the target class.  Paths are relative to the table."""
 
@@ -168,10 +230,10 @@ class Table(Material):
         self.size = size or min(read_image(self.folder / self.rows[0][self.models[0]]).size)
         self.facts = {"table": table.name, "pairs": self.pairs}
 
-    def found(self, wanted: Sequence[Picture]) -> dict[Picture, Image.Image]:
+    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
         return {p: read_image(self._path(p)).on_white() for p in wanted}
 
-    def _path(self, picture: Picture) -> Path:
+    def _path(self, picture: Stimulus) -> Path:
         if picture.kind == "real":
             return self.real[picture.number]
         return self.folder / self.rows[picture.number][picture.model or picture.kind]
@@ -193,8 +255,8 @@ def spoil(image: Image.Image, seed: int) -> Image.Image:
     return Image.fromarray(shuffled).resize(image.size)
 
 
-def _apart(first: np.ndarray, second: np.ndarray, faces: Faces, pairs: int) -> tuple[list[int], list[int], list[int]]:
-    """Inputs, exemplars and real images in which nobody serves twice."""
+def _apart(first: np.ndarray, second: np.ndarray, faces: Faces) -> tuple[list[int], list[int]]:
+    """As many inputs and exemplars as there are, in which nobody serves twice."""
     used: set[int] = set()
 
     def new(candidates: np.ndarray) -> Iterator[int]:
@@ -204,9 +266,19 @@ def _apart(first: np.ndarray, second: np.ndarray, faces: Faces, pairs: int) -> t
                 yield face
 
     # In turns: who has images of both classes is not lost to the inputs as long as others are there.
-    of_first, of_second = new(first), new(second)
-    drawn = list(islice(zip(of_first, of_second, strict=False), pairs))
-    return [a for a, _ in drawn], [b for _, b in drawn], list(of_second)
+    drawn = list(zip(new(first), new(second), strict=False))
+    return [a for a, _ in drawn], [b for _, b in drawn]
+
+
+def _beside(faces: Faces, targets: np.ndarray, used: Sequence[int]) -> list[int]:
+    """Faces of the target class, one of each person whom none of these faces shows."""
+    people = {faces.identity(face) for face in used}
+    found: list[int] = []
+    for face in targets.tolist():
+        if faces.identity(face) not in people:
+            people.add(faces.identity(face))
+            found.append(face)
+    return found
 
 
 def _told(labels: Labels) -> str:

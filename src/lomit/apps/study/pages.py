@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.store import Participant
+from lomit.apps.web import templates
 
 SECONDS_A_TRIAL = 6
 """For the duration that the consent page tells."""
@@ -13,14 +14,13 @@ REFUSALS = {
     401: ("Not for you", "This needs the owner's token."),
     403: ("Not yet", "Read the first page and agree to it before you go on."),
     404: ("No such page", "The link is wrong or incomplete. Copy it once more from where you got it."),
-    409: ("You have taken part", "Go on with the link that you got then."),
     410: ("Withdrawn", "Your answers have been deleted; nothing more is stored."),
     429: ("Too fast", "Wait a minute and try it again."),
     503: ("Not just now", "The server can't do this at the moment. Try it again in a few minutes."),
 }
 
 
-def consent_paragraphs(folder: Folder) -> list[str]:
+def consent_paragraphs(folder: StudyFolder) -> list[str]:
     """The study's words for consent, with its length filled in."""
     trials = max(len(trials) for trials in folder.key.lists)
     minutes = str(max(1, round(trials * SECONDS_A_TRIAL / 60)))
@@ -30,18 +30,13 @@ def consent_paragraphs(folder: Folder) -> list[str]:
 class Pages:
     """Renders the pages of one study."""
 
-    def __init__(self, folder: Folder) -> None:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        self._environment = Environment(
-            loader=PackageLoader("lomit.apps.study"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
+    def __init__(self, folder: StudyFolder) -> None:
         self.folder, self.study = folder, folder.study
 
     def _render(self, name: str, path: str, **values: Any) -> str:
         """A page at this path; its links go up to where the study stands, whatever is before that."""
         up = "../" * (path.count("/") - 1)
-        return self._environment.get_template(name).render(up=up, title=self.study.texts.title, **values)
+        return templates().get_template(name).render(up=up, title=self.study.texts.title, **values)
 
     def consent(self, path: str, query: str = "") -> str:
         """What participants agree to; the form leads to the page's own address."""
@@ -57,7 +52,7 @@ class Pages:
 
     def owner(self, path: str) -> str:
         """The owner's page; it holds nothing until the token is given."""
-        return self._render("owner.html", path)
+        return self._render("owner.html", path, panel=bool(self.study.external_id))
 
     def message(self, path: str, heading: str, text: str) -> str:
         """A page with one sentence."""

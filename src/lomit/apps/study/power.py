@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lomit.errors import LomitError
 
+FALSE_ALARMS = (
+    "The binomial test takes the answers of one person for independent, which they are not at this spread: it sees "
+    "differences where there are none (last column). Go by the test of the participants."
+)
 CELLS = 4_000_000
 """Simulated participants at a time, to bound the memory."""
 
@@ -172,3 +177,17 @@ def participants_needed(
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return tried[high], [tried[n] for n in sorted(tried)]
+
+
+def power_table(need: Need, tried: Sequence[Power]) -> str:
+    """What was simulated, one number of participants a line."""
+    lines = [
+        f"share {need.share:g}, {need.trials} questions each, spread {need.spread:g}, "
+        f"level {need.alpha:g} / {need.tests}",
+        "",
+        "participants  power, answers  power, participants  false alarms, answers",
+    ]
+    for row in tried:
+        answers, people, false = (100 * share for share in (row.answers, row.people, row.false))
+        lines.append(f"{row.participants:12d} {answers:13.1f} % {people:18.1f} % {false:20.1f} %")
+    return "\n".join(lines)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-from lomit.apps.study.definition import Folder
-from lomit.apps.study.design import Picture, Trial, alternative
+from lomit.apps.study.definition import StudyFolder
+from lomit.apps.study.design import Stimulus, Trial, alternative
 from lomit.apps.study.pages import consent_paragraphs
 from lomit.apps.study.server import require
+from lomit.apps.web import templates
 
 
-def preview_page(folder: Folder, number: int) -> str:
+def preview_page(folder: StudyFolder, number: int) -> str:
     """HTML of a list's trials by block, its pictures inside.
 
     Args:
@@ -21,22 +22,23 @@ def preview_page(folder: Folder, number: int) -> str:
         LomitError: where the extra is missing.
     """
     require()
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("lomit.apps.study"), autoescape=True, undefined=StrictUndefined)
     trials = folder.key.lists[number]
     blocks = [(block, [_told(folder, t) for t in trials if t.block == block.name]) for block in folder.study.blocks]
-    return environment.get_template("preview.html").render(
-        study=folder.study,
-        number=number + 1,
-        blocks=blocks,
-        lists=folder.study.lists,
-        total=len(trials),
-        texts=[*consent_paragraphs(folder), *folder.study.texts.instructions],
+    return (
+        templates()
+        .get_template("preview.html")
+        .render(
+            study=folder.study,
+            number=number + 1,
+            blocks=blocks,
+            lists=folder.study.lists,
+            total=len(trials),
+            texts=[*consent_paragraphs(folder), *folder.study.texts.instructions],
+        )
     )
 
 
-def _told(folder: Folder, trial: Trial) -> dict[str, object]:
+def _told(folder: StudyFolder, trial: Trial) -> dict[str, object]:
     places = {p.kind: p for p in trial.context} | {"left": trial.left, "right": trial.right}
     pictures = [
         (place, _data(folder, p), alternative(p) if place in ("left", "right") else "") for place, p in places.items()
@@ -44,5 +46,5 @@ def _told(folder: Folder, trial: Trial) -> dict[str, object]:
     return {"role": trial.role, "pictures": pictures}
 
 
-def _data(folder: Folder, picture: Picture) -> str:
+def _data(folder: StudyFolder, picture: Stimulus) -> str:
     return "data:image/png;base64," + b64encode(folder.image(picture).read_bytes()).decode()

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lomit.apps.study.definition import Folder, Study
+from lomit.apps.study.definition import StudyDefinition, StudyFolder
 from lomit.apps.study.design import REAL, SPOILT, Role, alternative
-from lomit.apps.study.store import Answer, Sort, Store
+from lomit.apps.study.store import Answer, AnswerStore, Sort
 from lomit.stats import MARK, wilson
 
 
@@ -68,7 +68,7 @@ class Person:
         return [c for c in self.choices if c.role == "main"]
 
 
-def people(folder: Folder, store: Store, sort: Sort) -> list[Person]:
+def people(folder: StudyFolder, store: AnswerStore, sort: Sort) -> list[Person]:
     """All who have answered anything, in the order they came."""
     told = {p.id: p for p in store.participants(sort)}
     return [
@@ -77,7 +77,7 @@ def people(folder: Folder, store: Store, sort: Sort) -> list[Person]:
     ]
 
 
-def _choices(folder: Folder, who: int, number: int | None, answers: Sequence[Answer]) -> Iterator[Choice]:
+def _choices(folder: StudyFolder, who: int, number: int | None, answers: Sequence[Answer]) -> Iterator[Choice]:
     assert number is not None
     for answer in answers:
         trial = folder.key.lists[number][answer.trial]
@@ -102,7 +102,7 @@ class Question:
     second: str
 
 
-def questions(study: Study) -> list[Question]:
+def questions(study: StudyDefinition) -> list[Question]:
     """Everything that a study counts."""
     found = []
     for block in study.blocks:
@@ -132,7 +132,7 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def answers_csv(folder: Folder, store: Store, sort: Sort, least: float | None = None) -> str:
+def answers_csv(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | None = None) -> str:
     """All answers, one a row; nothing in it leads to a participant's link."""
     least = folder.study.least_checks if least is None else least
     out = io.StringIO()
@@ -147,12 +147,29 @@ def answers_csv(folder: Folder, store: Store, sort: Sort, least: float | None = 
     return out.getvalue()
 
 
+def panel_csv(folder: StudyFolder, store: AnswerStore) -> str:
+    """Whom a panel has to pay: its names, one a row, with what they did.
+
+    A file of its own: no number or row in it leads to anybody's answers.
+    """
+    persons = {person.id: person for person in people(folder, store, "person")}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([folder.study.external_id, "finished", "answered", "questions", "attentive"])
+    for name, who in store.named().items():
+        assert who.list is not None
+        answers, questions_ = len(store.answered(who.id)), len(folder.key.lists[who.list])
+        attentive = who.id not in persons or persons[who.id].attentive(folder.study.least_checks)
+        writer.writerow([name, int(who.state == "finished"), answers, questions_, int(attentive)])
+    return out.getvalue()
+
+
 def _harmless(value: Any) -> Any:
     """Spreadsheets run what begins like a formula; a model's name must not."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def progress(folder: Folder, store: Store) -> dict[str, Any]:
+def progress(folder: StudyFolder, store: AnswerStore) -> dict[str, Any]:
     """Tables of the owner's page: who takes part, and the counts so far."""
     tables = []
     for sort, mark in (("person", ""), ("simulated", f" ({MARK})")):

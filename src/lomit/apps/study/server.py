@@ -5,17 +5,18 @@ Addresses on a page are relative, so that the study may stand below any path of 
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.gate import Gate, refusal
-from lomit.apps.study.limits import Guard
 from lomit.apps.study.pages import Pages
-from lomit.apps.study.results import answers_csv, progress
-from lomit.apps.study.store import Participant, Store
-from lomit.apps.study.trials import picture_at, received, trials_json
+from lomit.apps.study.results import answers_csv, panel_csv, progress
+from lomit.apps.study.store import AnswerStore, Participant
+from lomit.apps.study.trials import picture_at, progress_json, received, trials_json
+from lomit.apps.web import Guard, token
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:
@@ -30,6 +31,15 @@ STATIC = {
     "jspsych.js": ("vendor", "text/javascript"),
 }
 """File -> its folder in this package and its type."""
+LINK = "link"
+"""Parameter of the consent form: the token that it makes a participant of."""
+MOST_BODY = 64 * 1024
+"""Bytes; the answers to a whole study are a tenth of it."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""Scripts, styles and pictures from here alone, none within the page; nobody frames it, no form leads elsewhere."""
 KEPT = {"cache-control": "private, max-age=86400, immutable"}
 """Pictures stay in the participant's browser: what is shown has been fetched before, also after a reload."""
 
@@ -44,7 +54,7 @@ def require() -> None:
         raise LomitError(f"serving a study needs the extra: pip install 'lomit[apps]' ({error})") from None
 
 
-def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
+def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
     """The application.
 
     Args:
@@ -60,7 +70,7 @@ def create_app(folder: Folder, store: Store, rate: float = 20.0, joins: float = 
     from fastapi import FastAPI
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, policy=POLICY, most_body=MOST_BODY)
     gate = Gate(folder, store, rate, joins)
     pages = Pages(folder)
     _add_common(app, pages)
@@ -126,7 +136,7 @@ def _add_common(app: FastAPI, pages: Pages) -> None:
         return Response(static_files[name], media_type=STATIC[name][1], headers={"cache-control": "no-cache"})
 
 
-def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
     from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
     the_request = _given()
@@ -134,17 +144,18 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
     @app.get("/join/{word}")
     def invitation(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=False)
-        return HTMLResponse(pages.consent(_path(request), request.url.query))
+        gate.panel_name(request, folder.study.external_id)
+        # The page holds the link that its form makes: two clicks, or a reply that is lost, make no second participant.
+        query = "&".join(part for part in (request.url.query, f"{LINK}={token()}") if part)
+        return HTMLResponse(pages.consent(_path(request), query))
 
     @app.post("/join/{word}")
     def join(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=True)
-        name = folder.study.external_id
-        external = request.query_params.get(name, "")[:100] if name else ""
-        made = store.join("person", external or None)
-        if made is None:
-            raise refusal(409)
-        return RedirectResponse(f"../s/{made}/", 303)
+        name = gate.panel_name(request, folder.study.external_id)
+        given = request.query_params.getlist(LINK)
+        made = given[-1] if given and re.fullmatch(r"[A-Za-z0-9_-]{43}", given[-1]) else None
+        return RedirectResponse(f"../s/{store.join('person', name, made)}/", 303)
 
     @app.get("/s/{secret}/")
     def page(secret: str, request: Any = the_request) -> Any:
@@ -180,7 +191,7 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
             raise refusal(422)
         if not store.add(who.id, found):
             raise refusal(410)
-        return JSONResponse({"answered": store.answered(who.id)})
+        return JSONResponse(progress_json(folder, who, store.answered(who.id)))
 
     @app.post("/s/{secret}/withdraw")
     def withdraw(secret: str, request: Any = the_request) -> Any:
@@ -196,7 +207,7 @@ def _add_participants(app: FastAPI, folder: Folder, store: Store, gate: Gate, pa
         return who
 
 
-def _add_owner(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pages) -> None:
+def _add_owner(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
     from fastapi.responses import HTMLResponse, JSONResponse, Response
 
     the_request = _given()
@@ -214,6 +225,13 @@ def _add_owner(app: FastAPI, folder: Folder, store: Store, gate: Gate, pages: Pa
     def table(request: Any = the_request) -> Any:
         gate.owner(request)
         return Response(answers_csv(folder, store, "person"), media_type="text/csv")
+
+    @app.get("/owner/panel.csv")
+    def panel(request: Any = the_request) -> Any:
+        gate.owner(request)
+        if not folder.study.external_id:
+            raise refusal(404)
+        return Response(panel_csv(folder, store), media_type="text/csv")
 
     @app.post("/owner/preview")
     def preview(request: Any = the_request) -> Any:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lomit.apps.study.definition import Folder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.design import REAL, SPOILT, Trial, alternative
-from lomit.apps.study.store import Answer, Store
+from lomit.apps.study.store import Answer, AnswerStore
 from lomit.apps.study.trials import order_of
 from lomit.errors import LomitError
 
@@ -42,7 +42,12 @@ def chooser(strengths: Mapping[str, float], careless: bool, rng: np.random.Gener
 
 
 def simulate(
-    folder: Folder, store: Store, participants: int, strengths: Mapping[str, float], careless: float, seed: int
+    folder: StudyFolder,
+    store: AnswerStore,
+    participants: int,
+    strengths: Mapping[str, float],
+    careless: float,
+    seed: int,
 ) -> None:
     """Adds simulated participants with all their answers.
 
@@ -63,9 +68,7 @@ def simulate(
             raise LomitError(f"'{name}' is not compared in this study; known: {known}")
     rng = np.random.default_rng(seed)
     for _ in range(participants):
-        made = store.join("simulated")
-        assert made is not None
-        who = store.find(made)
+        who = store.find(store.join("simulated"))
         assert who is not None
         assert who.list is not None
         trials = folder.key.lists[who.list]

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.apps.study.definition import ANSWERS, KEY, STUDY, Folder
-from lomit.apps.study.secret import hashed, token
+from lomit.apps.study.definition import ANSWERS, KEY, STUDY, StudyFolder
+from lomit.apps.web import hashed, token
 from lomit.errors import LomitError
 
 Sort = Literal["person", "simulated", "preview"]
@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS participant (
   external TEXT UNIQUE,
   seen REAL
 );
+CREATE TABLE IF NOT EXISTS link (
+  token TEXT PRIMARY KEY,
+  participant INTEGER NOT NULL REFERENCES participant (id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answer (
   participant INTEGER NOT NULL REFERENCES participant (id),
   trial INTEGER NOT NULL,
@@ -50,6 +54,10 @@ CREATE TABLE IF NOT EXISTS answer (
   PRIMARY KEY (participant, trial)
 ) WITHOUT ROWID;
 """
+FIND = (
+    "SELECT id, sort, state, list FROM participant "
+    "WHERE token = ? OR id = (SELECT participant FROM link WHERE token = ?)"
+)
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,14 @@ class Answer:
     away: bool
 
 
-class Store:
+class AnswerStore:
     """The study's data base; several processes may have it open.
 
     Each method raises `LomitError` where the disk is full or can't be written, or another process holds the data base
     for too long; then nothing was stored, and the next call may succeed.
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StudyFolder) -> None:
         """Opens or makes it.
 
         Raises:
@@ -166,8 +174,10 @@ class Store:
             db.execute("INSERT INTO participant (token, sort, state) VALUES (?, 'person', 'invited')", (hashed(made),))
         return made
 
-    def join(self, sort: Sort = "person", external: str | None = None, made: str | None = None) -> str | None:
-        """A new participant, who has consented, on the list that the fewest have.
+    def join(self, sort: Sort = "person", external: str | None = None, made: str | None = None) -> str:
+        """A participant who has consented: one on the list that the fewest have, or one who is there already.
+
+        Joining again changes nothing: the same token, and the same name with a panel, lead to the same participant.
 
         Args:
             sort: who it is.
@@ -175,19 +185,22 @@ class Store:
             made: the token to use, by default a new one.
 
         Returns:
-            The token; None where the panel's participant is there already.
+            A token of the participant.
         """
         made = made or token()
-        try:
-            with self._writing() as db:
-                chosen = self._emptiest(db, sort)
-                db.execute(
-                    "INSERT INTO participant (token, sort, state, list, external, seen) "
-                    "VALUES (?, ?, 'active', ?, ?, ?)",
-                    (hashed(made), sort, chosen, external, time.time()),
-                )
-        except sqlite3.IntegrityError:
-            return None
+        with self._writing() as db:
+            if db.execute(FIND, 2 * (hashed(made),)).fetchone() is not None:
+                return made
+            named = db.execute("SELECT id FROM participant WHERE external = ?", (external,)).fetchone()
+            if named is not None:
+                # Tokens are kept as hashes alone: who has lost one gets another, and both lead on.
+                db.execute("INSERT INTO link VALUES (?, ?)", (hashed(made), *named))
+                return made
+            chosen = self._emptiest(db, sort)
+            db.execute(
+                "INSERT INTO participant (token, sort, state, list, external, seen) VALUES (?, ?, 'active', ?, ?, ?)",
+                (hashed(made), sort, chosen, external, time.time()),
+            )
         return made
 
     def consent(self, participant: int) -> None:
@@ -213,7 +226,7 @@ class Store:
 
     def find(self, secret: str) -> Participant | None:
         """Whose link this is."""
-        rows = self._rows("SELECT id, sort, state, list FROM participant WHERE token = ?", hashed(secret))
+        rows = self._rows(FIND, *2 * (hashed(secret),))
         return Participant(*rows[0]) if rows else None
 
     def add(self, participant: int, answers: Sequence[Answer]) -> bool:
@@ -257,6 +270,13 @@ class Store:
         """All of a sort."""
         rows = self._rows("SELECT id, sort, state, list FROM participant WHERE sort = ? ORDER BY id", sort)
         return [Participant(*row) for row in rows]
+
+    def named(self) -> dict[str, Participant]:
+        """A panel's name -> the participant who has it."""
+        rows = self._rows(
+            "SELECT external, id, sort, state, list FROM participant WHERE external IS NOT NULL ORDER BY 1"
+        )
+        return {name: Participant(*row) for name, *row in rows}
 
     def answers(self, sort: Sort) -> dict[int, list[Answer]]:
         """Participant -> answers, in the order they were shown."""

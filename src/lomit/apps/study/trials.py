@@ -10,20 +10,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from lomit.apps.study.definition import Folder
-from lomit.apps.study.design import Picture, Trial, order
+from lomit.apps.study.definition import StudyFolder
+from lomit.apps.study.design import Stimulus, Trial, order
 from lomit.apps.study.store import Answer, Participant
 
 MOST_MILLISECONDS = 24 * 3600 * 1000.0
 
 
-def order_of(folder: Folder, who: Participant) -> list[int]:
+def order_of(folder: StudyFolder, who: Participant) -> list[int]:
     """Position -> trial of the participant's list."""
     assert who.list is not None
     return order(folder.key.lists[who.list], folder.study.blocks, folder.study.seed, who.id)
 
 
-def trials_json(folder: Folder, who: Participant, answered: Sequence[int]) -> dict[str, Any]:
+def trials_json(folder: StudyFolder, who: Participant, answered: Sequence[int]) -> dict[str, Any]:
     """Everything that the page needs."""
     assert who.list is not None
     trials = folder.key.lists[who.list]
@@ -31,9 +31,7 @@ def trials_json(folder: Folder, who: Participant, answered: Sequence[int]) -> di
     return {
         "size": study.size,
         "instructions": list(study.texts.instructions),
-        "thanks": study.texts.thanks,
-        "completion_url": study.texts.completion_url,
-        "answered": list(answered),
+        **progress_json(folder, who, answered),
         "trials": [
             {
                 "question": study.block(trials[k].block).question,
@@ -46,7 +44,18 @@ def trials_json(folder: Folder, who: Participant, answered: Sequence[int]) -> di
     }
 
 
-def picture_at(folder: Folder, who: Participant, position: int, place: str) -> Picture | None:
+def progress_json(folder: StudyFolder, who: Participant, answered: Sequence[int]) -> dict[str, Any]:
+    """What is answered; and once all is, what comes last: thanks and link may hold the code for which a panel pays."""
+    assert who.list is not None
+    texts = folder.study.texts
+    done = len(answered) == len(folder.key.lists[who.list])
+    return {
+        "answered": list(answered),
+        "end": {"thanks": texts.thanks, "completion_url": texts.completion_url} if done else None,
+    }
+
+
+def picture_at(folder: StudyFolder, who: Participant, position: int, place: str) -> Stimulus | None:
     """The picture in a place (`left`, `right`, `input`, `exemplar`) of a trial; None where there is none."""
     assert who.list is not None
     sequence = order_of(folder, who)
@@ -55,12 +64,12 @@ def picture_at(folder: Folder, who: Participant, position: int, place: str) -> P
     return places(folder.key.lists[who.list][sequence[position]]).get(place)
 
 
-def places(trial: Trial) -> dict[str, Picture]:
+def places(trial: Trial) -> dict[str, Stimulus]:
     """Place -> picture."""
     return {"left": trial.left, "right": trial.right} | {picture.kind: picture for picture in trial.context}
 
 
-def received(folder: Folder, who: Participant, body: dict[str, Any]) -> list[Answer] | None:
+def received(folder: StudyFolder, who: Participant, body: dict[str, Any]) -> list[Answer] | None:
     """The answers in a request; None where it holds anything else."""
     entries = body.get("answers")
     sequence = order_of(folder, who)

@@ -1,14 +1,68 @@
-"""An analysis as text and as JSON."""
+"""An analysis as text, as JSON and as files."""
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lomit.apps.study.analysis import Analysis, Share, counted
+from lomit.apps.study.definition import STUDY, StudyFolder
 from lomit.apps.study.design import REAL
+from lomit.apps.study.figure import FORMATS, draw_figure
+from lomit.apps.study.results import answers_csv, panel_csv
+from lomit.apps.study.store import AnswerStore, Sort
+from lomit.errors import LomitError
+from lomit.images import write_file
 from lomit.stats import MARK
+
+RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
+
+
+def check_new(folder: StudyFolder, out: Path | None, panel: Path | None, overwrite: bool) -> None:
+    """Raises `LomitError` where results can't go to a folder, or a panel's names to a file."""
+    if panel is not None and not folder.study.external_id:
+        raise LomitError("--panel: this study stores no names of a panel; lomit study build --external-id does")
+    if out is not None and out.resolve() == folder.path.resolve():
+        raise LomitError(f"--out must be another folder than the study's, which has a {STUDY} of its own")
+    wanted = [] if out is None else [out / name for name in (RESULTS, TABLE, ANSWERS)]
+    wanted += [] if out is None else [out / f"{FIGURE}.{kind}" for kind in FORMATS]
+    there = [path for path in (*wanted, *([panel] if panel else [])) if os.path.lexists(path)]
+    if there and not overwrite:
+        raise LomitError(f"{there[0]} exists already; choose another place or add --overwrite")
+
+
+def write_results(
+    analysis: Analysis, folder: StudyFolder, store: AnswerStore, sort: Sort, out: Path, overwrite: bool
+) -> None:
+    """Writes the figure, the tables, every answer, and `study.json`, which `lomit report --study` reads."""
+    draw_figure(analysis, out / FIGURE, overwrite)
+    texts = {
+        TABLE: to_markdown(analysis),
+        ANSWERS: answers_csv(folder, store, sort, analysis.least_checks),
+        RESULTS: to_json_text(analysis),
+    }
+    for name, text in texts.items():
+        _write(out / name, text, overwrite)
+
+
+def write_panel(folder: StudyFolder, store: AnswerStore, path: Path, overwrite: bool) -> None:
+    """Writes the panel's names, for their owner's eyes alone."""
+    _write(path, panel_csv(folder, store), overwrite)
+    path.chmod(0o600)
+
+
+def _write(path: Path, text: str, overwrite: bool) -> None:
+    content = text.encode()
+    write_file(path, lambda file: file.write(content), overwrite)
+
+
+def to_json_text(analysis: Analysis) -> str:
+    """`to_json` as the text of a file."""
+    return json.dumps(to_json(analysis), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_markdown(analysis: Analysis) -> str:

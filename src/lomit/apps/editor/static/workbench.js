@@ -27,6 +27,7 @@ class Pane {
     this.mask = this.predicted = null;
     this.undone = [];
     this.done = [];
+    this.fingers = new Set(); // pointers that are down on the image
     this.at = { x: SIDE / 2, y: SIDE / 2 };
     const name = TITLES[number];
     const lower = name.toLowerCase();
@@ -82,6 +83,9 @@ class Pane {
     stage.addEventListener("pointerdown", (e) => {
       if (e.button || !this.editable) return;
       e.preventDefault();
+      this.fingers.add(e.pointerId);
+      // Two fingers mean something else than to draw: what the first one has drawn by then is undone.
+      if (this.fingers.size > 1) return this.abandon();
       stage.focus({ preventScroll: true });
       stage.setPointerCapture(e.pointerId);
       this.begin();
@@ -89,9 +93,12 @@ class Pane {
     });
     stage.addEventListener("pointermove", (e) => {
       this.place(this.point(e));
-      if (this.base) for (const p of e.getCoalescedEvents?.() || [e]) this.moveTo(this.point(p));
+      if (this.base && this.fingers.has(e.pointerId)) for (const p of e.getCoalescedEvents?.() || [e]) this.moveTo(this.point(p));
     });
-    for (const kind of ["pointerup", "pointercancel"]) stage.addEventListener(kind, () => this.base && this.commit());
+    // The browser cancels what it takes for another gesture, or a palm.
+    for (const [kind, end] of [["pointerup", "commit"], ["pointercancel", "abandon"]]) {
+      stage.addEventListener(kind, (e) => { if (this.fingers.delete(e.pointerId) && this.base) this[end](); });
+    }
     stage.addEventListener("pointerleave", () => { this.ring.hidden = document.activeElement !== stage; });
     stage.addEventListener("focus", () => this.place(this.at));
     stage.addEventListener("blur", () => { this.ring.hidden = true; });
@@ -142,7 +149,8 @@ class Pane {
     // Not before the masks are there: what is drawn is sent as belonging to this revision.
     this.revision = told.revision;
     this.predicted = predicted;
-    if (afresh || !predicted || followed) this.mask = mask;
+    if (afresh) this.base = null; // a stroke that is being drawn belongs to the image before
+    if (afresh || !predicted || (followed && !this.base)) this.mask = mask;
     if (afresh || !predicted) [this.done, this.undone] = [[], []];
     this.draw();
   }
@@ -221,7 +229,16 @@ class Pane {
     if (!same(before, this.mask)) this.remember(before);
   }
 
+  // Ends a stroke and undoes it.
+  abandon() {
+    if (!this.base) return;
+    this.mask = this.base;
+    this.base = null;
+    this.draw();
+  }
+
   edit(next) {
+    this.abandon();
     const before = this.mask;
     this.mask = next();
     if (!same(before, this.mask)) this.remember(before);
@@ -235,6 +252,7 @@ class Pane {
   }
 
   step(from, to) {
+    this.abandon();
     if (!from.length) return;
     to.push(this.mask);
     this.mask = from.pop();

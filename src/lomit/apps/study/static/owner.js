@@ -46,14 +46,16 @@ get("enter").addEventListener("submit", (event) => {
   guarded(show);
 });
 get("reload").addEventListener("click", () => guarded(show));
-get("save").addEventListener("click", () =>
+const save = (name) =>
   guarded(async () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await (await ask("owner/answers.csv")).blob());
-    link.download = "answers.csv";
+    link.href = URL.createObjectURL(await (await ask(`owner/${name}`)).blob());
+    link.download = name;
     link.click();
     URL.revokeObjectURL(link.href);
-  }));
+  });
+get("save").addEventListener("click", () => save("answers.csv"));
+if (get("panel")) get("panel").addEventListener("click", () => save("panel.csv"));
 get("preview").addEventListener("click", () =>
   guarded(async () => {
     const { path } = await (await ask("owner/preview", "POST")).json();

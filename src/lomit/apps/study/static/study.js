@@ -1,6 +1,9 @@
 "use strict";
 /* Asks one participant's questions with jsPsych, and gets every answer to the server however often the network fails. */
 
+// Younger than some of the browsers that people have; jsPsych calls it.
+if (!Object.hasOwn) Object.hasOwn = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
+
 /** Answers that the server has not acknowledged: kept in the browser, sent again until it has. */
 class Outbox {
   constructor(onChange) {
@@ -9,9 +12,11 @@ class Outbox {
     this.sending = false;
     this.failures = 0;
     this.gone = false;
+    this.end = null; // what comes last, once the server has every answer
     this.waiting = [];
     try {
-      this.waiting = JSON.parse(localStorage.getItem(this.name) || "[]");
+      const kept = JSON.parse(localStorage.getItem(this.name) || "[]");
+      this.waiting = kept.filter(({ position, side }) => Number.isInteger(position) && ["left", "right"].includes(side));
     } catch {
       // Storage is switched off or holds something else: answers then live as long as the page.
     }
@@ -42,7 +47,7 @@ class Outbox {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ answers: this.waiting }),
-        signal: AbortSignal.timeout(20000),
+        signal: within(20000),
       });
       if (reply.status === 410) {
         this.gone = true;
@@ -50,7 +55,9 @@ class Outbox {
         this.keep();
       } else {
         if (!reply.ok) throw new Error(String(reply.status));
-        const stored = new Set((await reply.json()).answered);
+        const { answered, end } = await reply.json();
+        const stored = new Set(answered);
+        this.end = end;
         this.waiting = this.waiting.filter((answer) => !stored.has(answer.position));
         this.keep();
         this.failures = 0;
@@ -73,6 +80,19 @@ class Outbox {
     }
   }
 }
+
+/** A signal that breaks off what takes longer; AbortSignal.timeout is younger than the browsers that people have. */
+const within = (milliseconds) => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), milliseconds);
+  return controller.signal;
+};
+
+/** Puts these in the place of what an element holds. */
+const fill = (place, ...children) => {
+  place.textContent = "";
+  place.append(...children);
+};
 
 const element = (name, attributes = {}, ...children) => {
   const made = document.createElement(name);
@@ -125,24 +145,6 @@ async function fetchAll(urls, onOne, onFailure) {
 
 /** One question about two pictures: a jsPsych plugin. */
 class Choice {
-  static info = {
-    name: "lomit-choice",
-    version: "1.0.0",
-    parameters: {
-      question: { type: jsPsychModule.ParameterType.STRING },
-      context: { type: jsPsychModule.ParameterType.STRING, array: true, default: [] },
-      position: { type: jsPsychModule.ParameterType.INT },
-      total: { type: jsPsychModule.ParameterType.INT },
-      practice: { type: jsPsychModule.ParameterType.BOOL },
-    },
-    data: {
-      side: { type: jsPsychModule.ParameterType.STRING },
-      rt: { type: jsPsychModule.ParameterType.FLOAT },
-      means: { type: jsPsychModule.ParameterType.STRING },
-      away: { type: jsPsychModule.ParameterType.BOOL },
-    },
-  };
-
   constructor(jsPsych) {
     this.jsPsych = jsPsych;
   }
@@ -166,7 +168,8 @@ class Choice {
       context.append(element("figure", {}, image, element("figcaption", {}, told)));
     }
     const count = `Question ${trial.position + 1} of ${trial.total}`;
-    display.replaceChildren(
+    fill(
+      display,
       element("div", { class: "count" }, element("span", {}, count), element("span", {}, trial.practice ? "practice" : "")),
       element("progress", { max: trial.total, value: trial.position, "aria-label": "progress" }),
       element("p", { class: "question" }, trial.question),
@@ -206,20 +209,26 @@ class Choice {
     }
   }
 }
+Choice.info = {
+  name: "lomit-choice",
+  version: "1.0.0",
+  parameters: {
+    question: { type: jsPsychModule.ParameterType.STRING },
+    context: { type: jsPsychModule.ParameterType.STRING, array: true, default: [] },
+    position: { type: jsPsychModule.ParameterType.INT },
+    total: { type: jsPsychModule.ParameterType.INT },
+    practice: { type: jsPsychModule.ParameterType.BOOL },
+  },
+  data: {
+    side: { type: jsPsychModule.ParameterType.STRING },
+    rt: { type: jsPsychModule.ParameterType.FLOAT },
+    means: { type: jsPsychModule.ParameterType.STRING },
+    away: { type: jsPsychModule.ParameterType.BOOL },
+  },
+};
 
 /** A page of text with a button: a jsPsych plugin. */
 class Text {
-  static info = {
-    name: "lomit-text",
-    version: "1.0.0",
-    parameters: {
-      heading: { type: jsPsychModule.ParameterType.STRING },
-      paragraphs: { type: jsPsychModule.ParameterType.STRING, array: true },
-      button: { type: jsPsychModule.ParameterType.STRING },
-    },
-    data: {},
-  };
-
   constructor(jsPsych) {
     this.jsPsych = jsPsych;
   }
@@ -227,11 +236,21 @@ class Text {
   trial(display, trial) {
     const go = element("button", { type: "button", class: "go" }, trial.button);
     const paragraphs = trial.paragraphs.map((text) => element("p", {}, text));
-    display.replaceChildren(element("h1", {}, trial.heading), ...paragraphs, go);
+    fill(display, element("h1", {}, trial.heading), ...paragraphs, go);
     go.addEventListener("click", () => this.jsPsych.finishTrial({}));
     go.focus();
   }
 }
+Text.info = {
+  name: "lomit-text",
+  version: "1.0.0",
+  parameters: {
+    heading: { type: jsPsychModule.ParameterType.STRING },
+    paragraphs: { type: jsPsychModule.ParameterType.STRING, array: true },
+    button: { type: jsPsychModule.ParameterType.STRING },
+  },
+  data: {},
+};
 
 const status = (text) => {
   const line = document.getElementById("status");
@@ -251,12 +270,12 @@ function remember(open) {
   }
 }
 
-function finish(study) {
+function finish({ thanks, completion_url: link }) {
   remember(false);
   const place = document.getElementById("study");
-  place.replaceChildren(element("h1", {}, "Done"), element("p", {}, study.thanks));
-  if (study.completion_url) {
-    const back = element("a", { href: study.completion_url, rel: "noreferrer" }, "Back to where you came from");
+  fill(place, element("h1", {}, "Done"), element("p", {}, thanks));
+  if (link) {
+    const back = element("a", { href: link, rel: "noreferrer" }, "Back to where you came from");
     place.append(element("p", {}, back));
   }
   place.append(element("p", { class: "quiet" }, "All your answers have arrived."));
@@ -297,7 +316,7 @@ async function run() {
 
   if (left.length) {
     const bar = element("progress", { max: urls.length, value: 0, "aria-label": "loading" });
-    place.replaceChildren(element("p", {}, "Loading the pictures …"), bar);
+    fill(place, element("p", {}, "Loading the pictures …"), bar);
     await fetchAll(urls, (count) => (bar.value = count), () => status("No connection. Trying again …"));
     status("");
     const begun = done.size > 0;
@@ -309,7 +328,7 @@ async function run() {
     for (const position of left) {
       const trial = study.trials[position];
       if (trial.part !== part) {
-        const parts = study.trials.at(-1).part + 1;
+        const parts = study.trials[study.trials.length - 1].part + 1;
         const above = trial.context.map((name) => CONTEXT[name]).join(", and ");
         const about = above ? [`With the two pictures you see ${above}.`] : [];
         timeline.push({
@@ -331,14 +350,16 @@ async function run() {
         on_finish: ({ side, rt, means, away }) => outbox.add({ position, side, rt, means, away }),
       });
     }
-    place.replaceChildren();
+    fill(place);
     const jsPsych = jsPsychModule.initJsPsych({ display_element: "study" });
     await jsPsych.run(timeline);
   }
-  place.replaceChildren(element("p", {}, "Sending your answers …"));
+  fill(place, element("p", {}, "Sending your answers …"));
   outbox.send();
   await outbox.empty();
-  if (!outbox.gone) finish(study);
+  const end = outbox.end || study.end;
+  if (outbox.gone || !end) location.reload();
+  else finish(end);
 }
 
 document.addEventListener("DOMContentLoaded", run);

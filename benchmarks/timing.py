@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from lomit.engine.trial import synchronise
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -47,12 +49,6 @@ def spread(values: tuple[float, ...] | list[float]) -> float:
         return 0.0
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return (high - low) / 2 / middle
-
-
-def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def timed(

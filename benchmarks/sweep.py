@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from lomit.bench.gpu import profile
-from lomit.bench.rates import DTYPES, Yardstick, describe, iteration_macs, rates
-from lomit.bench.step import Step
-from lomit.bench.timing import Timing, interleaved, synchronise, timed
+from benchmarks.options import RunBenchOptions
+from benchmarks.rates import DTYPES, Yardstick, describe, iteration_macs, rates
+from benchmarks.timing import Timing, interleaved, timed
+from benchmarks.trace import profile
+from lomit.commands.options import parse
 from lomit.config import CompileMode, Precision, RunConfig
+from lomit.engine.trial import TrialStep, synchronise
 from lomit.engine.updates import WARM_UP
+from lomit.errors import LomitError
+from lomit.metrics.report import markdown_table
 
 COMPILED = ("default", "reduce-overhead", "max-autotune")
 """Modes that spend a minute or more on compiling."""
 PAPER_PAIRS = 200_000 * 8
 """Pairs that the paper's schedule shows the discriminator (7.2)."""
+
+
+@dataclass
+class SweepOptions(RunBenchOptions):
+    """Time the mean iteration at several settings, the likeliest first; the JSON file is written after each.
+
+    Batch sizes, compile modes and precisions of the sweep take the place of --batch-size, --compile and --precision.
+    """
+
+    batch_sizes: tuple[int, ...] = ()
+    """Repeat the option for more. By default 8, 32, 64."""
+    modes: tuple[CompileMode, ...] = ()
+    """By default none, graphs, reduce-overhead (on a CPU: none)."""
+    precisions: tuple[Precision, ...] = ()
+    """By default bf16-mixed, 32-true (tf32 on a GPU)."""
+    minutes: float = 3.0
+    """After which no other setting is begun."""
 
 
 def settings(
@@ -90,7 +113,7 @@ def measure(config: RunConfig, device: torch.device, rounds: int) -> dict[str, A
     """One setting: the schedule's mean iteration and what it asks of the machine."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    step = Step(config, device)
+    step = TrialStep(config, device)
     cycle = math.lcm(*(update.phase.every for update in step.updates))
     iterations = _iterations(step)
 
@@ -134,7 +157,7 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return max(measured, key=lambda row: row["images_per_second"], default=None)
 
 
-def _iterations(step: Step) -> Iterator[None]:
+def _iterations(step: TrialStep) -> Iterator[None]:
     """Endless iterations as the training loop makes them, without loading."""
     index = 0
     while True:
@@ -151,3 +174,72 @@ def _clean(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command: prints a table row by row, then the best setting; returns its exit code."""
+    options = parse(SweepOptions, argv, "lomit bench sweep")
+    device = options.prepare()
+    modes: tuple[CompileMode, ...] = ("none", "graphs", "reduce-overhead") if device.type == "cuda" else ("none",)
+    batch_sizes, minutes = options.batch_sizes or (8, 32, 64), options.minutes
+    out = None if options.json is None else Path(options.json)
+    if min(batch_sizes) < 1:
+        raise LomitError(f"--batch-sizes must be at least 1; one is {min(batch_sizes)}")
+    if minutes <= 0:
+        raise LomitError(f"--minutes must be positive; it is {minutes:g}")
+    rows = settings(batch_sizes, options.modes or modes, options.precisions or ("bf16-mixed", "32-true"))
+    shown = 0
+
+    def keep(found: dict[str, Any]) -> None:
+        nonlocal shown
+        if out is not None:
+            part = out.with_name(f".{out.name}.part")
+            part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            part.replace(out)
+        for row in found["rows"][shown:]:
+            print(f"{row['batch_size']} pairs, {row['compile']}, {row['precision']}: {_outcome(row)}", flush=True)
+        shown = len(found["rows"])
+
+    found = sweep(options.run_config(), device, rows, minutes, options.rounds, keep)
+    table = [["pairs", "compile", "precision", "ms/iteration", "spread %", "images/s", "GMAC/s", "of conv rate %",
+              "peak MiB", "kernels", "launches", "GPU idle %", "paper's schedule, h"]]  # fmt: skip
+    for row in found["rows"]:
+        table.append(_cells(row, found["gmac_per_second"]))
+    print("\n" + markdown_table(table))
+    print(
+        "\nthis machine: " + ", ".join(f"{name} {rate:.0f} GMAC/s" for name, rate in found["gmac_per_second"].items())
+    )
+    if len(found["rows"]) < len(rows):
+        print(f"{len(rows) - len(found['rows'])} of {len(rows)} settings not begun: {minutes:g} minutes were over")
+    top = best(found["rows"])
+    if top is None:
+        print("no setting could be measured")
+        return 1
+    print(
+        f"best: --train.batch-size {top['batch_size']} --train.compile {top['compile']} --train.precision "
+        f"{top['precision']}: {top['images_per_second']:.0f} images/s, {PAPER_PAIRS:,} pairs (the paper's 200,000 "
+        f"iterations of 8) in {top['paper_hours_extrapolated']:.2f} h (extrapolated)"
+    )
+    return 0
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"failed ({row['error']})"
+    said = "".join(f"; {line}" for line in row["said"])
+    return f"{1000 * row['iteration']['median_s']:.2f} ms an iteration (took {row['took_s']:.0f} s){said}"
+
+
+def _cells(row: dict[str, Any], machine: dict[str, float]) -> list[str]:
+    setting = [str(row["batch_size"]), row["compile"], row["precision"]]
+    if "error" in row:
+        return [*setting, "failed", *["–"] * 9]
+    mark = machine["convolution bfloat16" if "bf16" in row["precision"] else "convolution float32"]
+    peak, timing = row["peak_bytes"], row["iteration"]
+    return [
+        *setting, f"{1000 * timing['median_s']:.2f}", f"{100 * timing['spread']:.1f}",
+        f"{row['images_per_second']:.1f}", f"{row['gmac_per_second']:.1f}",
+        f"{100 * row['gmac_per_second'] / mark:.0f}", "–" if peak is None else f"{peak / 2**20:.0f}",
+        f"{row['kernels']:.0f}" if "kernels" in row else "–", f"{row['launches']:.0f}" if "launches" in row else "–",
+        f"{100 * row['idle_share']:.0f}" if "idle_share" in row else "–", f"{row['paper_hours_extrapolated']:.2f}",
+    ]  # fmt: skip

@@ -7,29 +7,64 @@ from __future__ import annotations
 
 import copy
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lomit.bench.timing import interleaved
+from benchmarks.options import BenchOptions, facts_line
+from benchmarks.plain_step import plain_step
+from benchmarks.rates import describe
+from benchmarks.timing import interleaved
+from lomit.commands.options import parse
 from lomit.compiled import Compiled
+from lomit.data.avatars import render_face
+from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
+from lomit.export.graph import require_onnx
+from lomit.export.write import export_model
 from lomit.exported import ExportedTranslator
+from lomit.images import read_image
+from lomit.inference.pairs import list_images
+from lomit.metrics.report import markdown_table
 from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
+from lomit.weights import load_pretrained
 
-Path = Callable[[Tensor, Tensor], Tensor]
+TranslatingPath = Callable[[Tensor, Tensor], Tensor]
 """Inputs and exemplars, each B x 3 x S x S in [-1, 1] -> translations, B x 3 x S x S."""
 PLAIN = "plain"
+SEED = 1996
+"""Set of the rendered faces."""
+
+
+@dataclass
+class TranslateBenchOptions(BenchOptions):
+    """Compare the ways to translate: plain, eager, compiled, and on a CPU ONNX."""
+
+    model: str = "avatars"
+    """Name of a model (see `lomit models`), its folder or a training run."""
+    batch_size: int = 8
+    """Pairs in a batch."""
+    compile: bool = False
+    """Time the compiled path too; it needs a C++ compiler and some minutes."""
+    against: Literal["stacked", "plain"] = "stacked"
+    """The yardstick: `stacked` computes nothing twice; `plain` is the plain formulation, each direction on
+    its own."""
+    images: str | None = None
+    """Folder of images to translate; by default faces are rendered."""
 
 
 @dataclass(frozen=True)
-class Row:
+class PathSpeed:
     """One path's figures.
 
     Attributes:
@@ -48,18 +83,18 @@ class Row:
     largest_error: float
 
 
-def measure(
+def measure_translate(
     translator: Translator,
     *,
     exported: Mapping[str, str | os.PathLike[str]] | None = None,
     compiled: bool = False,
-    plain: Path | None = None,
+    plain: TranslatingPath | None = None,
     images: tuple[Tensor, Tensor] | None = None,
     batch_size: int = 8,
     rounds: int = 7,
     threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> list[Row]:
+) -> list[PathSpeed]:
     """Times the ways to translate on the translator's device.
 
     Args:
@@ -103,11 +138,11 @@ def measure(
     for name, seconds in medians.items():
         error = (outputs[name] - outputs[PLAIN]).abs() / 2
         ratio = medians[PLAIN] / seconds
-        rows.append(Row(name, seconds, batch_size / seconds, ratio, error.mean().item(), error.max().item()))
+        rows.append(PathSpeed(name, seconds, batch_size / seconds, ratio, error.mean().item(), error.max().item()))
     return rows
 
 
-def plain_path(translator: Translator) -> Path:
+def plain_path(translator: Translator) -> TranslatingPath:
     """The translator without what makes it fast: contiguous float32, 5 x 5 convolutions after upsampling.
 
     Nothing is computed twice, either; `benchmarks/plain_lomit.py`, which takes every image through every network
@@ -142,20 +177,73 @@ def _batch(translator: Translator, images: tuple[Tensor, Tensor] | None, batch_s
     return images[0][:batch_size].contiguous(), images[1][:batch_size].contiguous()
 
 
-def _translates(translator: Translator) -> Path:
+def _translates(translator: Translator) -> TranslatingPath:
     return lambda x, exemplar: translator.translate(x, Guide(exemplar)).image
 
 
-def _eager(translator: Translator) -> Path:
+def _eager(translator: Translator) -> TranslatingPath:
     """As the predictor runs it."""
     module = copy.deepcopy(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return lambda x, exemplar: module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image
 
 
-def _compiled(translator: Translator) -> Path:
+def _compiled(translator: Translator) -> TranslatingPath:
     module = Compiled(translator)
     return lambda x, exemplar: module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image
 
 
 def _channels_last(t: Tensor) -> Tensor:
     return t.contiguous(memory_format=torch.channels_last)
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    options = parse(TranslateBenchOptions, argv, "lomit bench translate")
+    device = options.prepare()
+    if options.batch_size < 1:
+        raise LomitError(f"--batch-size must be at least 1; it is {options.batch_size}")
+    on_cpu = device.type == "cpu"
+    if on_cpu:
+        require_onnx()
+    translator = load_pretrained(options.model).to(device)
+    images = face_images(options.images, max(64, 2 * options.batch_size), translator.config.image_size)
+    half = len(images) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"ONNX": Path(folder) / "model.onnx"} if on_cpu else {}
+        for file in files.values():
+            export_model(translator, file)
+        rows = measure_translate(
+            translator,
+            exported=files,
+            compiled=options.compile,
+            plain=plain_step(translator, training=False).translation if options.against == "plain" else None,
+            images=(images[:half], images[half:]),
+            batch_size=options.batch_size,
+            rounds=options.rounds,
+        )
+    table = [["path", "median ms", "images/s", "mean error /255", "largest /255", "against plain"]]
+    for row in rows:
+        table.append([
+            row.path,
+            f"{1000 * row.seconds:.1f}",
+            f"{row.images_per_second:.1f}",
+            f"{255 * row.mean_error:.3f}",
+            f"{255 * row.largest_error:.2f}",
+            f"{row.ratio:.2f}",
+        ])  # fmt: skip
+    facts = {**describe(device), "model": options.model, "batch_size": options.batch_size, "rounds": options.rounds}
+    print(facts_line(facts))
+    print(markdown_table(table))
+    print("\n" + ", ".join(f"{row.path} {row.ratio:.2f}" for row in rows[1:]) + " times as fast as plain eager")
+    options.write({**facts, "paths": [vars(row) for row in rows]})
+    return 0
+
+
+def face_images(folder: str | None, count: int, size: int) -> Tensor:
+    """The first images of a folder, or rendered faces, in [-1, 1], N x 3 x size x size."""
+    if folder is None:
+        faces = (render_face(SEED, i, size, regions=False).image for i in range(count))
+    else:
+        pictures = (read_image(file).on_white() for file in list_images(Path(folder))[:count])
+        faces = (resize(picture.crop(centre_box(picture.size)), size) for picture in pictures)
+    return normalise(torch.from_numpy(np.stack([to_uint8_chw(face) for face in faces])))

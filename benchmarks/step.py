@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lomit.bench.plain import plain_formulation
-from lomit.bench.rates import DTYPES, Yardstick, count_macs, describe, phase_macs, rates
-from lomit.bench.timing import Timing, interleaved, peak_memory
+from benchmarks.options import RunBenchOptions, facts_line, mib
+from benchmarks.plain_step import plain_step
+from benchmarks.rates import DTYPES, Yardstick, count_macs, describe, phase_macs, rates
+from benchmarks.timing import Timing, interleaved, peak_memory
+from lomit.commands.options import parse
 from lomit.config import RunConfig
-from lomit.engine.ema import Ema
-from lomit.engine.log import Means
-from lomit.engine.phases import make_runners
-from lomit.engine.train import make_fabric
-from lomit.engine.updates import WARM_UP, Update, Updates
+from lomit.engine.trial import TrialStep
 from lomit.errors import LomitError
+from lomit.metrics.report import markdown_table
 from lomit.models.base import Batch, Trainable, method_of
+
+
+@dataclass
+class StepOptions(RunBenchOptions):
+    """Time the training step: D's update, the generator's, and the mean iteration of the schedule."""
+
+    against: Literal["nothing", "plain"] = "nothing"
+    """`plain`: time the plain formulation beside it."""
 
 
 @dataclass(frozen=True)
@@ -40,46 +47,6 @@ class StepSpeed:
     ratio: tuple[float, float] | None
 
 
-class Step:
-    """A translator with all that an update needs, on noise.
-
-    Args:
-        config: the run.
-        device: where.
-        ending: keep phases that end after a while, too.
-    """
-
-    def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
-        accelerator: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
-        self.fabric = make_fabric(replace(config.train, accelerator=accelerator))
-        torch.manual_seed(config.train.seed)
-        self.translator: Trainable = method_of(config.model).build_trainable(config.model).to(device)
-        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = Ema(self.translator.generator, config.train.ema)
-        # A phase that ends is no part of the iteration that the run consists of.
-        runners = make_runners(self.fabric, self.translator, config.train)
-        self.runners = [runner for runner in runners if ending or runner.phase.end is None]
-        self.said: list[str] = []
-        self.compiles = config.train.compile != "none"
-        self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
-        self.means = Means()
-        self.lr = config.train.lr
-        self.batch = self.translator.noise(config.train.batch_size, device)
-
-    def update(self, update: Update) -> dict[str, Tensor]:
-        """One update as the training loop makes it; its terms."""
-        terms = update([self.batch], self.lr)
-        if update.moves_generator:
-            self.ema.update(self.translator.generator)
-        return terms
-
-    def settle(self) -> None:
-        """Updates until all that is to be captured or compiled is."""
-        for _ in range(WARM_UP + 1 if self.compiles else 0):
-            for update in self.updates:
-                self.update(update)
-
-
 def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, against_plain: bool = False) -> StepSpeed:
     """Times a run's updates, interleaved with the machine's GEMM and convolution rates.
 
@@ -90,9 +57,9 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
         against_plain: time the plain formulation beside it, round by round.
 
     Raises:
-        LomitError: for `against_plain` with another method than LOMIT or outside a checkout.
+        LomitError: for `against_plain` with another method than LOMIT.
     """
-    step = Step(config, device)
+    step = TrialStep(config, device)
     tasks: dict[str, Callable[[], object]] = {
         update.phase.name: (lambda update=update: step.update(update))  # type: ignore[misc]
         for update in step.updates
@@ -140,7 +107,7 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
 
 def _plain_tasks(translator: Trainable, batch: Batch) -> dict[str, Callable[[], Tensor]]:
     translator.requires_grad_(True)
-    plain = plain_formulation(translator)
+    plain = plain_step(translator)
     pair = (batch.x1.contiguous(), batch.x2.contiguous())
     labels = (batch.y1, batch.y2)
     return {
@@ -178,3 +145,46 @@ def _iterations(
         macs = sum(work[n] / every[n] for n in names)
         found[f"{prefix}iteration"] = _numbers(timing, images, macs, max(peaks) if peaks else None)
     return found
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    options = parse(StepOptions, argv, "lomit bench step")
+    device = options.prepare()
+    speed = measure_step(options.run_config(), device, options.rounds, options.against == "plain")
+    marks = speed.yardsticks
+    best = marks["convolution bfloat16" if "bf16" in speed.facts["precision"] else "convolution float32"]
+    rows = [["update", "median ms", "spread %", "images/s", "GMAC", "GMAC/s", "of conv rate %", "peak MiB"]]
+    for name, numbers in speed.phases.items():
+        # The plain formulation computes in float32, so its rate is held against that of a float32 convolution.
+        mark = marks["convolution float32"] if name.startswith("plain ") else best
+        rows.append([
+            name,
+            f"{1000 * numbers['timing'].median:.1f}",
+            f"{100 * numbers['timing'].spread:.1f}",
+            f"{numbers['images_per_second']:.1f}",
+            f"{numbers['gmac']:.2f}",
+            f"{numbers['gmac_per_second']:.1f}",
+            f"{100 * numbers['gmac_per_second'] / mark:.0f}",
+            mib(numbers["peak_bytes"]),
+        ])  # fmt: skip
+    print(facts_line(speed.facts))
+    print(markdown_table(rows))
+    print("\nthis machine, same run: " + ", ".join(f"{name} {rate:.0f} GMAC/s" for name, rate in marks.items()))
+    iteration = speed.phases["iteration"]["timing"]
+    if device.type == "cuda":
+        steps = options.run_config().train.steps
+        print(f"{steps} iterations would take {steps * iteration.median / 3600:.2f} h (extrapolated)")
+    if speed.ratio is not None:
+        print(f"iteration against plain: {speed.ratio[0]:.2f} times as fast (spread {100 * speed.ratio[1]:.1f} %)")
+    options.write(_json(speed))
+    return 0
+
+
+def _json(speed: StepSpeed) -> dict[str, Any]:
+    ratio = None if speed.ratio is None else {"median": speed.ratio[0], "spread": speed.ratio[1]}
+    phases = {
+        name: {k: v.to_json() if isinstance(v, Timing) else v for k, v in numbers.items()}
+        for name, numbers in speed.phases.items()
+    }
+    return {**speed.facts, "updates": phases, "gmac_per_second": speed.yardsticks, "against_plain": ratio}

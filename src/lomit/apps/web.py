@@ -1,0 +1,380 @@
+"""What stands before both servers: a guard for every request, limits by address, the login, the socket."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from lomit.errors import LomitError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from uvicorn import Server
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CONNECTIONS = 2_000
+"""Open at once; the next one is told to come again."""
+BACKLOG = 2_048
+"""Connections that may wait to be accepted."""
+FORM = 4_096
+"""Bytes of a login form."""
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # The address of a study's page is a participant's key: no other page is told it.
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "x-robots-tag": "noindex, nofollow",
+    "cache-control": "no-store",
+}
+"""Headers of every response that does not set them itself."""
+
+
+@lru_cache(maxsize=1)
+def templates() -> Environment:
+    """The pages of study and editor; what they show is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(loader=PackageLoader("lomit.apps"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def token() -> str:
+    """256 random bits for a link or a cookie: nobody guesses one."""
+    return secrets.token_urlsafe(32)
+
+
+def hashed(secret: str) -> str:
+    """What is kept of a token.  It is as long as the hash is wide, so it needs neither salt nor a slow hash."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+class Limiter:
+    """Token buckets: each name may do `burst` things at once and `rate` a second in the long run.
+
+    Args:
+        rate, burst: see above.
+        clock: seconds.
+        most: names that are remembered; the one seen longest ago is forgotten.
+    """
+
+    def __init__(
+        self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic, most: int = 20_000
+    ) -> None:
+        self.rate, self.burst, self._clock, self._most = rate, burst, clock, most
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait(self, name: str) -> float:
+        """Takes one from the name's bucket.
+
+        Returns:
+            0.0 where it was there, else the seconds until it will be; then nothing is taken.
+        """
+        with self._lock:
+            now = self._clock()
+            left, then = self._left.pop(name, (self.burst, now))
+            left = min(self.burst, left + (now - then) * self.rate)
+            short = max(0.0, 1.0 - left)
+            self._left[name] = (left if short else left - 1.0, now)
+            if len(self._left) > self._most:
+                self._left.popitem(last=False)
+        return short / self.rate
+
+
+def address_of(scope: Scope) -> str:
+    """Whose request it is: an IPv4 address, or of IPv6 the network of 2^64 addresses that one subscriber has.
+
+    An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`, as a socket for both has it) counts as itself.
+    Whatever is no address, as a proxy may pass it on, counts as one and the same.
+    """
+    host = scope["client"][0] if scope.get("client") else ""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ip_network((address, 64), strict=False))
+        address = address.ipv4_mapped
+    return str(address)
+
+
+class Guard:
+    """ASGI middleware: refuses what the application need not see, and sets the headers of every response.
+
+    A body is read whole before the application sees any of it, so that a refused request changes nothing.
+
+    Args:
+        app: what lies behind.
+        policy: the content security policy.
+        most_body: largest body of a request in bytes, whether it says its length or not.
+        paths: what is answered; None: everything.
+        fixed: beginnings of the paths whose responses may be kept by the browser.
+        hosts: names by which the server may be called; None: any.
+        login: who is asked first; None: nobody.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        policy: str,
+        most_body: int,
+        paths: re.Pattern[str] | None = None,
+        fixed: tuple[str, ...] = (),
+        hosts: frozenset[str] | None = None,
+        login: Login | None = None,
+    ) -> None:
+        self.app, self.most_body, self.paths, self.fixed = app, most_body, paths, fixed
+        self.headers = {"content-security-policy": policy} | HEADERS
+        self.hosts, self.login = hosts, login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started, kept = False, bool(self.fixed) and scope["path"].startswith(self.fixed)
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = list(message.get("headers", []))
+                there = {name.lower() for name, _ in headers} | ({b"cache-control"} if kept else set())
+                headers += [(k.encode(), v.encode()) for k, v in self.headers.items() if k.encode() not in there]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, answer)
+        except Exception:
+            if not started:
+                await respond(answer, 500, b"this did not work")
+            raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.hosts is not None and _host(scope) not in self.hosts:
+            return await respond(send, 400, b"this server has another name")
+        if self.paths is not None and not self.paths.fullmatch(scope["path"]):
+            return await respond(send, 404, b"not found")
+        if self.login is not None and not await self.login.admits(scope, receive, send):
+            return
+        body = await read_body(scope, receive, self.most_body)
+        if body is None:
+            return await respond(send, 413, b"too large")
+        given = False
+
+        async def once() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, once, send)
+
+
+async def respond(send: Send, status: int, body: bytes, **headers: str) -> None:
+    """A response of the guard itself."""
+    given = {"content-type": "text/plain; charset=utf-8", "connection": "close"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    pairs = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
+    """The body of a request; None where it is larger than `most` bytes, or says so, or breaks off."""
+    length = _header(scope, b"content-length") or "0"
+    if not length.isdigit() or int(length) > most:
+        return None
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+class Login:
+    """Asks for one password, and knows by a cookie who has given it until the server ends.
+
+    Args:
+        password: what is asked for.
+        url: address under which browsers reach the server, where a proxy stands before it: the cookie is for its path
+            alone, and `https` makes it Secure.  Without it a proxy on this machine says so by X-Forwarded-Proto.
+        title: of the page that asks.
+    """
+
+    def __init__(self, password: str, url: str | None, title: str) -> None:
+        parts = urlsplit(url or "")
+        self._secure, self._path, self._title = parts.scheme == "https", parts.path.rstrip("/"), title
+        self._password, self._token = hashed(password), token()
+        # Browsers share cookies between the ports of a machine: two servers must not overwrite each other's.
+        self._name = f"lomit-{hashed(self._token)[:12]}"
+        self._attempts = Limiter(rate=0.2, burst=20)
+
+    async def admits(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether a request may pass; else it has been answered."""
+        at_door = scope["path"].rstrip("/") == "/login"
+        if self._has_cookie(scope) and not at_door:
+            return True
+        if at_door and scope["method"] == "POST":
+            await self._check(scope, receive, send)
+        elif at_door or scope["path"] == "/":
+            await self._ask(send, 401)
+        else:
+            await respond(send, 401, b"log in first")
+        return False
+
+    async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A right password counts as an attempt, too: else guesses would cost nothing where they succeed.
+        seconds = self._attempts.wait(address_of(scope))
+        if seconds:
+            return await self._ask(send, 429, "Too many attempts. Wait a minute.", retry_after=str(int(seconds) + 1))
+        body = await read_body(scope, receive, FORM)
+        fields = parse_qs((body or b"").decode("utf-8", "replace"), keep_blank_values=True)
+        if not hmac.compare_digest(hashed(fields.get("password", [""])[-1]), self._password):
+            return await self._ask(send, 401, "This is not the password.")
+        cookie = f"{self._name}={self._token}; Path={self._path}/; HttpOnly; SameSite=Lax"
+        secure = self._secure or behind_https(scope)
+        await respond(send, 303, b"", location=f"{self._path}/", set_cookie=cookie + ("; Secure" if secure else ""))
+
+    async def _ask(self, send: Send, status: int, wrong: str = "", **headers: str) -> None:
+        page = (
+            templates().get_template("login.html").render(title=self._title, action=f"{self._path}/login", wrong=wrong)
+        )
+        await respond(send, status, page.encode(), content_type="text/html; charset=utf-8", **headers)
+
+    def _has_cookie(self, scope: Scope) -> bool:
+        given = [part.strip().partition("=") for part in _header(scope, b"cookie").split(";")]
+        return any(
+            name == self._name and hmac.compare_digest(value.encode(), self._token.encode()) for name, _, value in given
+        )
+
+
+def behind_https(scope: Scope) -> bool:
+    """Whether the browser speaks HTTPS: to this server, or to a proxy on this machine that says so."""
+    if scope.get("scheme") == "https":
+        return True
+    local = bool(scope.get("client")) and scope["client"][0] in LOOPBACK
+    return local and _header(scope, b"x-forwarded-proto").partition(",")[0].strip().lower() == "https"
+
+
+def check_url(url: str | None) -> None:
+    """Raises `LomitError` where this can't be an address under which browsers reach a server."""
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        right = right and url.isascii() and url.isprintable() and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise LomitError(f"--url must be an address such as https://lab.example/faces; it is '{url}'")
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one.
+
+    Raises:
+        LomitError: where the port is taken, or there is no such address here.
+    """
+    if not 0 <= port <= 65_535:  # others would be taken modulo 65,536
+        raise LomitError(f"--port must lie in 0 to 65535; it is {port}")
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(BACKLOG)
+        except BaseException:
+            bound.close()
+            raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LomitError(f"can't listen at {host}, port {port}: {reason}; choose another --port or --host") from error
+    bound.set_inheritable(True)
+    return bound
+
+
+def base_url(bound: socket.socket, host: str) -> str:
+    """Where a bound socket is reached, without a trailing slash."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+
+
+def serve(app: App, bound: socket.socket, proxy: bool) -> None:
+    """Serves until it is interrupted.
+
+    Args:
+        app: the ASGI application.
+        bound: where; it is closed at the end.
+        proxy: believe the X-Forwarded-For of a reverse proxy on this machine.
+    """
+    with bound:
+        _server(app, proxy).run(sockets=[bound])
+
+
+@contextmanager
+def serving(app: App, bound: socket.socket, proxy: bool) -> Iterator[None]:
+    """Serves in a thread until the block ends; arguments as for `serve`."""
+    server = _server(app, proxy)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="lomit-web", daemon=True)
+    with bound:
+        thread.start()
+        try:
+            while not server.started:
+                if not thread.is_alive():
+                    raise LomitError("the server did not start; what it printed above says why")
+                time.sleep(0.01)
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _server(app: App, proxy: bool) -> Server:
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            # Addresses and links of participants are in no log.
+            access_log=False, log_level="error", server_header=False, ws="none",
+            proxy_headers=proxy, forwarded_allow_ips=["127.0.0.1", "::1"],
+            limit_concurrency=CONNECTIONS, timeout_keep_alive=15, backlog=BACKLOG, timeout_graceful_shutdown=2,
+        )
+    )  # fmt: skip
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _host(scope: Scope) -> str:
+    """The name by which a server was called, without its port."""
+    return re.sub(r":\d*$", "", _header(scope, b"host")).strip("[]").lower()

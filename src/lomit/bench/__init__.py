@@ -1,1 +1,0 @@
-"""Speed, always as a ratio to something measured in the same run."""

@@ -1,0 +1,63 @@
+"""A training step on noise, to be timed: `lomit reproduce` plans with it, `lomit bench` compares with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lomit.config import RunConfig
+from lomit.engine.ema import Ema
+from lomit.engine.log import Means
+from lomit.engine.phases import make_runners
+from lomit.engine.train import make_fabric
+from lomit.engine.updates import WARM_UP, Update, Updates
+from lomit.models.base import Trainable, method_of
+
+
+class TrialStep:
+    """A translator with all that an update needs, on noise.
+
+    Args:
+        config: the run.
+        device: where.
+        ending: keep phases that end after a while, too.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
+        accelerator: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
+        self.fabric = make_fabric(replace(config.train, accelerator=accelerator))
+        torch.manual_seed(config.train.seed)
+        self.translator: Trainable = method_of(config.model).build_trainable(config.model).to(device)
+        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.translator.generator, config.train.ema)
+        # A phase that ends is no part of the iteration that the run consists of.
+        runners = make_runners(self.fabric, self.translator, config.train)
+        self.runners = [runner for runner in runners if ending or runner.phase.end is None]
+        self.said: list[str] = []
+        self.compiles = config.train.compile != "none"
+        self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
+        self.means = Means()
+        self.lr = config.train.lr
+        self.batch = self.translator.noise(config.train.batch_size, device)
+
+    def update(self, update: Update) -> dict[str, Tensor]:
+        """One update as the training loop makes it; its terms."""
+        terms = update([self.batch], self.lr)
+        if update.moves_generator:
+            self.ema.update(self.translator.generator)
+        return terms
+
+    def settle(self) -> None:
+        """Updates until all that is to be captured or compiled is."""
+        for _ in range(WARM_UP + 1 if self.compiles else 0):
+            for update in self.updates:
+                self.update(update)
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
