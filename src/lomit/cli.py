@@ -49,6 +49,10 @@ COMMANDS: dict[str, Command] = {
     "classifier train": Command(
         "train the attribute classifier that evaluate needs", "lomit.commands.classifier:ClassifierTrain"
     ),
+    "classifier label": Command(
+        "label faces that have no attributes as a classifier sees them",
+        "lomit.commands.classifier:ClassifierLabel",
+    ),
     "bench step": Command("time the training step", "lomit.commands.bench:run_bench_step"),
     "bench r1": Command("time R1 against its matrix form", "lomit.commands.bench:run_bench_r1"),
     "bench data": Command("compare the cache's speed with the step's", "lomit.commands.bench:run_bench_data"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from lomit.cli import main
+from lomit.data.folder import read_table
 from lomit.metrics.classifier import file_sha256
 from lomit.metrics.store import IMAGES, PARTS
 from lomit.models import get_method
@@ -294,3 +296,39 @@ def test_training_a_classifier_with_bad_input(
     assert says in capsys.readouterr().err
     assert (tmp_path / "README.md").read_text() == "mine"
     assert not (tmp_path / "new").exists()
+
+
+def test_faces_without_attributes_are_labelled_and_measured(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The classifier's answers are those of the labels; with them a folder of bare images can be evaluated."""
+    root = tmp_path / "bare"
+    shutil.copytree(painted / "images", root / "images")
+    shutil.copytree(painted / "regions", root / "regions")
+    shutil.copy(painted / "dataset.json", root)
+    words = ["classifier", "label", str(root / "images"), "--classifier", str(classifier)]
+    assert main([*words, "--out", str(root / "attributes.csv")]) == 0
+    assert "120 images labelled with Smiling, Blue_Hat, Red_Hat" in capsys.readouterr().out
+    told, true = (read_table(folder / "attributes.csv") for folder in (root, painted))
+    assert told.names == true.names
+    columns = [true.attributes.index(name) for name in told.attributes]
+    assert (told.labels == true.labels[:, columns]).mean() > 0.9
+    assert (told.split == 2).all()
+    data = ["--data.root", str(root), "--data.cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
+    assert main(["evaluate", str(model), *data, "--protocol", "masks", "--pairs", "8"]) == 0
+    assert main([*words, "--out", str(tmp_path / "sure.csv"), "--sure", "0.999"]) == 0
+    sure = read_table(tmp_path / "sure.csv").labels
+    assert (sure == -1).any()
+    assert ((sure == told.labels) | (sure == -1)).all()
+    capsys.readouterr()
+    for more, says in (
+        (["--out", str(root / "attributes.csv")], "exists already; add --overwrite to replace it"),
+        (["--sure", "0.4"], "--sure must lie between 0.5 and 1; it is 0.4"),
+        (["--classifier", str(tmp_path)], "is not a classifier"),
+        (["--images", str(tmp_path / "none")], "can't be read"),
+        (["--images", str(tmp_path)], "no images in"),
+    ):
+        assert main([*words, *more]) == 2
+        assert says in capsys.readouterr().err
+    assert main(["classifier", "label"]) == 2
+    assert "give FOLDER and --classifier" in capsys.readouterr().err

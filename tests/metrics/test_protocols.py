@@ -456,11 +456,11 @@ def test_masks_on_photographs(setting_for: MakeSetting, monkeypatch: pytest.Monk
     setting = photographs(setting_for(Painter(), 40), monkeypatch)
     outcome = evaluate_masks(setting)
     share = draw_regions(face_points(), 512)["mouth"].reshape(SIZE, 16, SIZE, 16).mean(axis=(1, 3)) >= 0.5
-    found = cell(outcome, "masks", "IoU, by landmarks, pairs that differ in mouth only", "m = 1 (floor)")
+    found = cell(outcome, "masks", "IoU with expected region, pairs that differ in mouth only", "m = 1 (floor)")
     assert found.value == pytest.approx(share.mean())
     assert cell(outcome, "masks", "mask area (ceiling: the region's)", "ceiling").samples < 40
     assert cell(outcome, "masks", "mask saturation").samples == 40
-    assert cell(outcome, "masks", "IoU with target, by landmarks").samples < 40
+    assert cell(outcome, "masks", "IoU with expected region").samples < 40
 
 
 def test_identity_is_that_of_the_embedding(setting_for: MakeSetting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`lomit classifier train`: the attribute classifier that `lomit evaluate` counts hits with."""
+"""`lomit classifier train`: the attribute classifier that `lomit evaluate` counts hits with; `label`: its answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.groups import Compute, LabelledData
+from lomit.commands.options import positional
 from lomit.errors import LomitError
 from lomit.metrics.classifier_config import ClassifierConfig, ClassifierTraining
 
@@ -106,3 +107,53 @@ class ClassifierTrain:
             "settings": dataclasses.asdict(training),
             "torch": torch.__version__,
         }
+
+
+@dataclass
+class ClassifierLabel:
+    """Label face images that have no attributes as a classifier sees them.
+
+    Writes the table that makes their folder a data set (docs/tutorial-own-folder.md), all of it test images: so masks can
+    be measured on faces that have hand-made label pictures and no attributes.
+    """
+
+    images: Path = field(metadata=positional("FOLDER"))
+    """Folder of face images, cut as the classifier's training images were."""
+    classifier: str
+    """Folder of the classifier."""
+    out: Path | None = None
+    """Table to write; by default attributes.csv in the folder."""
+    sure: float = 0.5
+    """Probability from which an attribute counts as there; up to 1 minus it as lacking, between as not annotated."""
+    overwrite: bool = False
+    """Replace a table that is there."""
+
+    def main(self) -> int:
+        """Writes the table and prints where it is.
+
+        Raises:
+            LomitError: for folders, images and numbers that can't be used, and where a table is there already.
+        """
+        if not 0.5 <= self.sure <= 1:
+            raise LomitError(f"--sure must lie between 0.5 and 1; it is {self.sure:g}")
+        import torch
+
+        from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
+        from lomit.images import read_image, write_bytes
+        from lomit.inference.pairs import list_images
+        from lomit.metrics.classifier import load_classifier
+
+        paths = list_images(self.images)
+        classifier, _ = load_classifier(self.classifier)
+        lines = [",".join(("image", *classifier.config.attributes, "split"))]
+        with torch.no_grad():
+            for path in paths:
+                image = read_image(path).on_white()
+                square = resize(image.crop(centre_box(image.size)), classifier.config.image_size)
+                p = classifier.probabilities(normalise(torch.from_numpy(to_uint8_chw(square))[None]))[0]
+                cells = ["1" if q >= self.sure else "0" if q <= 1 - self.sure else "" for q in p.tolist()]
+                lines.append(",".join((path.name, *cells, "test")))
+        out = self.out or self.images / "attributes.csv"
+        write_bytes(out, ("\n".join(lines) + "\n").encode(), self.overwrite)
+        print(f"{len(paths)} images labelled with {', '.join(classifier.config.attributes)}: {out}")
+        return 0

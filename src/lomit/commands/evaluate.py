@@ -25,6 +25,7 @@ from lomit.metrics.backbones import backbone_file
 from lomit.metrics.classifier import AttributeClassifier, file_sha256, load_classifier
 from lomit.metrics.identity import FaceEmbedder
 from lomit.metrics.inception import IMAGENET, inception_features
+from lomit.metrics.labels import LabelPictures
 from lomit.metrics.landmarks import dlib_landmarks
 from lomit.metrics.lpips import ALEXNET, load_lpips
 from lomit.metrics.protocol import Choices, Setting, no_classifier
@@ -71,8 +72,13 @@ def evaluate(options: EvaluateOptions) -> int:
     source = open_source(data)
     cache = build_cache(source, data)
     facts["data"] = {"name": Path(data.root or "").name, "images": len(cache), "split": options.split}
-    if entry.photographs and not source.region_names:
-        given |= {name: _PHOTOGRAPHS[name]() for name in sorted(entry.photographs)}
+    if options.labels is not None:
+        given["labels"] = pictures = LabelPictures(Path(options.labels))
+        facts["labels"] = {"name": Path(options.labels).name, "sha256": pictures.sha256()}
+    # On label pictures the landmarks serve the other attributes' regions alone, which `masks` does without.
+    photographs = entry.photographs if options.labels is None or options.protocol != "masks" else ()
+    if photographs and not source.region_names:
+        given |= {name: _PHOTOGRAPHS[name]() for name in sorted(photographs)}
     choices = Choices(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Choices)})
     setting = Setting(
         translator, given.pop("classify", no_classifier), source, data, cache, device,  # type: ignore[arg-type]

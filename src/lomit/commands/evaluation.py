@@ -69,6 +69,9 @@ class EvaluateOptions:
     option for more.  With it models of different attributes are given the same pairs."""
     alike: tuple[str, ...] = ()
     """Protocols on pairs: attribute of the data in which no pair differs; repeat the option for more."""
+    labels: str | None = None
+    """background, masks: folder of label pictures of photographs (docs/evaluation.md has their form): pairs then differ
+    in hair alone or in the mouth alone, --pairs of each, and the labels say where these are."""
     seed: int = 0
     """Draws the pairs and the bootstrap; the same seed gives the same numbers."""
     out: str | None = None

@@ -16,6 +16,7 @@ from lomit.data.cache import Cache
 from lomit.data.source import Source
 from lomit.errors import LomitError
 from lomit.metrics.features import Extractor
+from lomit.metrics.labels import LabelPictures
 from lomit.metrics.report import Row
 from lomit.metrics.store import Store
 from lomit.models.base import Translator
@@ -85,6 +86,7 @@ class Setting:
         lpips: LPIPS, where its weights are to be had.
         find_landmarks: finds a face's landmarks in a photograph.
         embed: embeds faces, where that is to be had.
+        labels: where hair and mouth are in the images.
         store: keeps what is translated and scored.
         choices: of single protocols.
         split: whose images are measured.
@@ -106,6 +108,7 @@ class Setting:
     lpips: ImageDistance | None = None
     find_landmarks: FindLandmarks | None = None
     embed: Embed | None = None
+    labels: LabelPictures | None = None
     store: Store = field(default_factory=Store)
     choices: Choices = field(default_factory=Choices)
     split: EvaluatedSplit = "test"

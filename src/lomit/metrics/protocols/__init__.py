@@ -34,6 +34,7 @@ class Entry:
 
 
 PAIRED = frozenset({"differ", "alike"})
+LABELLED = PAIRED | {"labels"}
 
 PROTOCOLS: dict[str, Entry] = {
     "avatars": Entry(
@@ -55,14 +56,14 @@ PROTOCOLS: dict[str, Entry] = {
         evaluate_background,
         "change and SSIM outside what was to change, identity kept",
         classifier=False,
-        choices=PAIRED,
+        choices=LABELLED,
         photographs=frozenset({"find_landmarks", "embed"}),
     ),
     "masks": Entry(
         evaluate_masks,
         "overlap, area and saturation of the masks",
         classifier=False,
-        choices=PAIRED,
+        choices=LABELLED,
         photographs=frozenset({"find_landmarks"}),
     ),
 }

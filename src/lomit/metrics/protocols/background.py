@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from lomit.data.transforms import denormalise
 from lomit.metrics import background as kept
 from lomit.metrics import bootstrap, identity, masks
+from lomit.metrics.labels import REGION_OF
 from lomit.metrics.pairs import Pairs
-from lomit.metrics.places import Places, places_for
+from lomit.metrics.places import LabelRegions, LandmarkRegions, Places, by_label_note, draw_by_label, places_for
 from lomit.metrics.protocol import Outcome, Setting
 from lomit.metrics.rendered import margin_at
 from lomit.metrics.report import Row
@@ -38,14 +41,40 @@ def evaluate_background(setting: Setting) -> Outcome:
     Raises:
         LomitError: where the split has too few pairs, or the regions of an attribute are not known.
     """
+    if setting.labels is not None:
+        return _by_label(setting)
     places, rows = places_for(setting), usable_rows(setting)
     pairs = pairs_of(setting, rows)
-    values = measure(setting, places, pairs)
-    facts = pair_facts(setting.cache, pairs, len(rows)) | {"regions": "true" if places.true else "landmarks"}
-    return Outcome(facts, notes(setting, places, values), summarise(setting, pairs, values))
+    values = measure(setting, "background", places, pairs)
+    facts = pair_facts(setting.cache, pairs, len(rows)) | {"regions": places.kind}
+    told = (pairs_note(setting), *notes(setting, places, values))
+    return Outcome(facts, told, summarise(setting, pairs, values))
 
 
-def measure(setting: Setting, places: Places, pairs: Pairs) -> dict[str, Tensor]:
+def _by_label(setting: Setting) -> Outcome:
+    """The protocol on label pictures: pairs that differ in hair alone, and pairs that differ in the mouth alone."""
+    assert setting.labels is not None
+    rows = setting.labels.rows(setting.cache.names, every := usable_rows(setting))
+    drawn = draw_by_label(setting, rows)
+    # Where a beard or a whole face is, the labels don't tell.
+    elsewhere = any(name not in REGION_OF for name in setting.cache.attributes)
+    expected = LandmarkRegions(setting) if elsewhere else None
+    facts: dict[str, object] = {"regions": LabelRegions.kind, "images_without_labels": len(every) - len(rows)}
+    found: list[Row] = []
+    told: tuple[str, ...] = ()
+    for kind, (pairs, members) in drawn.items():
+        places = LabelRegions(setting, kind, expected)
+        values = measure(setting, f"background/{kind}", places, pairs)
+        facts[kind] = pair_facts(setting.cache, pairs, len(rows)) | {"differ": list(members)}
+        rows_of_kind = summarise(setting, pairs, values)
+        found += [replace(row, section=f"{row.section}, pairs that differ in {kind} alone") for row in rows_of_kind]
+        told = notes(setting, places, values)
+    pairs_told = by_label_note(setting, {k: m for k, (_, m) in drawn.items()}, len(every) - len(rows))
+    more = ("All regions include the expected ones, drawn from dlib's landmarks, of attributes without a label.",)
+    return Outcome(facts, (pairs_told, *told, *(more if elsewhere else ())), found)
+
+
+def measure(setting: Setting, stage: str, places: Places, pairs: Pairs) -> dict[str, Tensor]:
     """`COLUMN/measure` -> float64, N; nan where a pair does not count."""
 
     def compute(part: slice) -> dict[str, Tensor]:
@@ -61,13 +90,13 @@ def measure(setting: Setting, places: Places, pairs: Pairs) -> dict[str, Tensor]
             MODEL: translate(setting, x, images(setting, exemplars), labels(setting, exemplars), y),
             FLOOR: translate(setting, x, x, y, y),
         }
-        keep(setting, "background", range(part.start, part.stop), inputs, exemplars, as_saved(results[MODEL]))
+        keep(setting, stage, range(part.start, part.stop), inputs, exemplars, as_saved(results[MODEL]))
         before, found = denormalise(x), dict[str, Tensor]()
         for column, result in results.items():
             found |= {f"{column}/{name}": v for name, v in _measures(setting, before, result, outside).items()}
         return found
 
-    return in_batches(setting, "background", len(pairs), compute)
+    return in_batches(setting, stage, len(pairs), compute)
 
 
 def _measures(setting: Setting, before: Tensor, result: Translation, outside: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -118,19 +147,14 @@ def summarise(setting: Setting, pairs: Pairs, values: dict[str, Tensor]) -> list
 def notes(setting: Setting, places: Places, values: dict[str, Tensor]) -> tuple[str, ...]:
     """How the numbers are defined."""
     size = setting.data.image_size
-    regions = (
-        "the input's true regions"
-        if places.true
-        else "rough regions drawn from dlib's 68 landmarks of the input, the same for every method,"
-    )
     found = [
-        f"{pairs_note(setting)} Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back.",
-        f"Change: mean absolute difference from the input. Target: {regions} of the attributes in which a pair "
+        f"Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back.",
+        f"Change: mean absolute difference from the input. Target: {places.words} of the attributes in which a pair "
         f"differs; all regions: of every attribute; {margin_at(size)} pixels around count as neither. SSIM: 11 x 11 "
         "Gaussian window, sigma 1.5, over outside pixels only. Self: the input translated with itself as exemplar (and "
         "its own label), the method's reconstruction.",
     ]
-    if not places.true:
+    if places.kind == "landmarks":
         count = int(values[f"{MODEL}/change target"].isnan().sum())
         found.append(f"{count} of {setting.pairs} pairs do not count: no face was found, or nothing is outside.")
     if f"{MODEL}/area" in values:
@@ -142,6 +166,6 @@ def notes(setting: Setting, places: Places, values: dict[str, Tensor]) -> tuple[
             f"{identity.NAME}: Euclidean distance of dlib's face embeddings; below {identity.SAME_PERSON} two faces "
             "count as one person."
         )
-    elif not places.true:
+    elif places.kind != "true":
         found.append("Identity was not measured: it needs dlib (pip install 'lomit[faces]').")
     return tuple(found)
