@@ -22,7 +22,7 @@ from lomit.apps.study.written import to_json, to_markdown
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.report.study import figure_7, read_study
-from lomit.stats import MARK, wilson
+from lomit.stats.proportions import MARK, wilson
 from support.studies import MODELS, small_blocks, small_study
 
 pytest.importorskip("scipy")

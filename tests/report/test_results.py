@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from lomit.errors import LomitError
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.classes import TABLE_1
-from lomit.metrics.report import Report, Row
+from lomit.evaluation.classes import TABLE_1
+from lomit.evaluation.results import Report, Row
 from lomit.models.base import read_saved_config
 from lomit.models.lomit.config import LossWeights
 from lomit.report.measures import ablations, comparable, measures
 from lomit.report.results import Results, read_results
 from lomit.report.table1 import classes_of, paper_class, table_1
+from lomit.stats.bootstrap import Estimate
 from report.conftest import Page, cell, results_json, row, write_json
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.study import figure_7, read_study
-from lomit.stats import MARK, wilson
+from lomit.stats.proportions import MARK, wilson
 from report.conftest import HOSTILE, Page, write_json
 
 STUDY: dict[str, Any] = {

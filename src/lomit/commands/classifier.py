@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lomit.classifier.config import ClassifierConfig, ClassifierTraining
 from lomit.commands.groups import Compute, LabelledData
 from lomit.commands.options import positional
 from lomit.errors import LomitError
-from lomit.metrics.classifier_config import ClassifierConfig, ClassifierTraining
 
 if TYPE_CHECKING:
+    from lomit.classifier.network import AttributeClassifier
     from lomit.data.cache import Cache
-    from lomit.metrics.classifier import AttributeClassifier
 
 
 @dataclass
@@ -57,12 +57,12 @@ class ClassifierTrain:
             raise LomitError("the small network learns from scratch; --weights go with --network inception-v3")
         data = self.data.config(self.image_size, network.attributes)
         # Load torch: not before the options are known to be right.
+        from lomit.classifier.card import card_text, scores_table
+        from lomit.classifier.network import ClassifierCard, check_free, file_sha256, save_classifier
+        from lomit.classifier.training import calibrate, train_classifier, validate
         from lomit.data.cache import build_cache
         from lomit.data.open import open_source, recognise
-        from lomit.metrics.classifier import ClassifierCard, check_free, file_sha256, save_classifier
-        from lomit.metrics.classifier_card import card_text, scores_table
         from lomit.metrics.inception import inception_features
-        from lomit.metrics.training import calibrate, train_classifier, validate
         from lomit.weights import WEIGHTS
 
         device = self.compute.start()
@@ -138,10 +138,10 @@ class ClassifierLabel:
             raise LomitError(f"--sure must lie between 0.5 and 1; it is {self.sure:g}")
         import torch
 
+        from lomit.classifier.network import load_classifier
         from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
         from lomit.images import read_image, write_bytes
         from lomit.inference.pairs import list_images
-        from lomit.metrics.classifier import load_classifier
 
         paths = list_images(self.images)
         classifier, _ = load_classifier(self.classifier)

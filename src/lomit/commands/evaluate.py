@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from lomit import __version__
+from lomit.classifier.network import AttributeClassifier, file_sha256, load_classifier
 from lomit.commands.evaluation import RESULTS, TABLE, EvaluateOptions, check_options
 from lomit.commands.options import parse
 from lomit.config import to_dict
@@ -19,18 +20,17 @@ from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.source import Source
 from lomit.errors import LomitError
+from lomit.evaluation.labels import LabelPictures
+from lomit.evaluation.landmarks import dlib_landmarks
+from lomit.evaluation.results import Report
+from lomit.evaluation.settings import Choices, Setting, no_classifier
+from lomit.evaluation.store import Store, open_store
 from lomit.images import write_bytes
 from lomit.inference.device import usable_device
 from lomit.metrics.backbones import backbone_file
-from lomit.metrics.classifier import AttributeClassifier, file_sha256, load_classifier
 from lomit.metrics.identity import FaceEmbedder
 from lomit.metrics.inception import IMAGENET, inception_features
-from lomit.metrics.labels import LabelPictures
-from lomit.metrics.landmarks import dlib_landmarks
 from lomit.metrics.lpips import ALEXNET, load_lpips
-from lomit.metrics.protocol import Choices, Setting, no_classifier
-from lomit.metrics.report import Report
-from lomit.metrics.store import Store, open_store
 from lomit.models.base import Translator, method_of
 from lomit.weights import WEIGHTS, find_model, load_pretrained
 

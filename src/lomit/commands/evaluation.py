@@ -9,9 +9,9 @@ from typing import Literal
 
 from lomit.commands.groups import LabelledData
 from lomit.errors import LomitError, did_you_mean
-from lomit.metrics.protocol import EvaluatedSplit
-from lomit.metrics.protocols import PROTOCOLS, Entry
-from lomit.metrics.store import PARTS
+from lomit.evaluation.protocols import PROTOCOLS, Entry
+from lomit.evaluation.settings import EvaluatedSplit
+from lomit.evaluation.store import PARTS
 
 RESULTS, TABLE = "results.json", "results.md"
 

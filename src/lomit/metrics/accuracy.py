@@ -9,7 +9,7 @@ from torch import Tensor
 from lomit.errors import LomitError, did_you_mean
 
 Tally = tuple[Tensor, Tensor]
-"""Numerators and denominators, N each, float64, as `lomit.metrics.bootstrap.ratio` takes them."""
+"""Numerators and denominators, N each, float64, as `lomit.stats.bootstrap.ratio` takes them."""
 CA = "CA"
 """Name of `class_tallies`; the classifier's follows (`lomit.metrics.features.named`), then the class."""
 

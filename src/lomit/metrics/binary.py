@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats.bootstrap import Estimate
+from lomit.stats.proportions import bootstrap
 
 CHUNK = 512
 """Images with the attribute that are compared with all those without at a time."""

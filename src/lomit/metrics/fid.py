@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.jackknife import jackknife
+from lomit.stats.bootstrap import Estimate
+from lomit.stats.jackknife import jackknife
 
 FID = "FID"
 """Name of the measure; the extractor's follows (`lomit.metrics.features.named`)."""

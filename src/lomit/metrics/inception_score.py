@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats.bootstrap import Estimate
+from lomit.stats.proportions import bootstrap
 
 RAW, EXPONENTIATED, CONDITIONAL = "IS-raw", "IS-exp", "CIS-raw"
 """Names of the measures; the classifier's name follows (`lomit.metrics.features.named`)."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats.bootstrap import Estimate
+from lomit.stats.proportions import bootstrap
 
 ROUNDING = 1e-6
 """Codes whose spread is a smaller share of their length are the same code, rounded in float32 in several ways."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lomit.classifier.network import file_sha256
 from lomit.data.gallery import Faces
 from lomit.errors import LomitError
 from lomit.images import read_image
-from lomit.metrics.classifier import file_sha256
 from lomit.models.base import method_of
 from lomit.predictor import Predictor
 from lomit.report import codes, missing

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lomit.metrics.bootstrap import Estimate
 from lomit.report.markup import Content, join, tag
+from lomit.stats.bootstrap import Estimate
 
 NONE = "–"
 

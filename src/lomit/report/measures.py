@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from lomit.config import ModelConfig
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.report import FLAGGED, Row
+from lomit.evaluation.results import FLAGGED, Row
 from lomit.models.lomit.ablations import ablations_of
 from lomit.models.lomit.config import LomitConfig
 from lomit.report.cells import cell, sample_count
 from lomit.report.markup import Content, Html, items, join, paragraph, table, tag
 from lomit.report.results import MODEL, PLAIN, Results
+from lomit.stats.bootstrap import Estimate
 
 TELLING = (
     ("attribute accuracy, %", "changed, each"),

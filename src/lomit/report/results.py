@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lomit.errors import LomitError
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.report import SCHEMA, Row
+from lomit.evaluation.results import SCHEMA, Row
+from lomit.stats.bootstrap import Estimate
 
 NAME = "results.json"
 MODEL, PLAIN, FLOOR, CEILING = "model", "m = 1", "floor", "ceiling"

@@ -28,7 +28,7 @@ from typing import Any
 from lomit.errors import LomitError
 from lomit.report.markup import Content, Html, join, paragraph, table, tag
 from lomit.report.results import count, number, read_json
-from lomit.stats import MARK, wilson
+from lomit.stats.proportions import MARK, wilson
 
 PAPER_REALISM = (("LOMIT", 25.6), ("DRIT", 12.3), ("MUNIT", 11.5))
 """Share of translations taken for more realistic than a photograph, in percent (the paper's Figure 7 a)."""

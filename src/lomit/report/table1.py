@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.classes import TABLE_1
-from lomit.metrics.report import FLAGGED
+from lomit.evaluation.classes import TABLE_1
+from lomit.evaluation.results import FLAGGED
 from lomit.report.cells import NONE, cell
 from lomit.report.markup import Content, Html, items, join, table, tag
 from lomit.report.results import CEILING, FLOOR, MODEL, Results
+from lomit.stats.bootstrap import Estimate
 
 METHODS = ("DRIT", "MUNIT", "LOMIT")
 KINDS = {

@@ -15,10 +15,10 @@ import torch
 
 from lomit.bench.step import Step
 from lomit.bench.timing import synchronise
+from lomit.classifier.config import ClassifierConfig
+from lomit.classifier.network import AttributeClassifier
 from lomit.config import RunConfig, to_dict
 from lomit.losses import classification_loss
-from lomit.metrics.classifier import AttributeClassifier
-from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models.base import Guide, Phase, method_of
 
 ROUNDS = 3

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lomit.classifier.config import ClassifierConfig
 from lomit.config import DEMO_SEED, RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
-from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models.base import Method, methods
 from lomit.models.lomit.ablations import ABLATIONS
 from lomit.models.lomit.presets import HAIR

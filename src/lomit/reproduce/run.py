@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from lomit.errors import LomitError
+from lomit.evaluation.results import markdown_table
 from lomit.images import write_bytes, write_png
-from lomit.metrics.report import markdown_table
 from lomit.reproduce.costs import Costs
 from lomit.reproduce.experiments import ConfigOf, Experiment, Setup
 from lomit.reproduce.stages import Call, Ledger

@@ -10,16 +10,16 @@ from PIL import Image
 
 from lomit.config import DEMO_SEED
 from lomit.data.gallery import RenderedFaces
+from lomit.evaluation.pairs import draw_pairs
+from lomit.evaluation.results import Row, markdown_table
 from lomit.figures.grids import grid, overlay
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.pairs import draw_pairs
-from lomit.metrics.report import Row, markdown_table
 from lomit.predictor import Predictor
 from lomit.report.faces import Pair
 from lomit.report.pictures import Subject
 from lomit.report.results import Results, read_results
 from lomit.reproduce.experiments import Experiment, Trained
 from lomit.reproduce.stages import Ledger
+from lomit.stats.bootstrap import Estimate
 
 MOST_COLUMNS = 4
 FIGURE_PAIRS = 6

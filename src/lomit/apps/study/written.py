@@ -8,7 +8,7 @@ from typing import Any
 
 from lomit.apps.study.analysis import Analysis, Share, counted
 from lomit.apps.study.design import REAL
-from lomit.stats import MARK
+from lomit.stats.proportions import MARK
 
 
 def to_markdown(analysis: Analysis) -> str:
