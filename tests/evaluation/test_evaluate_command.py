@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,9 +46,13 @@ def train(painted: Path, out: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-def evaluate(model: Path, painted: Path, classifier: Path, *more: str) -> list[str]:
-    data = ["--data.root", str(painted), "--data.cache-dir", str(painted / "cache")]
-    return ["evaluate", str(model), *data, "--classifier", str(classifier), "--pairs", "30", "--device", "cpu", *more]
+def evaluate(model: Path, painted: Path, classifier: Path, *more: str, protocol: str = "avatars") -> list[str]:
+    """The words of a command line; `more` replaces what stands there by default."""
+    words = {"--data.root": str(painted), "--data.cache-dir": str(painted / "cache"), "--device": "cpu"}
+    words |= {"--classifier": str(classifier)} if protocol in ("avatars", "table1", "starganv2") else {}
+    words |= {"--pairs": "30"} if protocol != "starganv2" else {}
+    given = [word for name, value in words.items() if name not in more for word in (name, value)]
+    return ["evaluate", protocol, str(model), *given, *more]
 
 
 def test_classifier_and_its_card(classifier: Path) -> None:
@@ -71,6 +76,28 @@ def test_classifier_and_its_card(classifier: Path) -> None:
     assert "CelebA" not in card
 
 
+def test_images_are_counted_where_nobody_is_known(
+    painted: Path, tmp_path: Path, model: Path, classifier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "nobody"
+    shutil.copytree(painted, root, ignore=shutil.ignore_patterns("cache"))
+    lines = (root / "attributes.csv").read_text().splitlines()
+    (root / "attributes.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    assert main(train(root, tmp_path / "c")) == 0
+    printed = capsys.readouterr().out
+    assert "validated on images (who is shown is not known) it has not seen" in printed
+    card = (tmp_path / "c" / "README.md").read_text()
+    assert "72 images to train on, 12 others to validate" in card
+    assert "bootstrap intervals over images" in card
+    assert "Who is shown is not known: each image counts as a person" in card
+    assert "people (with)" not in printed + card
+    assert main(evaluate(model, root, classifier, "--out", str(tmp_path / "e"))) == 0
+    table = (tmp_path / "e" / "results.md").read_text()
+    assert "people" not in table
+    assert "over the inputs (whom they show is not known)" in table
+    assert json.loads((tmp_path / "e" / "results.json").read_text())["interval"]["over"] == "images"
+
+
 def test_attributes_are_chosen_in_either_way(painted: Path, tmp_path: Path) -> None:
     words = ("--attributes", "Smiling", "Red_Hat", "Smiling", "Blue_Hat")
     assert main(train(painted, tmp_path / "c", *words)) == 0
@@ -86,17 +113,17 @@ def test_evaluation_is_printed_and_written(
     assert table in capsys.readouterr().out
     values = json.loads(text)
     assert values["protocol"] == "avatars"
-    assert values["pairs"] == 30
+    assert values["draws"]["pairs"]["pairs"] == 30
     assert values["model"]["sha256"] == file_sha256(model / "model.safetensors")
     assert values["classifier"]["sha256"] == file_sha256(classifier / "model.safetensors")
     assert values["versions"]["torch"] == torch.__version__
     # The classifier's logits have found the model's attributes.
     for row in values["results"][: len(ATTRIBUTES)]:
-        assert row["ceiling"]["value"] >= 80
-        assert row["floor"]["value"] <= 20
+        assert row["cells"]["ceiling"]["value"] >= 80
+        assert row["cells"]["floor"]["value"] <= 20
     # No number without its counts, and its interval around it.
     for row in values["results"]:
-        cells = [cell for cell in row.values() if isinstance(cell, dict)]
+        cells = list(row["cells"].values())
         assert cells
         for cell in cells:
             assert 0 < cell["people"] <= cell["samples"] <= 30
@@ -123,7 +150,7 @@ def test_choices_are_made_on_people_of_the_other_split(
     assert "--split" in capsys.readouterr().err
 
 
-def numbers(line: str, row: dict[str, str]) -> list[float] | None:
+def numbers(line: str, row: dict[str, Any]) -> list[float] | None:
     """The values in a table's line, if it is the line of that row."""
     name, *cells = [cell.strip() for cell in line.split("|")[1:-1]] or [""]
     if name not in (row["name"], f"{row['name']}, {row['unit']}"):
@@ -134,55 +161,49 @@ def numbers(line: str, row: dict[str, str]) -> list[float] | None:
 def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for more in ((), ("--batch-size", "16"), ("--seed", "1")):
-        assert main(evaluate(model, painted, classifier, "--json", *more)) == 0
+        assert main(evaluate(model, painted, classifier, "--json", "-", *more)) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert json.loads(printed[0])["results"] != json.loads(printed[2])["results"]
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("protocol", "words", "says"),
     [
-        (["--classifier", "{none}"], "is not a classifier: it has no config.json"),
-        (["--classifier", "{model}"], "holds a translator, not a classifier"),
-        (["--protocol", "avatar"], "unknown protocol 'avatar' (did you mean 'avatars'?); known: avatars, table1"),
-        (["--domains", "Smiling"], "--domains is for the protocol starganv2, not for avatars"),
-        (["--protocol", "masks", "--opposite"], "--opposite is for the protocol table1, not for masks"),
-        (["--protocol", "starganv2"], "--pairs means nothing to the protocol starganv2; give --sources"),
-        (["--protocol", "table1"], "the model knows none of the paper's classes"),
-        (["--protocol", "table1", "--classes", "Smilin"], "no class 'Smilin' (did you mean 'Smiling'?)"),
-        (["--protocol", "starganv2", "--pairs", "1000", "--sources", "0"], "--sources must be at least 1; it is 0"),
-        (
-            ["--protocol", "starganv2", "--pairs", "1000", "--domains", "Hat"],
-            "no domain 'Hat' (did you mean 'Red_Hat'?)",
-        ),
-        (["--protocol", "starganv2", "--pairs", "1000", "--weights", "{none}"], "--weights go with --extractor"),
-        (
-            ["--protocol", "starganv2", "--pairs", "1000", "--extractor", "inception-tv", "--weights", "{none}"],
-            "no weights of Inception-v3 at",
-        ),
-        (
-            ["--protocol", "starganv2", "--pairs", "1000", "--lpips-weights", "{none}"],
-            "no weights of AlexNet (for LPIPS) at",
-        ),
-        (["--keep-images"], "--keep-images needs --out"),
-        (["--pairs", "0"], "--pairs must be at least 1"),
-        (["--pairs", "100000"], "100000 pairs were asked for, but only"),
-        (["--seed", "-1"], "--seed must not be negative"),
-        (["--batch-size", "0"], "--batch-size must be at least 1"),
-        (["--data.root", "{none}"], "no such folder or file"),
-        (["--device", "toaster"], "no device 'toaster' here"),
-        (["--out", "{full}"], "holds results.json already; choose another --out or add --overwrite"),
-        (["--pair", "3"], "see lomit evaluate --help"),
+        ("avatars", ["--classifier", "{none}"], "is not a classifier: it has no config.json"),
+        ("avatars", ["--classifier", "{model}"], "holds a translator, not a classifier"),
+        ("avatar", [], "unknown command 'evaluate avatar' (did you mean 'avatars'?)"),
+        ("avatars", ["--domains", "Smiling"], "unknown option '--domains'"),
+        ("masks", ["--opposite"], "unknown option '--opposite'"),
+        ("starganv2", ["--pairs", "20"], "unknown option '--pairs'"),
+        ("table1", [], "the model knows none of the paper's classes"),
+        ("table1", ["--classes", "Smilin"], "no class 'Smilin' (did you mean 'Smiling'?)"),
+        ("starganv2", ["--sources", "0"], "--sources must be at least 1; it is 0"),
+        ("starganv2", ["--domains", "Hat"], "no domain 'Hat' (did you mean 'Red_Hat'?)"),
+        ("starganv2", ["--weights", "{none}"], "--weights go with --extractor"),
+        ("starganv2", ["--extractor", "inception-tv", "--weights", "{none}"], "no weights of Inception-v3 at"),
+        ("starganv2", ["--lpips-weights", "{none}"], "no weights of AlexNet (for LPIPS) at"),
+        ("starganv2", ["--modes", "Hat"], "the classifier does not know 'Hat'"),
+        ("avatars", ["--keep-images"], "--keep-images needs --out"),
+        ("avatars", ["--pairs", "0"], "--pairs must be at least 1"),
+        ("avatars", ["--pairs", "100000"], "100000 pairs were asked for, but only"),
+        ("avatars", ["--seed", "-1"], "--seed must be at least 0"),
+        ("avatars", ["--batch-size", "0"], "--batch-size must be at least 1"),
+        ("avatars", ["--data.root", "{none}"], "no such folder or file"),
+        ("avatars", ["--device", "toaster"], "no device 'toaster' here"),
+        ("avatars", ["--out", "{full}"], "holds results.json already; choose another --out or add --overwrite"),
+        ("avatars", ["--json", "{full}/results.json"], "results.json exists already; add --overwrite to replace it"),
+        ("avatars", ["--pair", "3"], "see lomit evaluate avatars --help"),
     ],
 )
 def test_bad_input_is_one_line(
     model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    words: list[str], says: str,
+    protocol: str, words: list[str], says: str,
 ) -> None:  # fmt: skip
     (tmp_path / "results.json").write_text("mine")
     places = {"none": tmp_path / "none", "model": model, "full": tmp_path}
-    assert main(evaluate(model, painted, classifier, *(w.format(**places) for w in words))) == 2
+    more = [word.format(**places) for word in words]
+    assert main(evaluate(model, painted, classifier, *more, protocol=protocol)) == 2
     said = capsys.readouterr()
     assert says in said.err
     assert said.err.count("\n") == 1
@@ -193,7 +214,7 @@ def test_bad_input_is_one_line(
 CHOICES = {
     "avatars": ("--pairs", "30"),
     "table1": ("--pairs", "20", "--classes", "Smiling", "Red_Hat+Smiling"),
-    "starganv2": ("--pairs", "1000", "--domains", "Smiling", "--exemplars", "2", "--sources", "8"),
+    "starganv2": ("--domains", "Smiling", "--exemplars", "2", "--sources", "8"),
     "background": ("--pairs", "30"),
     "masks": ("--pairs", "30"),
 }
@@ -214,23 +235,23 @@ def test_what_was_stopped_is_taken_up_to_the_bit(
         return translate(self, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Lomit, "translate", counted)
-    words = (*CHOICES[protocol], "--protocol", protocol, "--batch-size", "4", "--keep-images", "--out")
+    words = (*CHOICES[protocol], "--batch-size", "4", "--keep-images", "--out")
     stop = -1
-    assert main(evaluate(model, painted, classifier, *words, str(tmp_path / "whole"))) == 0
+    assert main(evaluate(model, painted, classifier, *words, str(tmp_path / "whole"), protocol=protocol)) == 0
     needed = len(calls)
     calls.clear()
     stop = needed - 1  # in the last batches
     out = tmp_path / "stopped"
-    assert main(evaluate(model, painted, classifier, *words, str(out))) == 130
+    assert main(evaluate(model, painted, classifier, *words, str(out), protocol=protocol)) == 130
     assert (out / PARTS).is_dir()
     assert not (out / "results.json").exists()
     # Another setting is refused and costs nothing.
     capsys.readouterr()
-    assert main(evaluate(model, painted, classifier, *words, str(out), "--seed", "1")) == 2
+    assert main(evaluate(model, painted, classifier, *words, str(out), "--seed", "1", protocol=protocol)) == 2
     assert "holds an unfinished evaluation with another setting: seed was 0, now 1" in capsys.readouterr().err
     calls.clear()
     stop = -1
-    assert main(evaluate(model, painted, classifier, *words, str(out))) == 0
+    assert main(evaluate(model, painted, classifier, *words, str(out), protocol=protocol)) == 0
     assert 0 < len(calls) < needed / 2
     files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()}
     assert files == {p.relative_to(out) for p in out.rglob("*") if p.is_file()}
@@ -239,7 +260,7 @@ def test_what_was_stopped_is_taken_up_to_the_bit(
     pictures = len([name for name in files if name.parts[0] == IMAGES])
     assert pictures == {"table1": 40, "starganv2": 2 * 2 * 8}.get(protocol, 30)
     for row in json.loads((out / "results.json").read_text())["results"]:
-        for cell in (c for c in row.values() if isinstance(c, dict)):
+        for cell in row["cells"].values():
             assert cell["samples"] >= cell["people"] > 0
             assert cell["low"] is not None or cell["people"] < 2
 
@@ -249,16 +270,16 @@ def test_protocols_that_need_no_classifier(
 ) -> None:
     data = ["--data.root", str(painted), "--data.cache-dir", str(painted / "cache"), "--device", "cpu"]
     for protocol in ("background", "masks"):
-        assert main(["evaluate", str(model), *data, "--protocol", protocol, "--pairs", "8", "--json"]) == 0
+        assert main(["evaluate", protocol, str(model), *data, "--pairs", "8", "--json", "-"]) == 0
         values = json.loads(capsys.readouterr().out)
         assert values["regions"] == "true"
         assert "classifier" not in values
-    assert main(["evaluate", str(model), *data, "--protocol", "starganv2"]) == 2
+    assert main(["evaluate", "starganv2", str(model), *data]) == 2
     assert "give --classifier" in capsys.readouterr().err
 
 
 def test_without_classifier_or_data(model: Path, painted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(model), "--data.root", str(painted)]) == 2
+    assert main(["evaluate", "avatars", str(model), "--data.root", str(painted)]) == 2
     assert "give --classifier" in capsys.readouterr().err
     assert main(["classifier", "train"]) == 2
     assert "set --data.root" in capsys.readouterr().err
@@ -315,7 +336,7 @@ def test_faces_without_attributes_are_labelled_and_measured(
     assert (told.labels == true.labels[:, columns]).mean() > 0.9
     assert (told.split == 2).all()
     data = ["--data.root", str(root), "--data.cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
-    assert main(["evaluate", str(model), *data, "--protocol", "masks", "--pairs", "8"]) == 0
+    assert main(["evaluate", "masks", str(model), *data, "--pairs", "8"]) == 0
     assert main([*words, "--out", str(tmp_path / "sure.csv"), "--sure", "0.999"]) == 0
     sure = read_table(tmp_path / "sure.csv").labels
     assert (sure == -1).any()
@@ -325,10 +346,11 @@ def test_faces_without_attributes_are_labelled_and_measured(
         (["--out", str(root / "attributes.csv")], "exists already; add --overwrite to replace it"),
         (["--sure", "0.4"], "--sure must lie between 0.5 and 1; it is 0.4"),
         (["--classifier", str(tmp_path)], "is not a classifier"),
-        (["--images", str(tmp_path / "none")], "can't be read"),
-        (["--images", str(tmp_path)], "no images in"),
     ):
         assert main([*words, *more]) == 2
+        assert says in capsys.readouterr().err
+    for folder, says in ((tmp_path / "none", "can't be read"), (tmp_path, "no images in")):
+        assert main(["classifier", "label", str(folder), "--classifier", str(classifier)]) == 2
         assert says in capsys.readouterr().err
     assert main(["classifier", "label"]) == 2
     assert "give FOLDER and --classifier" in capsys.readouterr().err

@@ -16,18 +16,17 @@ from PIL import Image
 from lomit.cli import main
 from lomit.config import DataConfig
 from lomit.data.cache import build_cache
+from lomit.data.decode import Geometry
 from lomit.data.folder import FolderSource
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation.labels import LABELS, LabelPictures
-from lomit.evaluation.protocols.background import evaluate_background
-from lomit.evaluation.protocols.masks import evaluate_masks
-from lomit.evaluation.settings import Choices, Outcome, Setting
-from lomit.evaluation.truth import coverage
+from lomit.evaluation.labels import LABELS, LabelPictures, averaged
+from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
+from lomit.evaluation.settings import Setting
 from lomit.models import get_method
 from lomit.models.lomit import LomitConfig
 from lomit.weights import save_pretrained
-from support.painted import PLACES, SIZE, Painter
+from support.painted import PLACES, SIZE, Painter, cell, value
 
 HAIR, MOUTH = LABELS.index("hair"), LABELS.index("mouth")
 NAMES = ("Black_Hair", "Blond_Hair", "Smiling")
@@ -56,8 +55,8 @@ def write_labels(folder: Path, source: FolderSource, names: list[str], values: d
     for name in names:
         regions = source.regions(source.names.index(name))
         picture = np.zeros(next(iter(regions.values())).shape, dtype=np.uint8)
-        for region, value in values.items():
-            picture[regions[region]] = value
+        for region, number in values.items():
+            picture[regions[region]] = number
         Image.fromarray(picture).save(folder / f"{Path(name).stem}.png")
 
 
@@ -66,57 +65,42 @@ def labelled(haired: Path) -> Setting:
     """The painter on these faces, with labels."""
     data = DataConfig(str(haired), attributes=NAMES, image_size=SIZE, cache_dir=str(haired / "cache"))
     source = open_source(data)
-    cache = build_cache(source, data)
-    return Setting(
-        Painter(stain=20), lambda x: x, source, data, cache, torch.device("cpu"), 40, progress=False,
-        labels=LabelPictures(haired),
-    )  # fmt: skip
+    cache, device = build_cache(source, data), torch.device("cpu")
+    return Setting(Painter(stain=20), source, data, cache, device, progress=False, labels=LabelPictures(haired))
 
 
-def value(outcome: Outcome, section: str, name: str, column: str = "model") -> float:
-    (row,) = (r for r in outcome.rows if (r.section, r.name) == (section, name))
-    found = row.cells[column].value
-    assert found is not None
-    return found
+MASKS, BACKGROUND = MasksProtocol(40), BackgroundProtocol(40)
 
 
 def test_labels_give_what_true_regions_give(labelled: Setting) -> None:
-    by_label = {run: run(labelled) for run in (evaluate_masks, evaluate_background)}
+    masks, background = MASKS.run(labelled), BACKGROUND.run(labelled)
     for kind, region, members in (("hair", "hat", NAMES[:2]), ("mouth", "mouth", NAMES[2:])):
         others = tuple(name for name in NAMES if name not in members)
-        by_truth = replace(labelled, labels=None, choices=Choices(differ=members, alike=others))
-        alone = f"pairs that differ in {kind} alone"
-        for run, section, names in (
+        by_truth = replace(labelled, labels=None)
+        for findings, protocol, measures in (
+            (masks, MasksProtocol(40, others, members), ("iou", "soft_iou", "area", "saturation")),
             (
-                evaluate_masks,
-                "masks",
-                {
-                    "IoU with the region": "IoU with target",
-                    "mask area (ceiling: the region's)": "mask area (ceiling: the region's)",
-                    "mask saturation": "mask saturation",
-                },
-            ),
-            (
-                evaluate_background,
-                "background kept",
-                {n: n for n in ("change outside target", "change outside all regions", "SSIM outside target")},
+                background,
+                BackgroundProtocol(40, others, members),
+                ("change_target", "change_all", "ssim", "change_own"),
             ),
         ):
-            truth, found = run(by_truth), by_label[run]
-            assert found.facts[kind]["pairs_sha256"] == truth.facts["pairs_sha256"]  # type: ignore[index]
-            for ours, theirs in names.items():
-                (row,) = (r for r in found.rows if (r.section, r.name) == (f"{section}, {alone}", ours))
-                (other,) = (r for r in truth.rows if (r.section, r.name) == (section, theirs))
+            truth = protocol.run(by_truth)
+            hashes = [f.facts["draws"][of]["pairs_sha256"] for f, of in ((findings, kind), (truth, "pairs"))]  # type: ignore[index]
+            assert hashes[0] == hashes[1]
+            for measure in measures:
+                (row,) = (r for r in findings.rows if r.key == (measure, kind))
+                (other,) = (r for r in truth.rows if r.key == (measure, ""))
                 assert row.cells == other.cells
-        found = by_label[evaluate_masks]
+                assert row.name == f"{other.name}, pairs that differ in {kind} alone"
         # The painter's mask is the region's cells; enlarging it blurs a cell's border.
-        assert value(found, f"masks, {alone}", f"mask's mean in {kind}") > 0.8
-        assert value(found, f"masks, {alone}", "mask's mean in background") < 0.1
-        assert value(found, f"masks, {alone}", f"mask's mean in {'mouth' if kind == 'hair' else 'hair'}") == 0
+        assert value(masks, f"mean_in_{kind}", kind) > 0.8
+        assert value(masks, "mean_in_background", kind) < 0.1
+        assert value(masks, f"mean_in_{'mouth' if kind == 'hair' else 'hair'}", kind) == 0
         area = np.prod([part.stop - part.start for part in PLACES[region]]) / SIZE**2
-        assert value(found, f"masks, {alone}", "IoU with the region", "m = 1 (floor)") == pytest.approx(area)
-        assert value(found, f"masks, {alone}", "soft IoU with the region", "m = 1 (floor)") == pytest.approx(area)
-    assert all("40 ordered pairs of the test split for each region" in o.notes[0] for o in by_label.values())
+        assert value(masks, "iou", kind, "plain") == pytest.approx(area)
+        assert value(masks, "soft_iou", kind, "plain") == pytest.approx(area)
+    assert all("40 ordered pairs of the test split for each region" in f.notes[0] for f in (masks, background))
 
 
 def test_labels_of_rendered_faces(tmp_path: Path) -> None:
@@ -129,9 +113,10 @@ def test_labels_of_rendered_faces(tmp_path: Path) -> None:
     pictures, config, alike = LabelPictures(tmp_path / "labels"), DataConfig(image_size=32), 0
     for index in range(len(source)):
         shares = pictures.shares(source, config, index)
-        hair, mouth = coverage(source, config, index, [("hair", "facial_hair_now"), ("mouth",)])
+        regions, geometry = source.regions(index), Geometry.of(source, config)
+        hair = torch.from_numpy(averaged(regions["hair"] | regions["facial_hair_now"], geometry))
+        mouth = torch.from_numpy(averaged(regions["mouth"], geometry))
         assert torch.equal(shares[MOUTH], mouth)
-        regions = source.regions(index)
         if not (regions["mouth"] & (regions["hair"] | regions["facial_hair_now"])).any():  # a label holds one of them
             assert torch.equal(shares[HAIR], hair)
             alike += 1
@@ -140,29 +125,28 @@ def test_labels_of_rendered_faces(tmp_path: Path) -> None:
 
 
 def test_pixels_that_are_not_labelled_have_no_say(labelled: Setting, haired: Path, tmp_path: Path) -> None:
-    whole = evaluate_masks(labelled)
+    whole = MASKS.run(labelled)
     shutil.copytree(haired / "labels", tmp_path / "masks")
     (tmp_path / "valid").mkdir()
     everywhere, below = np.full((2 * SIZE, 2 * SIZE), 255, np.uint8), np.full((2 * SIZE, 2 * SIZE), 255, np.uint8)
     below[:8] = 0  # the upper half of the hair
     for path in (tmp_path / "masks").iterdir():
         Image.fromarray(everywhere).save(tmp_path / "valid" / path.name)
-    again = evaluate_masks(replace(labelled, labels=LabelPictures(tmp_path)))
+    again = MASKS.run(replace(labelled, labels=LabelPictures(tmp_path)))
     for row, other in zip(whole.rows, again.rows, strict=True):
-        for column, cell in row.cells.items():
-            known = None if cell.value is None else pytest.approx(cell.value, rel=1e-6)  # no skin was painted
+        for column, estimate in row.cells.items():
+            known = None if estimate.value is None else pytest.approx(estimate.value, rel=1e-6)  # no skin was painted
             assert other.cells[column].value == known
     for path in (tmp_path / "masks").iterdir():
         Image.fromarray(below).save(tmp_path / "valid" / path.name)
         labels = np.array(Image.open(path))
         labels[:8] = 3  # whatever stands there
         Image.fromarray(labels).save(path)
-    half = evaluate_masks(replace(labelled, labels=LabelPictures(tmp_path)))
-    section = "masks, pairs that differ in hair alone"
+    half = MASKS.run(replace(labelled, labels=LabelPictures(tmp_path)))
     area = 4 * 16 / (28 * 32)
-    assert value(half, section, "IoU with the region", "m = 1 (floor)") == pytest.approx(area)
-    assert value(half, section, "mask area (ceiling: the region's)", "ceiling") == pytest.approx(area)
-    assert value(half, section, "mask's mean in mouth") == 0
+    assert value(half, "iou", "hair", "plain") == pytest.approx(area)
+    assert value(half, "area", "hair", "ceiling") == pytest.approx(area)
+    assert value(half, "mean_in_mouth", "hair") == 0
     shares = LabelPictures(tmp_path).shares(labelled.source, labelled.data, 0)
     assert shares[:, :4].isnan().all()
     torch.testing.assert_close(shares[:, 4:].sum(0), torch.ones(28, 32))
@@ -173,35 +157,30 @@ def test_images_without_labels_are_left_out_and_counted(labelled: Setting, haire
     (tmp_path / "labels").mkdir()
     for name in tests[:20]:
         shutil.copy(haired / "labels" / f"{Path(name).stem}.png", tmp_path / "labels")
-    outcome = evaluate_masks(replace(labelled, labels=LabelPictures(tmp_path)))
-    assert outcome.facts["images_without_labels"] == len(tests) - 20
-    assert outcome.facts["hair"]["test_images"] == 20  # type: ignore[index]
-    assert f"{len(tests) - 20} images of the split have no labels and are left out" in outcome.notes[0]
+    findings = MASKS.run(replace(labelled, labels=LabelPictures(tmp_path)))
+    assert findings.facts["images_without_labels"] == len(tests) - 20
+    assert findings.facts["draws"]["hair"]["images"] == 20  # type: ignore[index]
+    assert f"{len(tests) - 20} images of the split have no labels and are left out" in findings.notes[0]
     twice = replace(labelled, cache=replace(labelled.cache, names=["a/x.png"] * len(labelled.cache)))
     with pytest.raises(LomitError, match="two images are called 'x'; label pictures are found by the stems"):
-        evaluate_masks(twice)
+        MASKS.run(twice)
 
 
 def test_attributes_that_labels_do_not_tell_of(labelled: Setting) -> None:
     """Their regions are the expected ones, in `all regions` alone; `masks` does without."""
     names = ("Black_Hair", "Male", "Smiling")
-    mixed = replace(
-        labelled, cache=replace(labelled.cache, attributes=names), choices=Choices(differ=("Black_Hair", "Smiling"))
-    )
-    assert {row.section.split()[-2] for row in evaluate_masks(mixed).rows} == {"hair", "mouth"}
+    mixed = replace(labelled, cache=replace(labelled.cache, attributes=names))
+    differ = ("Black_Hair", "Smiling")
+    assert {row.of for row in MasksProtocol(40, differ=differ).run(mixed).rows} == {"hair", "mouth"}
     with pytest.raises(LomitError, match=r"pip install 'lomit\[faces\]'"):
-        evaluate_background(mixed)
-    outcome = evaluate_background(replace(mixed, find_landmarks=lambda image: None))
-    target, everywhere = (
-        next(r for r in outcome.rows if r.name == f"change outside {place}").cells["model"]
-        for place in ("target", "all regions")
-    )
-    assert target.samples == 40
-    assert everywhere.samples == 0  # no face is found in any
-    assert "the expected ones" in outcome.notes[-1]
+        BackgroundProtocol(40, differ=differ).run(mixed)
+    findings = BackgroundProtocol(40, differ=differ).run(replace(mixed, find_landmarks=lambda image: None))
+    assert cell(findings, "change_target", "hair").samples == 40
+    assert cell(findings, "change_all", "hair").samples == 0  # no face is found in any
+    assert "expected ones, drawn from dlib's landmarks" in findings.notes[0]
     bearded = replace(labelled, cache=replace(labelled.cache, attributes=("Goatee", "Male", "Mustache")))
     with pytest.raises(LomitError, match="label pictures tell of hair and mouth, not of Goatee, Male, Mustache"):
-        evaluate_masks(bearded)
+        MASKS.run(bearded)
 
 
 def picture(*shape: int, value: int = 0) -> Callable[[Path], None]:
@@ -226,7 +205,6 @@ LARGE = (2 * SIZE, 2 * SIZE)
         ([], {"valid/*": picture(SIZE, SIZE)}, "is 32 x 32 pixels; its image is 64 x 64"),
         ([], {"valid/x.png": picture(*LARGE)}, "the first needs 084.png, there and in"),
         (["--pairs", "5000"], {}, "pairs that differ in hair alone: 5000 pairs were asked for, but only"),
-        (["--protocol", "table1"], {}, "--labels is for the protocol background, masks, not for table1"),
         (["--data.face-crop", "dlib"], {}, "label pictures don't follow faces that are cut out"),
     ],
 )  # fmt: skip
@@ -234,7 +212,7 @@ def test_bad_pictures_are_one_line(
     haired: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     words: list[str], spoil: dict[str, Callable[[Path], object]], says: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("lomit.data.faces.crop_face", lambda image: image)
+    monkeypatch.setattr("lomit.data.detector.crop_face", lambda image: image)
     root = tmp_path / "set"
     shutil.copytree(haired, root, ignore=shutil.ignore_patterns("cache"))
     for place, damage in spoil.items():
@@ -244,10 +222,11 @@ def test_bad_pictures_are_one_line(
             damage((root / place).parent / name)
     torch.manual_seed(0)
     config = LomitConfig(NAMES, 32, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_norm="group")
-    model = save_pretrained(get_method("lomit").build(config, training=False), tmp_path / "model")
+    model = save_pretrained(get_method("lomit").build(config), tmp_path / "model")
     data = ["--data.root", str(root), "--data.cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
-    argv = ["evaluate", str(model), *data, "--protocol", "masks", "--pairs", "20", "--labels", str(root)]
-    assert main([*argv, *(word.format(root=root) for word in words)]) == 2
+    given = {"--pairs": "20", "--labels": str(root)} | dict(zip(words[::2], words[1::2], strict=True))
+    more = [word.format(root=root) for pair in given.items() for word in pair]
+    assert main(["evaluate", "masks", str(model), *data, *more]) == 2
     said = capsys.readouterr()
     assert says in said.err
     assert said.err.count("\n") == 1

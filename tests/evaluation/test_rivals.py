@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lomit.evaluation.protocols.avatars import evaluate_rendered
+from lomit.evaluation.protocols import AvatarsProtocol
 from lomit.evaluation.settings import Setting
 from lomit.models.base import Guide
 from support.painted import ATTRIBUTES, SIZE
@@ -29,9 +29,9 @@ def test_a_rival_is_measured(method: str, setting_for: Callable[..., Setting], m
         return translate(x, guide)
 
     monkeypatch.setattr(translator, "translate", spy)
-    setting = setting_for(translator, pairs=8)
+    setting = setting_for(translator)
     columns = [ATTRIBUTES.index(name) for name in chosen]
     cache = replace(setting.cache, labels=setting.cache.labels[:, columns], attributes=chosen)
-    rows = evaluate_rendered(replace(setting, cache=cache, classify=lambda x: setting.classify(x)[:, columns])).rows
+    rows = AvatarsProtocol(None, 8).run(replace(setting, cache=cache)).rows
     assert {row.section for row in rows} == {"attribute accuracy, %", "background kept"}, "no masks to measure"
     assert told == [(False, False), (True, True)]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.evaluation.store import IMAGES, PARTS, Store, open_store
-from lomit.stats.bootstrap import Estimate
+from lomit.stats.estimate import Estimate
 
 
 def values() -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lomit.stats.bootstrap import Estimate
+from lomit.stats.estimate import Estimate
 from lomit.stats.jackknife import jackknife
 
 VALUES = torch.randn(90, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

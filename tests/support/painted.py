@@ -17,8 +17,9 @@ from lomit.config import DataConfig, ModelConfig
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation.settings import Setting
+from lomit.evaluation.settings import Findings, Setting
 from lomit.models.base import Guide, Masks, Translation, Translator
+from lomit.stats.estimate import Estimate
 
 SIZE = 32
 """Side of the network's input; the files are twice as large."""
@@ -77,6 +78,29 @@ def look(x: Tensor) -> Tensor:
     return torch.stack([red - torch.maximum(green, blue), blue - torch.maximum(red, green), mouth], dim=1)
 
 
+class Looker:
+    """`look` as a classifier of an evaluation.
+
+    Args:
+        judge: images -> logits of `ATTRIBUTES`.
+        names: what these logits are called.
+    """
+
+    name = "attr"
+
+    def __init__(self, judge: Callable[[Tensor], Tensor] = look, names: Sequence[str] = ATTRIBUTES) -> None:
+        self.judge, self.names = judge, names
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.judge(x)
+
+    def columns(self, attributes: tuple[str, ...]) -> list[int]:
+        return [self.names.index(name) for name in attributes]
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.judge(x)
+
+
 class Painter(Translator):
     """Puts the exemplar's pixels wherever a mask is set; it finds exactly the regions in which a pair differs.
 
@@ -118,15 +142,46 @@ class Painter(Translator):
         return Translation(image, masks if self.has_masks else None)
 
 
+class Told(Painter):
+    """Returns the exemplar (`oracle`) or the input, and remembers what it was told; takes the inputs' labels, too."""
+
+    def __init__(self, oracle: bool = True) -> None:
+        super().__init__(has_masks=False)
+        self.oracle = oracle
+        self.calls: list[tuple[Tensor, ...]] = []
+
+    def translate(self, x: Tensor, guide: Guide) -> Translation:
+        exemplar, label, source = guide.exemplar, guide.label, guide.source
+        assert exemplar is not None
+        assert label is not None
+        assert source is not None
+        self.calls.append((x, exemplar, label, source))
+        return Translation(exemplar if self.oracle else x)
+
+
 @pytest.fixture
 def setting_for(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Setting]:
     """Makes a `Setting` on the painted faces for a translator."""
 
-    def make(translator: Translator, pairs: int = 150, seed: int = 0, batch_size: int = 16) -> Setting:
+    def make(translator: Translator, seed: int = 0, batch_size: int = 16) -> Setting:
         data = DataConfig(str(painted), attributes=ATTRIBUTES, image_size=SIZE, cache_dir=str(painted / "cache"))
         source = open_source(data)
-        cache = build_cache(source, data)
-        device = torch.device("cpu")
-        return Setting(translator, look, source, data, cache, device, pairs, seed, batch_size, progress=False)
+        cache, device = build_cache(source, data), torch.device("cpu")
+        return Setting(
+            translator, source, data, cache, device, "test", seed, batch_size, progress=False, classifier=Looker()
+        )
 
     return make
+
+
+def cell(findings: Findings, measure: str, of: str = "", column: str = "model") -> Estimate:
+    """The estimate in the row of that key."""
+    (row,) = (r for r in findings.rows if r.key == (measure, of))
+    return row.cells[column]
+
+
+def value(findings: Findings, measure: str, of: str = "", column: str = "model") -> float:
+    """Its value."""
+    found = cell(findings, measure, of, column).value
+    assert found is not None
+    return found

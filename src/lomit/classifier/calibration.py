@@ -3,9 +3,9 @@
 The inception score reads probabilities, not decisions, and networks are surer than they are right.  Each attribute has
 a temperature T of its own, and its logit is divided by T.  Decisions and the order of scores stay as they are.
 
-T stays 1 unless another one makes people likelier who had no say in it.  Where nearly every decision is right, Platt's
-targets ask for less certainty than the classifier rightly has: with 150 positives no probability above 151/152 is
-wanted, and a calibration error of 0.001 became one of 0.012.
+T stays 1 unless another one makes the labels of held-out people likelier.  Where nearly all decisions are right,
+Platt's targets ask for less certainty than is right: with 150 positives they want no probability above 151/152, and a
+calibration error of 0.001 became one of 0.012.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lomit.stats.bootstrap import Estimate
-from lomit.stats.proportions import bootstrap
+from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
 BINS = 15
 COLDEST, HOTTEST = 1e-2, 1e2
@@ -27,7 +27,7 @@ COLDEST, HOTTEST = 1e-2, 1e2
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature of an attribute, and what it brings people who had no say in it.
+    """The temperature of an attribute, and what it gains on held-out people.
 
     Attributes:
         temperature: what the logits are divided by; 1 where `gain` is not above 0 by its whole interval.

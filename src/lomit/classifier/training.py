@@ -1,4 +1,4 @@
-"""Trains the attribute classifier, calibrates it and validates it on people it has not seen."""
+"""Trains the attribute classifier, calibrates it and validates it on the people of another split."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def calibrate(
     Returns:
         Attribute -> `temperature`; `temperature_asked` and `log_loss_gain` with the ends of its interval, which decide
         whether it is used (`lomit.classifier.calibration.calibrate`); the expected calibration error `ece_before` and
-        `ece_after`, the latter for people who had no say in the temperature.  None where nothing is annotated.
+        `ece_after`, the latter for held-out people.  None where nothing is annotated.
 
     Raises:
         LomitError: where the split is empty.

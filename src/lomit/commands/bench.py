@@ -26,10 +26,10 @@ from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.sampling import keep_resident
 from lomit.errors import LomitError
-from lomit.evaluation.results import markdown_table
 from lomit.export.graph import require_onnx
 from lomit.export.write import export_model
 from lomit.inference.device import usable_device
+from lomit.stats.text import markdown_table
 from lomit.weights import load_pretrained
 
 R1_SIDES = (16, 32, 64, 128, 256)

@@ -15,8 +15,8 @@ from lomit.bench.sweep import PAPER_PAIRS, best, settings, sweep
 from lomit.commands.options import parse
 from lomit.config import CompileMode, Precision, RunConfig
 from lomit.errors import LomitError, did_you_mean
-from lomit.evaluation.results import markdown_table
 from lomit.models import method_of, presets
+from lomit.stats.text import markdown_table
 
 
 def preset_config(name: str) -> RunConfig:

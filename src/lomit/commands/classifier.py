@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class ClassifierTrain:
-    """Train a classifier of face attributes, calibrate it, and validate it on people it has not seen.
+    """Train a classifier of face attributes, calibrate it, and validate it.
 
-    It learns from the train split, is calibrated and validated on the val split; `lomit evaluate` uses the test split.
+    It learns from the train split and is calibrated and validated on the val split: on people it has not seen, where
+    the data says who is who.  `lomit evaluate` uses the test split.
     """
 
     data: LabelledData = field(default_factory=LabelledData)
@@ -87,7 +88,7 @@ class ClassifierTrain:
         scores = {name: values | calibration[name] for name, values in validation.items()}
         layout = recognise(Path(data.root or "").expanduser()) if data.kind == "auto" else data.kind
         card = ClassifierCard(self._origin(cache, training, layout), scores)
-        table = scores_table(scores)
+        table = scores_table(scores, cache.knows_people)
         save_classifier(classifier, card, card_text(classifier, card, table), self.out, self.overwrite)
         unseen = "people" if cache.knows_people else "images (who is shown is not known)"
         print(f"\n{table}\n\nvalidated on {unseen} it has not seen; the classifier is in {self.out}")
@@ -113,8 +114,8 @@ class ClassifierTrain:
 class ClassifierLabel:
     """Label face images that have no attributes as a classifier sees them.
 
-    Writes the table that makes their folder a data set (docs/tutorial-own-folder.md), all of it test images: so masks can
-    be measured on faces that have hand-made label pictures and no attributes.
+    Writes the table that makes their folder a data set (docs/tutorial-own-folder.md), all of it test images: so masks
+    can be measured on faces that have hand-made label pictures and no attributes.
     """
 
     images: Path = field(metadata=positional("FOLDER"))

@@ -1,4 +1,4 @@
-"""The classes of the paper's Table 1, as patterns of one or two facts that labels and logits are turned into.
+"""The paper's classes and numbers, and patterns of one or two facts that labels and logits are turned into.
 
 "We denote Facial Hair when belonging to any of the three classes, Beard, Goatee or Mustache" (5.3); CelebA's annotation
 of a beard is the lack of `No_Beard`.  The three overlap, so the logit of facial hair is the largest of theirs: it
@@ -18,9 +18,40 @@ from lomit.errors import LomitError, did_you_mean
 
 Signed = tuple[str, int]
 """An attribute, and 1 where having it counts, -1 where lacking it does."""
-FACIAL_HAIR: tuple[Signed, ...] = (("Goatee", 1), ("Mustache", 1), ("No_Beard", -1))
-SINGLE = "Facial_Hair"
-"""One annotation of all facial hair, which rendered faces have; taken where it is there."""
+FACTS: dict[str, tuple[tuple[Signed, ...], ...]] = {
+    # One annotation of all facial hair, which rendered faces have, is taken where it is there.
+    "facial hair": ((("Facial_Hair", 1),), (("Goatee", 1), ("Mustache", 1), ("No_Beard", -1))),
+    "gender": ((("Male", 1),),),
+    "makeup": ((("Heavy_Makeup", 1),),),
+    "wearing lipstick": ((("Wearing_Lipstick", 1),),),
+}
+"""The paper's name for what an image shows -> attributes of which any says so, the first way known counts."""
+NAME_OF = {attribute: name for name, ways in FACTS.items() for way in ways for attribute, _ in way}
+"""Attribute -> the paper's name for what it is about."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the paper prints for a class and a method: inception score, its standard deviation, accuracy in percent."""
+
+    score: float
+    std: float
+    accuracy: float
+
+
+METHODS = ("DRIT", "MUNIT", "LOMIT")
+_PRINTED = {
+    "facial hair": ((0.3295, 0.24, 23.8), (0.2808, 0.25, 60.0), (0.3105, 0.27, 71.4)),
+    "gender": ((0.2703, 0.21, 21.1), (0.1368, 0.19, 53.0), (0.2348, 0.22, 83.9)),
+    "wearing lipstick": ((0.2685, 0.20, 19.9), (0.1751, 0.20, 57.1), (0.2528, 0.20, 73.7)),
+    "facial hair + gender": ((0.3805, 0.24, 14.3), (0.1972, 0.25, 34.9), (0.2069, 0.23, 68.1)),
+    "makeup + wearing lipstick": ((0.2853, 0.21, 16.1), (0.2472, 0.24, 27.3), (0.2834, 0.22, 72.8)),
+}
+TABLE_1 = {
+    name: {method: Printed(*values) for method, values in zip(METHODS, row, strict=True)}
+    for name, row in _PRINTED.items()
+}
+"""The paper's Table 1 (CelebA, 2,000 test images, a classifier of its own): class -> method -> numbers."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +86,7 @@ class ScoredClass:
     """A class: the pattern of its facts.
 
     Attributes:
-        name: what tables call it.
+        name: its key, and what tables call it.
         facts: K of them.
     """
 
@@ -69,46 +100,6 @@ class ScoredClass:
     def of_logits(self, logits: Tensor, attributes: Sequence[str]) -> Tensor:
         """N x A -> N x K."""
         return torch.stack([fact.of_logits(logits, attributes) for fact in self.facts], dim=1)
-
-
-@dataclass(frozen=True)
-class Printed:
-    """What the paper prints for a class and a method: inception score, its standard deviation, accuracy in percent."""
-
-    score: float
-    std: float
-    accuracy: float
-
-
-TABLE_1: dict[str, dict[str, Printed]] = {
-    "facial hair": {
-        "DRIT": Printed(0.3295, 0.24, 23.8),
-        "MUNIT": Printed(0.2808, 0.25, 60.0),
-        "LOMIT": Printed(0.3105, 0.27, 71.4),
-    },
-    "gender": {
-        "DRIT": Printed(0.2703, 0.21, 21.1),
-        "MUNIT": Printed(0.1368, 0.19, 53.0),
-        "LOMIT": Printed(0.2348, 0.22, 83.9),
-    },
-    "wearing lipstick": {
-        "DRIT": Printed(0.2685, 0.20, 19.9),
-        "MUNIT": Printed(0.1751, 0.20, 57.1),
-        "LOMIT": Printed(0.2528, 0.20, 73.7),
-    },
-    "facial hair + gender": {
-        "DRIT": Printed(0.3805, 0.24, 14.3),
-        "MUNIT": Printed(0.1972, 0.25, 34.9),
-        "LOMIT": Printed(0.2069, 0.23, 68.1),
-    },
-    "makeup + wearing lipstick": {
-        "DRIT": Printed(0.2853, 0.21, 16.1),
-        "MUNIT": Printed(0.2472, 0.24, 27.3),
-        "LOMIT": Printed(0.2834, 0.22, 72.8),
-    },
-}
-"""The paper's Table 1 (CelebA, 2,000 test images, a classifier of its own)."""
-_ATTRIBUTES = {"gender": "Male", "wearing lipstick": "Wearing_Lipstick", "makeup": "Heavy_Makeup"}
 
 
 def papers_classes(attributes: Sequence[str]) -> tuple[ScoredClass, ...]:
@@ -139,9 +130,12 @@ def parse_class(text: str, attributes: Sequence[str]) -> ScoredClass:
     return ScoredClass(" + ".join(fact.name for fact in facts), tuple(facts))
 
 
+def papers_name(name: str) -> str:
+    """`Goatee + Male` -> `facial hair + gender`; attributes that the paper does not score keep their names."""
+    return " + ".join(dict.fromkeys(NAME_OF.get(part, part) for part in name.split(" + ")))
+
+
 def _papers_fact(name: str, attributes: Sequence[str]) -> Fact | None:
     """A fact of the paper's, None where the attributes don't say."""
-    signed: tuple[Signed, ...] = ((_ATTRIBUTES.get(name, ""), 1),)
-    if name == "facial hair":
-        signed = ((SINGLE, 1),) if SINGLE in attributes else FACIAL_HAIR
-    return Fact(name, signed) if all(attribute in attributes for attribute, _ in signed) else None
+    known = (way for way in FACTS.get(name, ()) if all(attribute in attributes for attribute, _ in way))
+    return next((Fact(name, way) for way in known), None)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lomit.errors import LomitError, did_you_mean
+from lomit.evaluation.pairs import usable_rows
+from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.settings import Setting
-from lomit.evaluation.translating import usable_rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Crossing:
     exemplars: np.ndarray
 
 
-def domains_of(setting: Setting) -> tuple[Domain, ...]:
+def domains_of(setting: Setting, options: StarganV2Protocol) -> tuple[Domain, ...]:
     """The domains that were asked for.
 
     Several attributes are a domain each, of the images with that attribute and none of the others; one attribute gives
@@ -57,7 +58,7 @@ def domains_of(setting: Setting) -> tuple[Domain, ...]:
     Raises:
         LomitError: for an attribute that the model does not know, or one that is named twice.
     """
-    cache, chosen = setting.cache, setting.choices.domains or _default(setting)
+    cache, chosen = setting.cache, options.domains or _default(setting)
     for name in chosen:
         if name not in cache.attributes:
             raise LomitError(
@@ -81,13 +82,15 @@ def domains_of(setting: Setting) -> tuple[Domain, ...]:
     return tuple(found)
 
 
-def draw_crossing(setting: Setting, source: Domain, target: Domain, number: int) -> Crossing:
+def draw_crossing(
+    setting: Setting, options: StarganV2Protocol, source: Domain, target: Domain, number: int
+) -> Crossing:
     """Sources and exemplars of a pair of domains, by the seed and the pair's number.
 
     Raises:
         LomitError: where a domain has too few images of the measured split, or the target of the train split.
     """
-    count, name = setting.choices.exemplars, f"{source.name} to {target.name}"
+    count, name = options.exemplars, f"{source.name} to {target.name}"
     for domain, part, rows, least in (
         (source, setting.split, source.test, 2),
         (target, setting.split, target.test, count),
@@ -98,7 +101,7 @@ def draw_crossing(setting: Setting, source: Domain, target: Domain, number: int)
                 f"the domain '{domain.name}' has {len(rows)} images of the {part} split; {least} are needed"
             )
     rng = np.random.default_rng([setting.seed, number])
-    sources, most = source.test, setting.choices.sources
+    sources, most = source.test, options.sources
     if most is not None and most < len(sources):
         sources = np.sort(rng.choice(sources, most, replace=False))
     exemplars = np.stack([rng.choice(target.test, count, replace=False) for _ in sources])

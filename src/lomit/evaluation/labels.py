@@ -107,18 +107,19 @@ class LabelPictures:
         path, size = self.paths[_stem(source.names[index])], source.load(index).size
         regions = _read(path, size, range(len(LABELS))) == np.arange(len(LABELS))[:, None, None]
         geometry = Geometry.of(source, config)
-        box = centre_box(size, geometry.crop, geometry.reference)
-
-        def averaged(plane: np.ndarray) -> np.ndarray:
-            image = Image.fromarray(plane.astype(np.float32)).crop(box)
-            return np.asarray(image.resize((geometry.size, geometry.size), Image.Resampling.BOX))
-
         if self.valid is None:
-            return torch.from_numpy(np.stack([averaged(region) for region in regions]))
+            return torch.from_numpy(np.stack([averaged(region, geometry) for region in regions]))
         counts = _read(self.valid / path.name, size, (0, 255)) > 0
-        known = averaged(counts)
-        shares = np.stack([averaged(region & counts) for region in regions]) / np.maximum(known, COUNTS)
+        known = averaged(counts, geometry)
+        shares = np.stack([averaged(region & counts, geometry) for region in regions]) / np.maximum(known, COUNTS)
         return torch.from_numpy(np.where(known >= COUNTS, shares, np.float32(np.nan)))
+
+
+def averaged(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """A mask (bool, H x W) cut like its image and averaged over the pixels of the network's input: float32, S x S."""
+    image = Image.fromarray(mask.astype(np.float32))
+    image = image.crop(centre_box(image.size, geometry.crop, geometry.reference))
+    return np.array(image.resize((geometry.size, geometry.size), Image.Resampling.BOX))
 
 
 def _stem(name: str) -> str:

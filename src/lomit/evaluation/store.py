@@ -25,7 +25,7 @@ from torch import Tensor
 
 from lomit.errors import LomitError
 from lomit.images import write_file, write_png, writing_failed
-from lomit.stats.bootstrap import Estimate
+from lomit.stats.estimate import Estimate
 
 PARTS, SETTINGS, IMAGES = "unfinished", "settings.json", "images"
 LOCK = ".lomit-evaluate.lock"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.stats.bootstrap import Estimate
+from lomit.stats.estimate import Estimate
 from lomit.stats.jackknife import jackknife
 
 FID = "FID"
@@ -42,15 +42,6 @@ def distance(first: Moments, second: Moments) -> float:
     # accurate where a covariance is singular (fewer samples than features).
     overlap = torch.linalg.svdvals(_root(s1) @ _root(s2)).sum()
     return float((mu1 - mu2).square().sum() + s1.trace() + s2.trace() - 2 * overlap)
-
-
-def fid(features: Tensor, reference: Tensor) -> float:
-    """The distance of two sets of features, N x D and M x D.
-
-    Raises:
-        LomitError: for fewer than two samples in either.
-    """
-    return distance(moments(features), moments(reference))
 
 
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:

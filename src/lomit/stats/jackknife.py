@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lomit.stats.bootstrap import LEVEL, Estimate
+from lomit.stats.estimate import LEVEL, Estimate
 
 GROUPS = 50
 """Groups that people are put into; fewer where there are fewer people."""
 
 
-def jackknife(
-    statistic: Callable[[Tensor], float], people: Tensor, seed: int = 0, groups: int = GROUPS, level: float = LEVEL
-) -> Estimate:
+def jackknife(statistic: Callable[[Tensor], float], people: Tensor, seed: int = 0, groups: int = GROUPS) -> Estimate:
     """The statistic of all samples, plus and minus a normal quantile of its jackknife standard error.
 
     Args:
@@ -30,7 +28,6 @@ def jackknife(
         people: N numbers of the person each sample shows.
         seed: puts people into groups; equal calls give equal results.
         groups: how many at most, of nearly equal numbers of people.
-        level: coverage of the interval.
     """
     names, person = np.unique(people.numpy(), return_inverse=True)
     n = len(names)
@@ -42,5 +39,5 @@ def jackknife(
     kept = [torch.from_numpy(np.flatnonzero(group != g)) for g in range(count)]
     partial = np.array([statistic(rows) for rows in kept])
     error = float(np.sqrt((count - 1) / count * ((partial - partial.mean()) ** 2).sum()))
-    half = NormalDist().inv_cdf((1 + level) / 2) * error
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     return Estimate(value, value - half, value + half, len(people), n)

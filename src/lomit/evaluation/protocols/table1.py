@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,69 +13,68 @@ from torch import Tensor
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
 from lomit.evaluation.classes import TABLE_1, ScoredClass, papers_classes, parse_class
-from lomit.evaluation.pairs import Pairs
+from lomit.evaluation.pairs import Pairs, alike_note, at_the_ends, draw_pairs, of_data, two_domains, usable_rows
+from lomit.evaluation.protocols import Table1Protocol
 from lomit.evaluation.results import Row
-from lomit.evaluation.settings import Outcome, Setting
-from lomit.evaluation.translating import (
-    TOO_FEW,
-    alike_note,
-    as_saved,
-    at_the_ends,
-    images,
-    in_batches,
-    keep,
-    labels,
-    of_data,
-    pair_facts,
-    pairs_of,
-    translate,
-    two_domains,
-    usable_rows,
-)
+from lomit.evaluation.settings import Findings, Setting
+from lomit.evaluation.translating import TOO_FEW, as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import accuracy, inception_score
-from lomit.stats.bootstrap import Estimate
-from lomit.stats.proportions import bootstrap
+from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
-MODEL, FLOOR, CEILING = "model", "floor", "ceiling"
-COLUMNS = (MODEL, FLOOR, CEILING)
+COLUMNS = ("model", "floor", "ceiling")
+Compute = Callable[[Tensor], Estimate]
 
 
-def evaluate_table1(setting: Setting) -> Outcome:
-    """Runs the protocol: for each class as many pairs as the setting says, which differ in the class.
+@dataclass(frozen=True)
+class ClassPairs:
+    """The pairs of a class.
+
+    Attributes:
+        scored: the class, of K facts.
+        pairs: N of them, which differ in the class.
+        images: of the split that they are drawn from.
+        people: fact -> people without and with it.
+    """
+
+    scored: ScoredClass
+    pairs: Pairs
+    images: int
+    people: dict[str, list[int]]
+
+
+def evaluate(setting: Setting, options: Table1Protocol) -> Findings:
+    """Runs the protocol: for each class as many pairs as the options say, which differ in the class.
 
     Raises:
         LomitError: where the model knows none of the classes, or the split has too few pairs of one.
     """
-    attributes = setting.cache.attributes
-    chosen = classes_of(setting)
     # What is missing is said before the first translation.
-    drawn = {c.name: _draw(setting, c) for c in chosen}
-    if setting.choices.by is not None:
-        of_data(setting, (setting.choices.by,), "by")
+    drawn = [_draw(setting, options, scored) for scored in classes_of(setting, options)]
+    by = None if options.by is None else of_data(setting, (options.by,), "by")
     rows: list[Row] = []
-    facts: dict[str, object] = {}
-    for scored in chosen:
-        pairs, count, people = drawn[scored.name]
-        logits = measure(setting, scored, pairs)
-        rows += summarise(setting, scored, pairs, logits, people)
-        facts[scored.name] = pair_facts(setting.cache, pairs, count) | {"people_each_way": people}
+    for each in drawn:
+        rows += summarise(setting, options, each, measure(setting, each), by)
     order = list(dict.fromkeys(row.section for row in rows))
-    left_out = [name for name in TABLE_1 if not setting.choices.classes and name not in drawn]
-    return Outcome(
-        {"classes": facts, "attributes": list(attributes)},
-        notes(setting, left_out),
+    facts = {
+        each.scored.name: each.pairs.facts(setting.cache, each.images) | {"people_each_way": each.people}
+        for each in drawn
+    }
+    left_out = [name for name in TABLE_1 if not options.classes and name not in facts]
+    return Findings(
+        {"draws": facts, "attributes": list(setting.attributes)},
+        notes(setting, options, left_out),
         sorted(rows, key=lambda row: order.index(row.section)),
     )
 
 
-def classes_of(setting: Setting) -> tuple[ScoredClass, ...]:
+def classes_of(setting: Setting, options: Table1Protocol) -> tuple[ScoredClass, ...]:
     """The classes that were asked for, or those of the paper that the model knows.
 
     Raises:
         LomitError: where there is none.
     """
-    attributes = setting.cache.attributes
-    asked = setting.choices.classes
+    attributes, asked = setting.attributes, options.classes
     found = tuple(parse_class(text, attributes) for text in asked) if asked else papers_classes(attributes)
     if not found:
         raise LomitError(
@@ -87,31 +86,31 @@ def classes_of(setting: Setting) -> tuple[ScoredClass, ...]:
     return found
 
 
-def opposite(setting: Setting) -> bool:
+def _opposite(setting: Setting, options: Table1Protocol) -> bool:
     """Whether pairs go between images with all facts of a class and images with none only."""
-    return setting.choices.opposite or two_domains(setting)
+    return options.opposite or two_domains(setting)
 
 
-def _draw(setting: Setting, scored: ScoredClass) -> tuple[Pairs, int, dict[str, list[int]]]:
-    """The pairs of a class, out of how many images they are drawn, and of each fact the people without and with it."""
-    cache = setting.cache
-    y = scored.of_labels(cache.labels, cache.attributes)
-    rows = usable_rows(setting)
+def _draw(setting: Setting, options: Table1Protocol, scored: ScoredClass) -> ClassPairs:
+    cache, rows = setting.cache, usable_rows(setting)
+    y = scored.of_labels(cache.labels, setting.attributes)
     rows = rows[(y[rows] >= 0).all(1)]
-    if opposite(setting):
+    if _opposite(setting, options):
         rows = at_the_ends(y, rows)
     people = {
         fact.name: [len(np.unique(cache.identity[rows[y[rows, k] == value]])) for value in (0, 1)]
         for k, fact in enumerate(scored.facts)
     }
+    alike = of_data(setting, options.alike, "alike")
     try:
-        return pairs_of(setting, rows, y), len(rows), people
+        return ClassPairs(scored, draw_pairs(y, rows, options.pairs, setting.seed, alike=alike), len(rows), people)
     except LomitError as error:
         raise LomitError(f"class '{scored.name}': {error}") from error
 
 
-def measure(setting: Setting, scored: ScoredClass, pairs: Pairs) -> dict[str, Tensor]:
+def measure(setting: Setting, drawn: ClassPairs) -> dict[str, Tensor]:
     """The logits of a class's facts, N x K each, in the translations, the inputs and the exemplars."""
+    scored, pairs = drawn.scored, drawn.pairs
     stage = f"table1/{scored.name}"
 
     def compute(part: slice) -> dict[str, Tensor]:
@@ -119,108 +118,80 @@ def measure(setting: Setting, scored: ScoredClass, pairs: Pairs) -> dict[str, Te
         x, exemplar = images(setting, inputs), images(setting, exemplars)
         saved = as_saved(translate(setting, x, exemplar, labels(setting, exemplars), labels(setting, inputs)))
         keep(setting, stage, range(part.start, part.stop), inputs, exemplars, saved)
-        shown = {MODEL: normalise(saved), FLOOR: x, CEILING: exemplar}
-        names = setting.cache.attributes
-        return {column: scored.of_logits(setting.classify(image), names) for column, image in shown.items()}
+        shown = dict(zip(COLUMNS, (normalise(saved), x, exemplar), strict=True))
+        return {c: scored.of_logits(setting.classify(image), setting.attributes) for c, image in shown.items()}
 
     return in_batches(setting, stage, len(pairs), compute)
 
 
 def summarise(
-    setting: Setting, scored: ScoredClass, pairs: Pairs, logits: dict[str, Tensor], people: dict[str, list[int]]
+    setting: Setting, options: Table1Protocol, drawn: ClassPairs, logits: dict[str, Tensor], by: np.ndarray | None
 ) -> list[Row]:
     """The rows of a class.
 
     Args:
         setting: the seed and the names.
-        scored: the class.
-        pairs: N of them.
+        options: the attribute that the inputs are told apart by.
+        drawn: the class and its N pairs.
         logits: column -> N x K.
-        people: fact -> people without and with it.
+        by: labels of that attribute, images x 1.
     """
-    cache, seed, extractor = setting.cache, setting.seed, setting.classifier_name
-    shown = torch.from_numpy(cache.identity[pairs.inputs])
-    target = torch.from_numpy(scored.of_labels(cache.labels, cache.attributes)[pairs.exemplars])
-    names = [fact.name for fact in scored.facts]
-    fewest = min(count for counts in people.values() for count in counts)
-    flag = f"fewer than {TOO_FEW} people with or without it in the {setting.split} split: too few for a claim"
-    flag = flag if fewest < TOO_FEW else ""
+    assert setting.classifier is not None
+    scored, pairs, extractor, seed = drawn.scored, drawn.pairs, setting.classifier.name, setting.seed
+    shown, who = setting.people(pairs.inputs), setting.resampled
+    target = torch.from_numpy(scored.of_labels(setting.cache.labels, setting.attributes)[pairs.exemplars])
+    differs = torch.from_numpy(pairs.differs)
+    few = f"fewer than {TOO_FEW} {who} with or without it in the {setting.split} split: too few for a claim"
+    flag = few if min(count for counts in drawn.people.values() for count in counts) < TOO_FEW else ""
+    paper = TABLE_1.get(scored.name, {})
 
     def ca(z: Tensor, among: Tensor | None = None) -> Estimate:
-        right = accuracy.correct(z, target)
-        tally = accuracy.class_tallies(right, target, torch.from_numpy(pairs.differs), names, [names])
-        hits, counted = tally[" + ".join(names)]
+        hits, counted = accuracy.class_tally(accuracy.correct(z, target), target, differs)
         return bootstrap.ratio(100 * hits, counted if among is None else counted * among, shown, seed)
 
-    tables = {column: inception_score.joint_table(z.double().sigmoid()) for column, z in logits.items()}
-
-    def cells(compute: Callable[[Tensor], Estimate], of: dict[str, Tensor]) -> dict[str, Estimate]:
+    def cells(compute: Compute, of: dict[str, Tensor]) -> dict[str, Estimate]:
         return {column: compute(of[column]) for column in COLUMNS}
 
-    def row(section: str, unit: str, digits: int, found: dict[str, Estimate], printed: _Printed | None = None) -> Row:
-        paper = {} if printed is None else TABLE_1.get(scored.name, {})
-        quoted = {f"{method} (paper)": float(getattr(values, printed)) for method, values in paper.items() if printed}
-        return Row(section, scored.name, unit, digits, found, quoted, flag)
+    tables = {column: inception_score.joint_table(z.double().sigmoid()) for column, z in logits.items()}
+    raw = partial(inception_score.estimate, people=shown, seed=seed)
+    exponentiated = partial(raw, exponential=True)
+    spread = partial(inception_score.spread_estimate, people=shown, seed=seed)
+    ca_title, is_title = f"{accuracy.CA}-{extractor}", f"{inception_score.RAW}-{extractor}"
 
-    def by(name: str) -> list[Row]:
-        """The accuracy of inputs with and of those without an attribute of the data."""
-        y = of_data(setting, (name,), "by")[pairs.inputs, 0]
-        found = []
-        for value, word in ((1, "with"), (0, "without")):
-            among = torch.from_numpy(y == value)
-            few = len(shown[among].unique()) < TOO_FEW
-            why = flag or (f"fewer than {TOO_FEW} people in such inputs: too few for a claim" if few else "")
-            section, title = f"{accuracy.CA}-{extractor} by {name}, %", f"{scored.name}, inputs {word}"
-            found.append(Row(section, title, "%", 1, cells(partial(ca, among=among), logits), flag=why))
-        return found
+    def row(key: str, section: str, found: dict[str, Estimate], unit: str, digits: int, printed: str = "") -> Row:
+        quoted = {method: getattr(values, printed) for method, values in paper.items() if printed}
+        return Row(key, section, scored.name, found, scored.name, unit, digits, quoted, flag)
 
-    raw = cells(lambda t: inception_score.estimate(t, shown, seed=seed), tables)
-    exponentiated = cells(lambda t: inception_score.estimate(t, shown, exponential=True, seed=seed), tables)
-    spread = cells(lambda t: spread_over_images(t, shown, seed), tables)
-    return [
-        row(f"{accuracy.CA}-{extractor}, %", "%", 1, cells(ca, logits), "accuracy"),
-        row(f"{inception_score.RAW}-{extractor}, nats", "nats", 4, raw, "score"),
-        row(f"{inception_score.RAW}-{extractor}, standard deviation over images, nats", "nats", 2, spread, "std"),
-        row(f"{inception_score.EXPONENTIATED}-{extractor}", "", 4, exponentiated),
-        *(by(setting.choices.by) if setting.choices.by is not None else ()),
+    rows = [
+        row("ca", f"{ca_title}, %", cells(ca, logits), "%", 1, "accuracy"),
+        row("is", f"{is_title}, nats", cells(raw, tables), "nats", 4, "score"),
+        row("is_std", f"{is_title}, standard deviation over images, nats", cells(spread, tables), "nats", 2, "std"),
+        row("is_exp", f"{inception_score.EXPONENTIATED}-{extractor}", cells(exponentiated, tables), "", 4),
     ]
+    if by is None:
+        return rows
+    for value, word in ((1, "with"), (0, "without")):
+        among = torch.from_numpy(by[pairs.inputs, 0] == value)
+        lone = len(shown[among].unique()) < TOO_FEW
+        why = flag or (f"fewer than {TOO_FEW} {who} in such inputs: too few for a claim" if lone else "")
+        found = cells(partial(ca, among=among), logits)
+        section, name = f"{ca_title} by {options.by}, %", f"{scored.name}, inputs {word}"
+        rows.append(Row(f"ca_{word}_{options.by}", section, name, found, scored.name, "%", 1, flag=why))
+    return rows
 
 
-_Printed = Literal["accuracy", "score", "std"]
-
-
-def spread_over_images(table: Tensor, people: Tensor, seed: int) -> Estimate:
-    """Standard deviation over images of KL(p(y|x) || p(y)), with its interval; p(y) is that of the whole set.
-
-    Args:
-        table: p(y|x), N x C.
-        people: N numbers of the person each image shows.
-        seed: of the resampling.
-    """
-    kl = inception_score.divergences(table)
-    sums = torch.stack([kl, kl.square(), torch.ones_like(kl)], dim=1)
-
-    def std(s: Tensor) -> Tensor:
-        return (s[:, 1] / s[:, 2] - (s[:, 0] / s[:, 2]).square()).clamp_min(0).sqrt()
-
-    return bootstrap.of_sums(sums, people, std, seed)
-
-
-def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
+def notes(setting: Setting, options: Table1Protocol, left_out: list[str]) -> tuple[str, ...]:
     """How the numbers are defined."""
-    size = setting.data.image_size
+    size, by = setting.size, options.by
     between = (
         "Pairs go between images with all facts of a class and images with none, the only ones that a method between "
         "two domains knows."
-        if opposite(setting)
+        if _opposite(setting, options)
         else "Pairs of a class of two facts differ in one of them or both."
     )
-    by = setting.choices.by
-    told_apart = () if by is None else (f"By {by}: whether the input, not the exemplar, is labelled so.",)
-    more = (f"Not scored, for the model was not trained on their attributes: {', '.join(left_out)}.",)
     return (
-        f"{setting.pairs} ordered pairs of the {setting.split} split a class, in both directions, that differ in the "
-        f"class{alike_note(setting)}; [ ]: 95 % bootstrap intervals over the people in the inputs. "
+        f"{options.pairs} ordered pairs of the {setting.split} split a class, in both directions, that differ in the "
+        f"class{alike_note(options.alike)}; [ ]: 95 % bootstrap intervals over {setting.over}. "
         f"Translations are scored at {size} x {size}, raw decoder output rounded to 8 bits.",
         "Floor: the untranslated input; ceiling: the exemplar itself.",
         f"{accuracy.CA}: our classifier finds the exemplar's class in the translation, all facts of it at once. "
@@ -229,8 +200,8 @@ def notes(setting: Setting, left_out: list[str]) -> tuple[str, ...]:
         f"{inception_score.RAW}: mean over images of KL(p(y|x) || p(y)) in nats, y being the pattern of the class's "
         "facts; it can't exceed ln 2 a fact. The paper's scores can only be this form, for the exponential is at "
         "least 1.",
-        *told_apart,
+        *(() if by is None else (f"By {by}: whether the input, not the exemplar, is labelled so.",)),
         "The paper's columns are context: other test images, another classifier. Claims rest on the floor, the ceiling "
         "and methods measured here.",
-        *(more if left_out else ()),
+        *([f"Not scored, for the model was not trained on them: {', '.join(left_out)}."] if left_out else []),
     )
