@@ -17,7 +17,7 @@ from benchmarks.timing import Timing, interleaved, peak_memory
 from lomit.commands.options import parse
 from lomit.errors import LomitError
 from lomit.losses import mask_smoothness
-from lomit.metrics.report import markdown_table
+from lomit.stats.text import markdown_table
 
 SIDES = (16, 32, 64, 128, 256)
 

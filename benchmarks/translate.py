@@ -34,9 +34,9 @@ from lomit.export.write import export_model
 from lomit.exported import ExportedTranslator
 from lomit.images import read_image
 from lomit.inference.pairs import list_images
-from lomit.metrics.report import markdown_table
 from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
+from lomit.stats.text import markdown_table
 from lomit.weights import load_pretrained
 
 TranslatingPath = Callable[[Tensor, Tensor], Tensor]

@@ -16,6 +16,7 @@ LEAVES = {"config", "errors"}
 MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
 RUNNING = {"exported", "compiled"}
 TRANSLATING = {"predictor", "editing", "squares", "weights", "images", "data", "inference"} | RUNNING | MODELS
+MEASURING = {"metrics", "classifier", "stats"}
 PICTURING = TRANSLATING | {"photo", "recipe", "figures"}
 # Part of lomit (a module or a package right below it) -> the other parts it may import, at any depth of a function.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,14 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photo": {"images", "data", "predictor", "inference", "errors"},
     "recipe": TRANSLATING | {"photo"},
     "figures": TRANSLATING,
-    "metrics": TRANSLATING,
+    "metrics": TRANSLATING | {"stats"},
+    "classifier": TRANSLATING | {"metrics", "stats"},
+    "evaluation": TRANSLATING | MEASURING,
     "engine": TRANSLATING | {"figures"},
-    "report": TRANSLATING | {"figures", "metrics", "stats"},
+    "report": TRANSLATING | MEASURING | {"figures", "evaluation"},
     "export": TRANSLATING,
-    "reproduce": TRANSLATING | {"figures", "metrics", "engine", "report"},
+    "reproduce": TRANSLATING | MEASURING | {"figures", "evaluation", "engine", "report"},
     "apps": PICTURING | {"stats"},
-    "commands": PICTURING | {"metrics", "engine", "report", "export", "reproduce", "apps"},
-    "cli": PICTURING | {"metrics", "engine", "report", "export", "reproduce", "apps", "commands"},
+    "commands": PICTURING | MEASURING | {"evaluation", "engine", "report", "export", "reproduce", "apps"},
+    "cli": {"commands", "errors"},
     "__init__": TRANSLATING,
     "__main__": {"cli"},
 }

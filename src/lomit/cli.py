@@ -44,10 +44,23 @@ COMMANDS: dict[str, Command] = {
     "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:run_edit"),
     "recipe": Command("make a result of the editor again", "lomit.commands.recipe:Recipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
-    "evaluate": Command("measure a model on pairs of unseen faces", "lomit.commands.evaluate:run_evaluate"),
+    "evaluate avatars": Command(
+        "accuracy, background and masks on rendered faces, beside the same weights without masks",
+        "lomit.commands.evaluate:Avatars",
+    ),
+    "evaluate table1": Command("inception score and accuracy of the paper's classes", "lomit.commands.evaluate:Table1"),
+    "evaluate starganv2": Command(
+        "FID, KID, diversity and conditional inception score between domains", "lomit.commands.evaluate:StarganV2"
+    ),
+    "evaluate background": Command("what changes where nothing was to change", "lomit.commands.evaluate:Background"),
+    "evaluate masks": Command("overlap, area and saturation of the masks", "lomit.commands.evaluate:Masks"),
     "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:Report"),
     "classifier train": Command(
         "train the attribute classifier that evaluate needs", "lomit.commands.classifier:ClassifierTrain"
+    ),
+    "classifier label": Command(
+        "label faces that have no attributes as a classifier sees them",
+        "lomit.commands.classifier:ClassifierLabel",
     ),
     "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
     "export": Command("write a model as an ONNX file", "lomit.commands.export:run_export"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -177,7 +178,7 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
     """Builds a config dataclass from plain values.
 
     Raises:
-        LomitError: for an unknown key (with the nearest known one) or a value of the wrong type.
+        LomitError: for an unknown key (with the nearest known one), one that is missing, or a value of the wrong type.
     """
     if not isinstance(values, dict):
         raise LomitError(f"{where}: expected an object with keys, found {type(values).__name__}")
@@ -188,6 +189,9 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
             raise LomitError(
                 f"{where}: unknown key '{key}'{did_you_mean(key, known)}; known: {', '.join(sorted(known))}"
             )
+    for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if f.name not in values and f.default is f.default_factory is dataclasses.MISSING:
+            raise LomitError(f"{where}: the key '{f.name}' is missing")
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()})
 
 
@@ -208,10 +212,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise LomitError(f"{where}: expected a list, found '{value}'")
         if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_convert(args[0], v, where) for v in value)
+            return tuple(_convert(args[0], v, f"{where}[{k}]") for k, v in enumerate(value, start=1))
         if len(value) != len(args):
             raise LomitError(f"{where}: expected {len(args)} values, found {len(value)}")
         return tuple(_convert(a, v, where) for a, v in zip(args, value, strict=True))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise LomitError(f"{where}: expected an object with keys, found '{value}'")
+        return {str(key): _convert(args[1], v, f"{where}.{key}") for key, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

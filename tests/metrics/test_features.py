@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lomit.metrics.classifier import AttributeClassifier, ClassifierConfig
+from lomit.classifier.network import AttributeClassifier, ClassifierConfig
 from lomit.metrics.features import Extractor, extract, named
 from lomit.metrics.fid import FID
 

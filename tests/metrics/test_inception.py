@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lomit.cli import main
-from lomit.errors import LomitError
-from lomit.metrics.classifier import (
+from lomit.classifier.network import (
     AttributeClassifier,
     ClassifierCard,
     ClassifierConfig,
     load_classifier,
     save_classifier,
 )
+from lomit.cli import main
+from lomit.errors import LomitError
 from lomit.metrics.inception import FEATURES, Inception, inception_features
 
 

@@ -1,4 +1,4 @@
-"""Kernel distance against torchmetrics and a loop; it is unbiased, and its subsets are subsets."""
+"""Kernel distance against torchmetrics and a loop; it is unbiased."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics.kid import discrepancy, estimate, kid
+from lomit.metrics.kid import discrepancy, estimate
 
 
 def sample(n: int, d: int = 5, seed: int = 0, shift: float = 0) -> Tensor:
@@ -45,21 +45,6 @@ def test_rotation_order_and_direction_do_not_matter() -> None:
     turn, _ = torch.linalg.qr(sample(5, seed=2))
     for other in (discrepancy(x @ turn, y @ turn), discrepancy(x.flip(0), y), discrepancy(y, x)):
         assert other == pytest.approx(discrepancy(x, y))
-
-
-def test_subsets_agree_with_the_whole() -> None:
-    x, y = sample(100), sample(80, seed=1, shift=0.4)
-    mean, std = kid(x, y, subsets=200, subset_size=40)
-    assert std > 0
-    assert mean == pytest.approx(discrepancy(x, y), abs=4 * std / np.sqrt(200))
-    assert kid(x, y, 20) == kid(x, y, 20, 40)  # by default half of the smaller set
-    assert kid(x, y, 20) != kid(x, y, 20, seed=1)
-
-
-@pytest.mark.parametrize("size", [0, 1, 80, 100])
-def test_subsets_that_are_none(size: int) -> None:
-    with pytest.raises(LomitError, match=f"fewer than all 80 samples, not {size}"):
-        kid(sample(100), sample(80), subset_size=size)
 
 
 def test_one_sample() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lomit.metrics.masks import area, iou, on_grid, saturation
+from lomit.metrics.masks import area, iou, mean_in, on_grid, saturation, soft_iou
 
 
 def disc(size: int, radius: float) -> torch.Tensor:
@@ -75,3 +75,31 @@ def test_area_and_saturation() -> None:
     assert area(mask).tolist() == pytest.approx([0.375, 0.2])
     assert saturation(mask).tolist() == [0.75, 0.0]
     torch.testing.assert_close(saturation(1 - mask), saturation(mask))
+
+
+def test_soft_overlap_and_means_by_hand() -> None:
+    mask, truth = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    mask[0, 0, 0] = 0.5
+    truth[0, 0, 0, :2] = torch.tensor([1.0, 0.25])
+    # Smaller: 0.5 + 0.25; larger: 1 + 0.5 + 0.5 + 0.5.
+    assert soft_iou(mask, truth)[0].item() == pytest.approx(0.75 / 2.5)
+    assert mean_in(mask, truth)[0].item() == pytest.approx(0.5)
+    mask[0, 0, 0, 0] = 0.9
+    assert mean_in(mask, truth)[0].item() == pytest.approx((0.9 + 0.25 * 0.5) / 1.25)
+    assert soft_iou(mask, truth)[1].isnan()
+    assert mean_in(mask, truth)[1].isnan()
+
+
+def test_pixels_that_are_not_known_have_no_say() -> None:
+    g = torch.Generator().manual_seed(3)
+    mask, truth = torch.rand(2, 1, 8, 16, generator=g), torch.rand(2, 1, 8, 16, generator=g)
+    half = truth.clone()
+    half[..., 8:] = float("nan")
+    for measure in (iou, soft_iou, mean_in):
+        torch.testing.assert_close(measure(mask, half), measure(mask[..., :8], truth[..., :8]))
+    torch.testing.assert_close(area(half), area(truth[..., :8]))
+    torch.testing.assert_close(on_grid(half, (4, 8))[..., :4], on_grid(truth[..., :8], (4, 4)))
+    assert on_grid(half, (4, 8)).isfinite().all()
+    # A cell is averaged over the pixels that are known.
+    half[..., 7] = float("nan")
+    torch.testing.assert_close(on_grid(half, (8, 8))[..., 3], truth[..., 6])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import pytest
 
 from lomit.config import to_dict
 from lomit.models.base import saved_config
+from lomit.report.blocks import Block
+from lomit.report.page import part
 from lomit.weights import save_pretrained
 from support.tiny import tiny_config, tiny_translator, write_folder
 
@@ -23,19 +25,23 @@ def cell(value: float | None = 50.0, low: float | None = 40.0, high: float | Non
     return {"value": value, "low": low, "high": high, "samples": 200, "people": 150}
 
 
-def row(section: str, name: str, unit: str = "%", **cells: dict[str, Any]) -> dict[str, Any]:
-    return {"section": section, "name": name, "unit": unit, **{k.replace("_", " "): v for k, v in cells.items()}}
+def row(
+    measure: str, of: str = "", unit: str = "%", digits: int = 1, flag: str = "", **cells: dict[str, Any]
+) -> dict[str, Any]:
+    """A row of results.json, named after its keys."""
+    texts = {"measure": measure, "of": of, "section": f"section of {measure}", "name": of or measure, "unit": unit}
+    return {**texts, "digits": digits, "flag": flag, "cells": cells}
 
 
 def results_json(rows: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
     """What `lomit evaluate` writes, with these rows and facts."""
     told = {
-        "schema": 1,
+        "schema": 2,
         "protocol": "avatars",
         "model": {"method": "lomit", "attributes": ["Smiling", "Hat"]},
         "classifier": {"sha256": "ab"},
         "data": {"name": "faces"},
-        "pairs_sha256": "cd",
+        "draws": {"pairs": {"pairs_sha256": "cd"}},
     }
     return told | facts | {"notes": ["How the numbers are defined."], "results": rows}
 
@@ -54,6 +60,11 @@ def write_log(run: Path, lines: list[dict[str, Any]] | str) -> Path:
     config = saved_config(tiny_config()) | {"data": {"kind": "avatars"}}
     write_json(run / "config.json", config)
     return run
+
+
+def shown(blocks: Block | Sequence[Block]) -> Page:
+    """Blocks as they stand on a page."""
+    return Page(part([blocks] if isinstance(blocks, Block) else blocks))
 
 
 class Page(HTMLParser):
@@ -117,9 +128,9 @@ def results_of() -> Callable[..., dict[str, Any]]:
     def make(accuracy: float, **config: Any) -> dict[str, Any]:
         told = {"method": "lomit", "attributes": ["Smiling", "Hat"], "config": to_dict(tiny_config(**config))}
         rows = [
-            row("attribute accuracy, %", "Hat", model=cell(accuracy), m_1=cell()),
-            row("attribute accuracy, %", "changed, each", model=cell(accuracy), **{"m = 1": cell(33.3)}),
-            row("masks", "IoU with target", "", model=cell(0.5, 0.4, 0.6)),
+            row("accuracy", "Hat", model=cell(accuracy), plain=cell()),
+            row("changed_each", model=cell(accuracy), plain=cell(33.3)),
+            row("iou", unit="", digits=3, model=cell(0.5, 0.4, 0.6)),
         ]
         return results_json(rows, model=told)
 

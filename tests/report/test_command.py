@@ -26,9 +26,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, model: Path, folder: Path) 
     (run / "samples").mkdir()
     Image.new("RGB", (40, 30)).save(run / "samples" / "step_0000020.png")
     rows = [
-        row(HOSTILE, HOSTILE, HOSTILE, **{"model": cell(), HOSTILE: cell()}),
-        row("Table 1", f"CA-attr {HOSTILE}", model=cell()),
-        row("masks", "IoU with target", "", model=cell(0.5, 0.4, 0.6)),
+        row(HOSTILE, HOSTILE, HOSTILE, model=cell(), floor=cell(), flag=HOSTILE),
+        row("ca", HOSTILE, model=cell()),
+        row("iou", unit="", model=cell(0.5, 0.4, 0.6)),
     ]
     results = results_json(rows, protocol=HOSTILE)
     results["notes"] = [HOSTILE]
@@ -165,6 +165,30 @@ def test_a_warning_where_people_may_be_shown(tmp_path: Path) -> None:
     write_json(run / "config.json", {"method": "lomit", "model": {}, "data": {"kind": "celeba"}})
     assert main(["report", str(run), "--out", str(out), "--overwrite"]) == 0
     assert "may show people" in out.read_text()
+
+
+def test_a_runs_figures_show_the_faces_that_it_was_trained_on(
+    tmp_path: Path, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = write_log(tmp_path / "run", [{"step": 1, "lr": 1.0}]), tmp_path / "page.html"
+    for file in model.iterdir():
+        shutil.copy(file, run / file.name)
+    config = json.loads((run / "config.json").read_text())
+    data = {"kind": "folder", "root": str(folder), "attributes": ["Smiling"], "require_one_of": ["Smiling"]}
+    write_json(run / "config.json", config | {"data": data})
+    few = ("--columns", "2", "--exemplars", "2", "--codes", "0", "--device", "cpu", "--overwrite")
+    assert main(["report", str(run), "--out", str(out), *few]) == 0
+    page = Page(out.read_text())
+    assert "Faces: noise, val split" in page.text
+    assert "rendered faces" not in page.text
+    assert "may show people" in page.text
+    # What is not there any more is not replaced by other faces.
+    write_json(run / "config.json", config | {"data": data | {"root": str(tmp_path / "gone")}})
+    assert main(["report", str(run), "--out", str(out), *few]) == 0
+    page = Page(out.read_text())
+    assert "Figure 4: translations" not in page.headings
+    assert "the faces that the run was trained on (gone) are not there; name them with --data.root" in page.text
+    assert str(tmp_path) not in page.text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.curves import POINTS, curves, memorised, read_log, thinned
-from report.conftest import Page, write_log
+from lomit.report.page import part
+from report.conftest import shown, write_log
 
 LINES = [
     {"step": 20, "G/cyc": 1.0, "D/loss": 2.0, "mask/mean": 0.5, "lr": 1e-4},
@@ -38,9 +39,7 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_one_chart_a_term_and_one_colour_a_run(tmp_path: Path) -> None:
     runs = {"first": write_log(tmp_path / "a", LINES), "second": write_log(tmp_path / "b", LINES[:1])}
-    markup = curves(runs)
-    assert markup is not None
-    page = Page(markup)
+    page, markup = shown(curves(runs)), part(curves(runs))
     alts = [str(attributes["aria-label"]) for name, attributes in page.tags if name == "svg"]
     assert alts[0] == "cycle (Eq. 8) by iteration: first ends at 0.5; second ends at 1"
     assert [alt.partition(" by ")[0] for alt in alts] == [
@@ -65,14 +64,12 @@ def test_a_discriminator_that_knows_its_images_by_heart_shows(tmp_path: Path) ->
     run = write_log(tmp_path / "run", lines)
     # Nothing before D is trained, nothing where it does not tell real from translated.
     assert memorised(read_log(run / "log.jsonl")) == [(20, 0.0), (45, 0.5)]
-    markup = curves({"run": run})
-    assert markup is not None
-    alts = [str(attributes["aria-label"]) for name, attributes in Page(markup).tags if name == "svg"]
+    alts = [str(attributes["aria-label"]) for name, attributes in shown(curves({"run": run})).tags if name == "svg"]
     assert alts[0] == "how far D knows its images by heart by iteration: run ends at 0.5"
 
 
 def test_an_empty_log_has_no_curves(tmp_path: Path) -> None:
-    assert curves({"run": write_log(tmp_path / "run", "")}) is None
+    assert curves({"run": write_log(tmp_path / "run", "")}) == []
 
 
 def test_long_logs_are_averaged() -> None:

@@ -13,7 +13,7 @@ from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.edits import edited_figure, read_edits, removed
 from lomit.report.pictures import Subject
-from report.conftest import Page, write_json
+from report.conftest import shown, write_json
 
 EDIT = {"caption": "hair only", "input": "a.png", "exemplar": "b.png", "input_mask": "m.png", "exemplar_mask": "m.png"}
 
@@ -37,14 +37,13 @@ def test_figure(place: Path, model: Path) -> None:
     without = {key: value for key, value in EDIT.items() if key != "exemplar_mask"}
     edits = read_edits(edits_file(place, EDIT, {**without, "caption": "no exemplar mask"}))
     subject = Subject("ours", Predictor.from_pretrained(model, "cpu"))
-    markup = edited_figure([subject], edits)
-    assert markup is not None
-    alts = [attributes["alt"] for name, attributes in Page(markup).tags if name == "img"]
+    page = shown(edited_figure([subject], edits))
+    alts = [attributes["alt"] for name, attributes in page.tags if name == "img"]
     assert len(alts) == 16
     assert "result with the edited masks: ours, hair only" in alts
-    assert "hair only" in Page(markup).text
+    assert "hair only" in page.text
     # Masks of zeros: the result is not that of the predicted masks.
-    cells = [attributes["src"] for name, attributes in Page(markup).tags if name == "img"]
+    cells = [attributes["src"] for name, attributes in page.tags if name == "img"]
     before, after = cells[-4:-2], cells[-2:]
     assert before[0] == before[1]
     assert after[0] != before[0]
@@ -63,9 +62,9 @@ def test_what_was_removed() -> None:
     ("entry", "says"),
     [
         ("x", "edit 1: expected an object"),
-        ({**EDIT, "input": 3}, "edit 1: 'input' must be a text"),
-        ({key: EDIT[key] for key in ("caption", "input", "exemplar")}, "'input_mask' must be a text"),
-        ({**EDIT, "mask": "m.png"}, "edit 1: unknown key 'mask'; known: caption, input,"),
+        ({**EDIT, "input": 3}, "edit 1.input: expected str, found '3'"),
+        ({key: EDIT[key] for key in ("caption", "input", "exemplar")}, "edit 1: the key 'input_mask' is missing"),
+        ({**EDIT, "mask": "m.png"}, "edit 1: unknown key 'mask'"),
         ({**EDIT, "input": "../a.png"}, "'../a.png' must be the name of a file beside edits.json"),
         ({**EDIT, "input": "/a.png"}, "'/a.png' must be the name of a file beside edits.json"),
         ({**EDIT, "input": "c.png"}, "no such file"),

@@ -21,7 +21,7 @@ from lomit.predictor import Predictor
 from lomit.report.codes import codes_of, draw_domains, embed, figure_8
 from lomit.report.faces import many_exemplars, pairs, targets
 from lomit.report.pictures import Subject, common, comparison
-from report.conftest import Page
+from report.conftest import shown
 from support.tiny import real_methods, tiny_trainable, tiny_translator
 
 NAMES = ("Black_Hair", "Blond_Hair", "Smiling", "AU4", "AU12")
@@ -159,7 +159,7 @@ def test_every_method_stands_in_the_figures(method: str, folder: Path) -> None:
     faces = SourceFaces(open_source(data), data, 0, "noise")
     subject = Subject("x", Predictor(tiny_translator(method), "cpu"))
     found = pairs(faces, ("Smiling", "Hat"), 2, seed=0)
-    page = Page(comparison("x", [subject], faces, found, masks=True))
+    page = shown(comparison("x", [subject], faces, found, masks=True))
     alts = [str(attributes["alt"]) for name, attributes in page.tags if name == "img"]
     masks = 4 if method == "lomit" else 0
     assert len([alt for alt in alts if alt.startswith("mask of x")]) == masks
@@ -192,9 +192,7 @@ def test_figure_8_of_a_code_that_is_the_same_for_every_face(folder: Path) -> Non
     assert embed(torch.ones(20, 3), seed=0) == [(0.0, 0.0)] * 20
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        markup = figure_8(Subject("plain", Predictor(translator)), faces, 20, seed=0)
-    assert markup is not None
-    page = Page(markup)
+        page = shown(figure_8(Subject("plain", Predictor(translator)), faces, 20, seed=0))
     assert "background style s_b, the same for every face" in page.text
     assert "content c, the same" not in page.text
     assert [name for name, _ in page.tags].count("circle") == 60
@@ -206,16 +204,14 @@ def test_figure_8_tells_its_numbers(model: Path, folder: Path) -> None:
     data = DataConfig(root=str(folder), image_size=16)
     faces = SourceFaces(open_source(data), data, 0, "noise")
     subject = Subject("ours", Predictor.from_pretrained(model, "cpu"))
-    markup = figure_8(subject, faces, 20, seed=0)
-    assert markup is not None
-    page = Page(markup)
+    page = shown(figure_8(subject, faces, 20, seed=0))
     assert [name for name, _ in page.tags].count("svg") == 3
     assert [name for name, _ in page.tags].count("circle") == 60
     for text in (
         "content c",
         "foreground style s_f",
         "background style s_b",
-        "n = 20, 20 people",
+        "n = 20, 20 images",
         "50.0",
         "not Smiling",
     ):

@@ -9,8 +9,8 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.study import figure_7, read_study
-from lomit.stats import MARK, wilson
-from report.conftest import HOSTILE, Page, write_json
+from lomit.stats.proportions import MARK, wilson
+from report.conftest import HOSTILE, Page, shown, write_json
 
 STUDY: dict[str, Any] = {
     "study": 1,
@@ -21,12 +21,12 @@ STUDY: dict[str, Any] = {
 }
 
 
-def shown(tmp_path: Path, **more: Any) -> Page:
-    return Page(figure_7(read_study(write_json(tmp_path / "study.json", STUDY | more))))
+def figure(tmp_path: Path, **more: Any) -> Page:
+    return shown(figure_7(read_study(write_json(tmp_path / "study.json", STUDY | more))))
 
 
 def test_answers_stand_beside_the_papers(tmp_path: Path) -> None:
-    page = shown(tmp_path)
+    page = figure(tmp_path)
     for text in ("12 participants", "25.0", "18.1 to 33.4", "75.0", "25.6", "67.7 : 32.3", "96.7 : 3.2", HOSTILE):
         assert text in page.text
     assert "simulated" not in page.text
@@ -34,15 +34,15 @@ def test_answers_stand_beside_the_papers(tmp_path: Path) -> None:
 
 
 def test_simulated_answers_are_marked_at_every_number(tmp_path: Path) -> None:
-    assert shown(tmp_path, simulated=True).text.count(MARK) == 3
-    assert "12 simulated participants" in shown(tmp_path, simulated=True).text
+    assert figure(tmp_path, simulated=True).text.count(MARK) == 3
+    assert "12 simulated participants" in figure(tmp_path, simulated=True).text
 
 
 def test_what_takes_participants_as_the_unit_stands_beside(tmp_path: Path) -> None:
-    plain = shown(tmp_path)
+    plain = figure(tmp_path)
     assert "over participants" not in plain.text.lower()
     entry = STUDY["realism"][0] | {"people": [0.125, 0.375], "p": 0.00001}
-    page = shown(tmp_path, realism=[entry], excluded=3)
+    page = figure(tmp_path, realism=[entry], excluded=3)
     for text in ("12 participants; 3 more are not counted.", "over participants", "12.5 to 37.5", "< 0.0001"):
         assert text in page.text, text
     cells = [name for name, _ in page.tags if name in ("th", "td")]
@@ -62,20 +62,26 @@ def test_intervals_are_wilsons() -> None:
     [
         ({"study": 2}, "'study' must be 1"),
         ({"simulated": None}, "'simulated' must be true or false: say whether people gave the answers"),
-        ({"participants": -1}, "participants: -1 lies outside"),
-        ({"participants": 1.5}, "participants: expected a whole number, found 1.5"),
-        ({"excluded": -1}, "excluded: -1 lies outside"),
-        ({"realism": [STUDY["realism"][0] | {"people": [0.1]}]}, "'people' must be the two ends of an interval"),
-        ({"realism": [STUDY["realism"][0] | {"people": [10, 30]}]}, "'people': 10 lies outside 0 to 1"),
-        ({"comparisons": [STUDY["comparisons"][0] | {"p": 2}]}, "'p': 2 lies outside 0 to 1"),
-        ({"realism": {}}, "'realism' must be a list"),
-        ({"realism": [{"chosen": 1}]}, "realism 1 needs 'model'"),
-        ({"realism": [{"model": "x", "chosen": 3, "shown": 2}]}, "chosen 3 times, but shown only 2 times"),
-        ({"comparisons": [{"question": "?", "models": ["a"], "chosen": [1, 2]}]}, "'models' must be two names"),
-        ({"comparisons": [{"question": "?", "models": ["a", "b"], "chosen": [1]}]}, "'chosen' must be two counts"),
+        ({"participants": -1}, "'participants' and 'excluded' must not be negative"),
+        ({"participants": 1.5}, "participants: expected int, found '1.5'"),
+        ({"excluded": -1}, "'participants' and 'excluded' must not be negative"),
+        ({"realism": [STUDY["realism"][0] | {"people": [0.1]}]}, "realism[1].people: expected 2 values, found 1"),
+        ({"realism": [STUDY["realism"][0] | {"people": [10, 30]}]}, "must lie between 0 and 1, not 10, 30"),
+        ({"comparisons": [STUDY["comparisons"][0] | {"p": 2}]}, "must lie between 0 and 1, not 2"),
+        ({"realism": {}}, "realism: expected a list"),
+        ({"realism": [{"chosen": 1}]}, "realism[1]: the key 'model' is missing"),
+        (
+            {"realism": [{"model": "x", "chosen": 3, "shown": 2}]},
+            "'x' can't be chosen 3 times where it was shown 2 times",
+        ),
+        ({"comparisons": [{"question": "?", "models": ["a"], "chosen": [1, 2]}]}, "models: expected 2 values, found 1"),
+        (
+            {"comparisons": [{"question": "?", "models": ["a", "b"], "chosen": [1]}]},
+            "chosen: expected 2 values, found 1",
+        ),
     ],
 )
 def test_bad_files_are_one_line(tmp_path: Path, more: dict[str, Any], says: str) -> None:
     with pytest.raises(LomitError) as raised:
-        shown(tmp_path, **more)
+        figure(tmp_path, **more)
     assert says in str(raised.value)

@@ -64,7 +64,9 @@ def test_rivals_and_their_figure(tmp_path: Path) -> None:
         assert f"| {row}" in text
     assert (out / "figure.png").stat().st_size > 1_000
     hashes = {
-        json.loads((out / "results" / f"{method}-avatars" / "results.json").read_text())["pairs_sha256"]
+        json.loads((out / "results" / f"{method}-avatars" / "results.json").read_text())["draws"]["pairs"][
+            "pairs_sha256"
+        ]
         for method in ("lomit", "stargan", "munit", "drit", "starganv2")
     }
     assert len(hashes) == 1

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from lomit.classifier.config import ClassifierConfig
 from lomit.commands.reproduce import _config_of
 from lomit.config import RunConfig
 from lomit.errors import LomitError
-from lomit.metrics.classes import parse_class
-from lomit.metrics.classifier_config import ClassifierConfig
+from lomit.evaluation.classes import parse_class
 from lomit.models import base
 from lomit.models.base import Phase, method_of
 from lomit.reproduce.costs import Cost, Costs, updates

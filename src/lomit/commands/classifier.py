@@ -1,4 +1,4 @@
-"""`lomit classifier train`: the attribute classifier that `lomit evaluate` counts hits with."""
+"""`lomit classifier train`: the attribute classifier that `lomit evaluate` counts hits with; `label`: its answers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lomit.classifier.config import ClassifierConfig, ClassifierTraining
 from lomit.commands.groups import Compute, LabelledData
+from lomit.commands.options import positional
 from lomit.errors import LomitError
-from lomit.metrics.classifier_config import ClassifierConfig, ClassifierTraining
 
 if TYPE_CHECKING:
+    from lomit.classifier.network import AttributeClassifier
     from lomit.data.cache import Cache
-    from lomit.metrics.classifier import AttributeClassifier
 
 
 @dataclass
 class ClassifierTrain:
-    """Train a classifier of face attributes, calibrate it, and validate it on people it has not seen.
+    """Train a classifier of face attributes, calibrate it, and validate it.
 
-    It learns from the train split, is calibrated and validated on the val split; `lomit evaluate` uses the test split.
+    It learns from the train split and is calibrated and validated on the val split: on people it has not seen, where
+    the data says who is who.  `lomit evaluate` uses the test split.
     """
 
     data: LabelledData = field(default_factory=LabelledData)
@@ -56,12 +58,12 @@ class ClassifierTrain:
             raise LomitError("the small network learns from scratch; --weights go with --network inception-v3")
         data = self.data.config(self.image_size, network.attributes)
         # Load torch: not before the options are known to be right.
+        from lomit.classifier.card import card_text, scores_table
+        from lomit.classifier.network import ClassifierCard, check_free, file_sha256, save_classifier
+        from lomit.classifier.training import calibrate, train_classifier, validate
         from lomit.data.cache import build_cache
         from lomit.data.open import open_source, recognise
-        from lomit.metrics.classifier import ClassifierCard, check_free, file_sha256, save_classifier
-        from lomit.metrics.classifier_card import card_text, scores_table
         from lomit.metrics.inception import inception_features
-        from lomit.metrics.training import calibrate, train_classifier, validate
         from lomit.weights import WEIGHTS
 
         device = self.compute.start()
@@ -86,7 +88,7 @@ class ClassifierTrain:
         scores = {name: values | calibration[name] for name, values in validation.items()}
         layout = recognise(Path(data.root or "").expanduser()) if data.kind == "auto" else data.kind
         card = ClassifierCard(self._origin(cache, training, layout), scores)
-        table = scores_table(scores)
+        table = scores_table(scores, cache.knows_people)
         save_classifier(classifier, card, card_text(classifier, card, table), self.out, self.overwrite)
         unseen = "people" if cache.knows_people else "images (who is shown is not known)"
         print(f"\n{table}\n\nvalidated on {unseen} it has not seen; the classifier is in {self.out}")
@@ -106,3 +108,53 @@ class ClassifierTrain:
             "settings": dataclasses.asdict(training),
             "torch": torch.__version__,
         }
+
+
+@dataclass
+class ClassifierLabel:
+    """Label face images that have no attributes as a classifier sees them.
+
+    Writes the table that makes their folder a data set (docs/tutorial-own-folder.md), all of it test images: so masks
+    can be measured on faces that have hand-made label pictures and no attributes.
+    """
+
+    images: Path = field(metadata=positional("FOLDER"))
+    """Folder of face images, cut as the classifier's training images were."""
+    classifier: str
+    """Folder of the classifier."""
+    out: Path | None = None
+    """Table to write; by default attributes.csv in the folder."""
+    sure: float = 0.5
+    """Probability from which an attribute counts as there; up to 1 minus it as lacking, between as not annotated."""
+    overwrite: bool = False
+    """Replace a table that is there."""
+
+    def main(self) -> int:
+        """Writes the table and prints where it is.
+
+        Raises:
+            LomitError: for folders, images and numbers that can't be used, and where a table is there already.
+        """
+        if not 0.5 <= self.sure <= 1:
+            raise LomitError(f"--sure must lie between 0.5 and 1; it is {self.sure:g}")
+        import torch
+
+        from lomit.classifier.network import load_classifier
+        from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
+        from lomit.images import read_image, write_bytes
+        from lomit.inference.pairs import list_images
+
+        paths = list_images(self.images)
+        classifier, _ = load_classifier(self.classifier)
+        lines = [",".join(("image", *classifier.config.attributes, "split"))]
+        with torch.no_grad():
+            for path in paths:
+                image = read_image(path).on_white()
+                square = resize(image.crop(centre_box(image.size)), classifier.config.image_size)
+                p = classifier.probabilities(normalise(torch.from_numpy(to_uint8_chw(square))[None]))[0]
+                cells = ["1" if q >= self.sure else "0" if q <= 1 - self.sure else "" for q in p.tolist()]
+                lines.append(",".join((path.name, *cells, "test")))
+        out = self.out or self.images / "attributes.csv"
+        write_bytes(out, ("\n".join(lines) + "\n").encode(), self.overwrite)
+        print(f"{len(paths)} images labelled with {', '.join(classifier.config.attributes)}: {out}")
+        return 0

@@ -1,173 +1,106 @@
-"""`lomit evaluate MODEL`: measures a model and prints the numbers with their intervals."""
+"""`lomit evaluate`: measures a model and prints the numbers with their intervals."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+from lomit.commands.groups import Compute, LabelledData, at_least
+from lomit.commands.options import parse, positional
+from lomit.errors import LomitError, did_you_mean
+from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 
-from lomit import __version__
-from lomit.commands.evaluation import RESULTS, TABLE, EvaluateOptions, check_options
-from lomit.commands.options import parse
-from lomit.config import to_dict
-from lomit.data.cache import Cache, build_cache
-from lomit.data.open import open_source
-from lomit.data.source import Source
-from lomit.errors import LomitError
-from lomit.images import write_bytes
-from lomit.inference.device import usable_device
-from lomit.metrics.backbones import backbone_file
-from lomit.metrics.classifier import AttributeClassifier, file_sha256, load_classifier
-from lomit.metrics.identity import FaceEmbedder
-from lomit.metrics.inception import IMAGENET, inception_features
-from lomit.metrics.landmarks import dlib_landmarks
-from lomit.metrics.lpips import ALEXNET, load_lpips
-from lomit.metrics.protocol import Choices, Setting, no_classifier
-from lomit.metrics.report import Report
-from lomit.metrics.store import Store, open_store
-from lomit.models.base import Translator, method_of
-from lomit.weights import WEIGHTS, find_model, load_pretrained
 
-_PHOTOGRAPHS: dict[str, Callable[[], object]] = {
-    "find_landmarks": dlib_landmarks,
-    "embed": lambda: FaceEmbedder().embed,
-}
-"""What measures photographs, by its name in `Setting`."""
+@dataclass(kw_only=True)
+class Evaluate(EvaluationProtocol):
+    """Prints a table of what it finds on unseen faces; with --out it is kept as results.md and, with every definition,
+    count and version, as results.json.  What is done is kept there, too: the same command takes up an evaluation that
+    was stopped.
+    """
+
+    model: str = field(metadata=positional("MODEL"))
+    """Name of a model (see `lomit models`), its folder, a checkpoint, a training run's folder or a Hub id."""
+    data: LabelledData = field(default_factory=LabelledData)
+    """Where the labelled faces are; --split says which part of them is used."""
+    split: EvaluatedSplit = "test"
+    """test: for claims; val: for choices on the way, as which checkpoint to keep, so that none is made on the test
+    split."""
+    seed: int = 0
+    """Draws the pairs and the bootstrap; the same seed gives the same numbers."""
+    batch_size: int = 16
+    """Pairs in the network at a time."""
+    out: Path | None = None
+    """Folder for results.json, results.md and what an unfinished run has done; without it numbers are only printed."""
+    keep_images: bool = False
+    """Keep the translated images as PNG in the --out folder, under images/."""
+    json: Path | None = None
+    """File for the results as JSON; `-` prints them in place of the table."""
+    overwrite: bool = False
+    """Replace results, and an unfinished evaluation with other settings, that are there."""
+    compute: Compute = field(default_factory=Compute)
+
+    def main(self) -> int:
+        """Runs the protocol, prints and writes the results.
+
+        Raises:
+            LomitError: for models, data, classifiers, numbers and folders that can't be used.
+        """
+        at_least(1, batch_size=self.batch_size)
+        at_least(0, seed=self.seed)
+        if self.out is None and self.keep_images:
+            raise LomitError("--keep-images needs --out, the folder to keep them in")
+        self.check()
+        # Load torch: not before the options are known to be right.
+        from lomit.evaluation.results import RESULTS, TABLE
+        from lomit.evaluation.run import evaluate, open_setting
+        from lomit.evaluation.store import PARTS
+        from lomit.images import write_bytes
+        from lomit.weights import find_model, load_pretrained
+
+        if self.out is not None and not self.overwrite:
+            # The table is written first: beside an unfinished evaluation it is that one's own.
+            names = [RESULTS] if os.path.lexists(self.out / PARTS) else [RESULTS, TABLE]
+            there = [name for name in names if os.path.lexists(self.out / name)]
+            if there:
+                raise LomitError(f"{self.out} holds {there[0]} already; choose another --out or add --overwrite")
+        printed = str(self.json) == "-"
+        if self.json is not None and not printed and os.path.lexists(self.json) and not self.overwrite:
+            raise LomitError(f"{self.json} exists already; add --overwrite to replace it")
+        device = self.compute.start()
+        # Found once: a run that goes on may have another newest checkpoint by the end.
+        folder = find_model(self.model)
+        translator = load_pretrained(folder, device)
+        data = self.data.config(translator.config.image_size, translator.config.attributes)
+        setting = open_setting(translator, data, device, self.split, self.seed, self.batch_size)
+        results, table = evaluate(self, setting, folder, self.out, self.keep_images, self.overwrite)
+        if self.json is not None and not printed:
+            write_bytes(self.json, results.to_json().encode(), overwrite=True)
+        print(results.to_json() if printed else table, end="")
+        if self.out is not None and not printed:
+            print(f"\nwritten to {self.out}/{RESULTS} and {TABLE}")
+        return 0
+
+
+def _command(protocol: type[EvaluationProtocol]) -> type[Evaluate]:
+    """The command of a protocol: its own options, then those of all."""
+    doc = f"{protocol.__doc__}\n\n{Evaluate.__doc__}"
+    made: type[Evaluate] = dataclass(type(protocol.__name__, (Evaluate, protocol), {"__doc__": doc}))
+    return made
+
+
+Avatars, Table1, StarganV2, Background, Masks = map(_command, PROTOCOLS.values())
 
 
 def run_evaluate(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    if argv and not argv[0].startswith("-"):
-        argv = ["--model", *argv]
-    return evaluate(parse(EvaluateOptions, argv, "lomit evaluate"))
-
-
-def evaluate(options: EvaluateOptions) -> int:
-    """Runs the protocol, prints and writes the results.
+    """`lomit evaluate PROTOCOL ...` from the words after `evaluate`; returns the exit code.
 
     Raises:
-        LomitError: for models, data, classifiers, numbers and folders that can't be used.
+        LomitError: for an unknown protocol, and what the command raises.
     """
-    entry = check_options(options)
-    device = usable_device(options.device)
-    # Found once: a run that goes on may have another newest checkpoint by the end.
-    folder = find_model(options.model)
-    translator = load_pretrained(folder, device)
-    config = translator.config
-    if not config.attributes:
-        raise LomitError(f"the model {options.model} does not say which attributes it was trained on")
-    facts: dict[str, object] = {
-        "protocol": options.protocol,
-        "seed": options.seed,
-        "model": {"name": folder.name, "sha256": file_sha256(folder / WEIGHTS), **_model_facts(translator)},
-    }
-    given = _networks(options, config.attributes, device, facts)
-    data = options.data.config(config.image_size, config.attributes)
-    source = open_source(data)
-    cache = build_cache(source, data)
-    facts["data"] = {"name": Path(data.root or "").name, "images": len(cache), "split": options.split}
-    if entry.photographs and not source.region_names:
-        given |= {name: _PHOTOGRAPHS[name]() for name in sorted(entry.photographs)}
-    choices = Choices(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Choices)})
-    setting = Setting(
-        translator, given.pop("classify", no_classifier), source, data, cache, device,  # type: ignore[arg-type]
-        options.pairs, options.seed, options.batch_size, choices=choices, split=options.split, **given,  # type: ignore[arg-type]
-    )  # fmt: skip
-    decided = _decided(options, facts, device, source, cache)
-    keeping = nullcontext(Store())
-    if options.out is not None:
-        keeping = open_store(Path(options.out), decided, options.keep_images, options.overwrite)  # type: ignore[assignment]
-    with keeping as store:
-        outcome = entry.run(dataclasses.replace(setting, store=store))
-        report = Report(facts | outcome.facts, outcome.notes, outcome.rows, outcome.counted)
-        table = f"`{folder.name}` by the protocol `{options.protocol}`\n\n{report.to_markdown()}\n"
-        if options.out is not None:
-            _write(Path(options.out), report.to_json(), table)
-        store.finish()
-    print(report.to_json() if options.json else table, end="")
-    if options.out is not None:
-        print(f"\nwritten to {options.out}/{RESULTS} and {TABLE}", file=sys.stderr if options.json else sys.stdout)
-    return 0
-
-
-def _networks(
-    options: EvaluateOptions, attributes: tuple[str, ...], device: torch.device, facts: dict[str, object]
-) -> dict[str, object]:
-    """The networks that measure, as arguments of `Setting`; what they are is added to the facts."""
-    given: dict[str, object] = {}
-    if options.classifier is not None:
-        classifier, card = load_classifier(options.classifier)
-        columns = classifier.columns(attributes)
-        classifier.to(device)
-        modes = classifier.columns(options.modes or attributes)
-        given["classify"] = lambda x: classifier(x)[:, columns]
-        given["modes"] = lambda x: classifier(x)[:, modes]
-        given |= {"classifier_name": classifier.name, "extractor": classifier}
-        facts["classifier"] = _classifier_facts(options.classifier, classifier, card.sha256)
-    if options.extractor == "inception-tv":
-        path = backbone_file("Inception-v3", IMAGENET, options.weights)
-        given["extractor"] = inception_features(path).to(device)
-        facts["inception"] = {"weights": path.name, "sha256": file_sha256(path)}
-    if options.lpips_weights is not None:
-        path = backbone_file("AlexNet (for LPIPS)", ALEXNET, options.lpips_weights)
-        given["lpips"] = load_lpips(path).to(device)
-        facts["lpips"] = {"weights": path.name, "sha256": file_sha256(path)}
-    return given
-
-
-def _decided(
-    options: EvaluateOptions, facts: dict[str, object], device: torch.device, source: Source, cache: Cache
-) -> dict[str, object]:
-    """All that decides what an evaluation translates and scores, for taking it up."""
-    names = (
-        "pairs",
-        "classes",
-        "by",
-        "opposite",
-        "domains",
-        "exemplars",
-        "sources",
-        "modes",
-        "differ",
-        "alike",
-        "batch_size",
-        "keep_images",
-    )
-    digest = hashlib.blake2b(source.fingerprint.encode(), digest_size=16)
-    for array in (cache.labels, cache.split, cache.identity, cache.source_index):
-        digest.update(array.tobytes())
-    return {
-        **facts,
-        **{name: getattr(options, name) for name in names},
-        "crop": options.data.crop,
-        "images and labels": digest.hexdigest(),
-        "device": device.type,
-        "versions": [__version__, torch.__version__],
-    }
-
-
-def _write(out: Path, results: str, table: str) -> None:
-    """Both files, the results last: where they are, everything is."""
-    for name, text in ((TABLE, table), (RESULTS, results)):
-        write_bytes(out / name, text.encode(), overwrite=True)
-
-
-def _model_facts(translator: Translator) -> dict[str, object]:
-    config = translator.config
-    return {
-        "method": method_of(config).name,
-        "image_size": config.image_size,
-        "attributes": list(config.attributes),
-        "parameters": sum(p.numel() for p in translator.generator.parameters()),
-        "config": to_dict(config),
-    }
-
-
-def _classifier_facts(name: str, classifier: AttributeClassifier, sha256: str) -> dict[str, object]:
-    config = classifier.config
-    return {"name": Path(name).name, "network": config.network, "image_size": config.image_size, "sha256": sha256}
+    commands = dict(zip(PROTOCOLS, (Avatars, Table1, StarganV2, Background, Masks), strict=True))
+    name, *rest = argv
+    if name not in commands:
+        raise LomitError(f"unknown protocol '{name}'{did_you_mean(name, commands)}; known: {', '.join(commands)}")
+    return parse(commands[name], rest, f"lomit evaluate {name}").main()

@@ -28,7 +28,8 @@ class Report:
     title: str = "LOMIT report"
     """Title of the page."""
     data: LabelledData = field(default_factory=LabelledData)
-    """Faces of the figures, from the test split; without a root they are rendered."""
+    """Faces of the figures, from the test split; without a root those that the first run was trained on, or rendered
+    ones."""
     columns: int = 8
     """Pairs in Figures 4, 5 and 9 to 11."""
     exemplars: int = 8
@@ -53,8 +54,6 @@ class Report:
         """
         self._check()
         # Load torch: not before the options are known to be right.
-        from lomit.data.gallery import Faces, RenderedFaces, SourceFaces
-        from lomit.data.open import open_source
         from lomit.images import write_bytes
         from lomit.report.build import Request, build
         from lomit.report.edits import read_edits
@@ -65,15 +64,9 @@ class Report:
         edits = [] if self.edits is None else read_edits(self.edits)
         study = None if self.study is None else read_study(self.study)
         device = str(self.compute.start())
-        source = None if self.data.root is None else open_source(self.data.config(64))
-
-        def faces(size: int) -> Faces:
-            if source is None:
-                return RenderedFaces(self.seed, size)
-            return SourceFaces(source, self.data.config(size), self.seed, Path(self.data.root or "").resolve().name)
-
+        data = None if self.data.root is None else self.data.config(64)
         counts = self.columns, self.exemplars, self.codes
-        content = build(Request(self.title, items, faces, *counts, edits, study, self.seed, device)).encode()
+        content = build(Request(self.title, items, data, *counts, edits, study, self.seed, device)).encode()
         write_bytes(self.out, content, self.overwrite)
         print(f"written to {self.out} ({len(content) / 2**20:.1f} MiB, one file)")
         return 0

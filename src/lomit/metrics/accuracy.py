@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lomit.errors import LomitError, did_you_mean
-
 Tally = tuple[Tensor, Tensor]
-"""Numerators and denominators, N each, float64, as `lomit.metrics.bootstrap.ratio` takes them."""
+"""Numerators and denominators, N each, float64, as `lomit.stats.bootstrap.ratio` takes them."""
 CA = "CA"
-"""Name of `class_tallies`; the classifier's follows (`lomit.metrics.features.named`), then the class."""
+"""Name of `class_tally`; the classifier's follows (`lomit.metrics.features.named`), then the class."""
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
@@ -27,18 +25,13 @@ def correct(logits: Tensor, target: Tensor) -> Tensor:
     return ((logits > 0) == (target == 1)) & (target >= 0)
 
 
-def differing(y1: Tensor, y2: Tensor) -> Tensor:
-    """The attributes in which two images differ, both being annotated: N x A each -> bool, N x A."""
-    return (y1 >= 0) & (y2 >= 0) & (y1 != y2)
-
-
 def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence[str]) -> dict[str, Tally]:
     """The accuracies of N pairs, each named for what it counts.
 
     Args:
         right: bool, N x A, from `correct`.
         target: N x A, the exemplar's labels; -1 (not annotated) takes no part.
-        differs: bool, N x A, from `differing`.
+        differs: bool, N x A: the attributes in which a pair differs, both images being annotated.
         attributes: A names.
 
     Returns:
@@ -58,38 +51,14 @@ def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence
     return {name: (numerator.double(), denominator.double()) for name, (numerator, denominator) in counted.items()}
 
 
-def class_tallies(
-    right: Tensor,
-    target: Tensor,
-    differs: Tensor,
-    attributes: Sequence[str],
-    classes: Sequence[Sequence[str]],
-    every: bool = False,
-) -> dict[str, Tally]:
-    """The classification accuracy (CA) of Table 1 for classes of one attribute or several.
+def class_tally(right: Tensor, target: Tensor, differs: Tensor) -> Tally:
+    """The classification accuracy (CA) of Table 1 for a class of K attributes.
 
-    A class of several attributes is one label, the pattern of them all: it is right where each of them is.
+    The class is one label, the pattern of them all: it is right where each of them is.  A pair counts where it differs
+    in any of them and is annotated in all.
 
     Args:
-        right, target, differs, attributes: as for `tallies`.
-        classes: the attributes of each class.
-        every: count pairs that differ in every attribute of the class, the only ones that a method between two
-            domains knows, in place of pairs that differ in the class, which is in any of its attributes.
-
-    Returns:
-        `A + B` -> a pair counts 1 where it differs in the class and is annotated in all of it.
-
-    Raises:
-        LomitError: for an attribute that is not among `attributes`.
+        right, target, differs: as for `tallies`, N x K.
     """
-    found = {}
-    for names in classes:
-        for name in names:
-            if name not in attributes:
-                raise LomitError(f"unknown attribute '{name}'{did_you_mean(name, attributes)}")
-        columns = [attributes.index(name) for name in names]
-        apart = differs[:, columns]
-        counted = (apart.all(1) if every else apart.any(1)) & (target[:, columns] >= 0).all(1)
-        hit = right[:, columns].all(1) & counted
-        found[" + ".join(names)] = (hit.double(), counted.double())
-    return found
+    counted = differs.any(1) & (target >= 0).all(1)
+    return (right.all(1) & counted).double(), counted.double()

@@ -1,4 +1,4 @@
-"""How well a score tells two classes apart: accuracy, balanced accuracy, area under the ROC curve."""
+"""How well a score tells two classes apart: balanced accuracy and area under the ROC curve, with intervals."""
 
 from __future__ import annotations
 
@@ -6,48 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
 CHUNK = 512
 """Images with the attribute that are compared with all those without at a time."""
-
-
-def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """Share of right decisions at the threshold 0.
-
-    Args:
-        scores: N, above 0 decides for the attribute.
-        labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
-
-    Returns:
-        A share in [0, 1]; nan where nothing is annotated.
-    """
-    known = labels >= 0
-    return float(((scores > 0) == (labels == 1))[known].double().mean())
-
-
-def balanced_accuracy(scores: Tensor, labels: Tensor) -> float:
-    """Mean of the shares of right decisions among those with and those without; nan where a class is empty.
-
-    Args and range as for `accuracy`.
-    """
-    right = ((scores > 0) == (labels == 1)).double()
-    return float(torch.stack([right[labels == value].mean() for value in (0, 1)]).mean())
-
-
-def auc(scores: Tensor, labels: Tensor) -> float:
-    """Area under the ROC curve: the probability that an image with the attribute scores above one without.
-
-    Computed as the Mann-Whitney statistic, ties counting one half.  Args and range as for `accuracy`; nan where
-    a class is empty.
-    """
-    positive, negative = (scores[labels == value].double().contiguous() for value in (1, 0))
-    if not len(positive) or not len(negative):
-        return float("nan")
-    ordered = negative.sort().values
-    below = torch.searchsorted(ordered, positive, right=False) + torch.searchsorted(ordered, positive, right=True)
-    return float(below.double().sum() / 2 / (len(positive) * len(negative)))
 
 
 def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
@@ -56,7 +19,8 @@ def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int 
     Its value is None where a class is empty.
 
     Args:
-        scores, labels: as for `accuracy`.
+        scores: N, above 0 decides for the attribute.
+        labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
         people: N numbers of the person each image shows.
         seed: of the resampling.
     """
@@ -71,9 +35,10 @@ def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int 
 
 
 def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
-    """AUC with its bootstrap interval; args and values as for `balanced_estimate`.
+    """Area under the ROC curve with its bootstrap interval; args and values as for `balanced_estimate`.
 
-    The statistic is a sum over pairs of people, so a resampled one is a quadratic form in how often each was drawn.
+    It is the probability that an image with the attribute scores above one without, ties counting one half.  That
+    statistic is a sum over pairs of people, so a resampled one is a quadratic form in how often each was drawn.
     """
     known = labels >= 0
     s, y = scores[known].double(), labels[known] == 1
@@ -92,8 +57,7 @@ def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) 
         return ((drawn @ wins) * drawn).sum(1) / ((drawn @ having) * (drawn @ lacking))
 
     value = float(of_draws(torch.ones(1, n, dtype=torch.float64)))
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=bootstrap.RESAMPLES)
-    low, high = bootstrap.percentiles(of_draws(torch.from_numpy(drawn).double())) if n > 1 else (None, None)
+    low, high = bootstrap.percentiles(of_draws(bootstrap.draws(n, seed))) if n > 1 else (None, None)
     return Estimate(value, low, high, len(s), n)
 
 

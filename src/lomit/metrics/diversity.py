@@ -42,7 +42,7 @@ def pair_mean(outputs: Tensor, distance: Callable[[Tensor, Tensor], Tensor] = fe
         distance: M x ..., M x ... -> M.
 
     Returns:
-        float64, M; `lomit.metrics.bootstrap.mean` gives its mean and interval.
+        float64, M; `lomit.stats.bootstrap.mean` gives its mean and interval.
 
     Raises:
         LomitError: for fewer than two outputs an input.

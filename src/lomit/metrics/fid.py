@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.jackknife import jackknife
+from lomit.stats.estimate import Estimate
+from lomit.stats.jackknife import jackknife
 
 FID = "FID"
 """Name of the measure; the extractor's follows (`lomit.metrics.features.named`)."""
@@ -42,15 +42,6 @@ def distance(first: Moments, second: Moments) -> float:
     # accurate where a covariance is singular (fewer samples than features).
     overlap = torch.linalg.svdvals(_root(s1) @ _root(s2)).sum()
     return float((mu1 - mu2).square().sum() + s1.trace() + s2.trace() - 2 * overlap)
-
-
-def fid(features: Tensor, reference: Tensor) -> float:
-    """The distance of two sets of features, N x D and M x D.
-
-    Raises:
-        LomitError: for fewer than two samples in either.
-    """
-    return distance(moments(features), moments(reference))
 
 
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
 RAW, EXPONENTIATED, CONDITIONAL = "IS-raw", "IS-exp", "CIS-raw"
 """Names of the measures; the classifier's name follows (`lomit.metrics.features.named`)."""
@@ -64,16 +64,6 @@ def divergences(table: Tensor) -> Tensor:
     return (torch.xlogy(table, table) - torch.xlogy(table, marginal)).sum(-1).clamp_min(0)
 
 
-def raw(table: Tensor) -> float:
-    """The raw score, mean KL in nats.  N x C, or M x T x C for the conditional score (mean over inputs)."""
-    return float(divergences(table).mean())
-
-
-def exponentiated(table: Tensor) -> float:
-    """exp of the raw score, at least 1; args as for `raw`."""
-    return float(divergences(table).mean().exp())
-
-
 def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int = 0) -> Estimate:
     """The score with its bootstrap interval over people; p(y) is taken anew from each resampled set.
 
@@ -95,6 +85,22 @@ def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int
     table = table.double().cpu()
     columns = [table, _entropy(table)[:, None], torch.ones(len(table), 1, dtype=torch.float64)]
     return bootstrap.of_sums(torch.cat(columns, dim=1), people, score, seed)
+
+
+def spread_estimate(table: Tensor, people: Tensor, seed: int = 0) -> Estimate:
+    """Standard deviation over images of KL(p(y|x) || p(y)), with its interval; p(y) is that of the whole set.
+
+    Args:
+        table: p(y|x), N x C.
+        people, seed: as for `estimate`.
+    """
+    kl = divergences(table)
+    sums = torch.stack([kl, kl.square(), torch.ones_like(kl)], dim=1)
+
+    def std(s: Tensor) -> Tensor:
+        return (s[:, 1] / s[:, 2] - (s[:, 0] / s[:, 2]).square()).clamp_min(0).sqrt()
+
+    return bootstrap.of_sums(sums, people, std, seed)
 
 
 def conditional_estimate(p: Tensor, people: Tensor, seed: int = 0) -> Estimate:

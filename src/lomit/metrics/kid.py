@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.jackknife import jackknife
+from lomit.stats.estimate import Estimate
+from lomit.stats.jackknife import jackknife
 
 KID = "KID"
 """Name of the measure; the extractor's follows (`lomit.metrics.features.named`)."""
-SUBSETS, SUBSET_SIZE = 100, 1_000
-"""The published protocol: the mean over so many random subsets of so many samples of either set."""
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -35,35 +33,6 @@ def discrepancy(x: Tensor, y: Tensor) -> float:
     within_x = (kxx.sum() - kxx.trace()) / (n * (n - 1))
     within_y = (kyy.sum() - kyy.trace()) / (m * (m - 1))
     return float(within_x + within_y - 2 * kernel(x, y).mean())
-
-
-def kid(
-    features: Tensor, reference: Tensor, subsets: int = SUBSETS, subset_size: int | None = None, seed: int = 0
-) -> tuple[float, float]:
-    """Mean and standard deviation over random subsets.
-
-    The standard deviation says how much subsets differ and is no error of the mean, since subsets overlap.
-
-    Args:
-        features, reference: N x D and M x D.
-        subsets: how many.
-        subset_size: samples of either set in each; by default 1,000, or half of the smaller set where that is less.
-        seed: of the subsets.
-
-    Raises:
-        LomitError: where a subset would be a whole set (all subsets would be the same) or has fewer than 2 samples.
-    """
-    smaller = min(len(features), len(reference))
-    size = min(SUBSET_SIZE, smaller // 2) if subset_size is None else subset_size
-    if not 2 <= size < smaller:
-        raise LomitError(f"KID's subsets must have at least 2 and fewer than all {smaller} samples, not {size}")
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(t: Tensor) -> Tensor:
-        return t[torch.randperm(len(t), generator=generator)[:size]]
-
-    values = torch.tensor([discrepancy(draw(features), draw(reference)) for _ in range(subsets)], dtype=torch.float64)
-    return float(values.mean()), float(values.std(correction=0))
 
 
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:

@@ -19,15 +19,31 @@ def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     Args:
         mask: B x 1 x h x w in [0, 1]; enlarged bilinearly to the region's resolution before it is cut, as Eq. 1
             enlarges it.
-        coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1.
+        coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1; nan where a pixel does not count.
 
     Returns:
         float64, B in [0, 1]; nan where the true region is empty.
     """
-    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])) >= THRESHOLD
+    found = (resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])) >= THRESHOLD) & ~coverage.isnan()
     truth = coverage >= THRESHOLD
     both, either, size = ((t).sum(dim=(1, 2, 3)).double() for t in (found & truth, found | truth, truth))
     return torch.where(size > 0, both / either, float("nan"))
+
+
+def soft_iou(mask: Tensor, coverage: Tensor) -> Tensor:
+    """Sum of the smaller over sum of the larger of a soft mask and a region's shares; args and value as for `iou`."""
+    known = ~coverage.isnan()
+    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])).double().where(known, 0)
+    truth = coverage.double().where(known, 0)
+    smaller, larger = (pick(found, truth).sum(dim=(1, 2, 3)) for pick in (torch.minimum, torch.maximum))
+    return torch.where(truth.sum(dim=(1, 2, 3)) > 0, smaller / larger, float("nan"))
+
+
+def mean_in(mask: Tensor, coverage: Tensor) -> Tensor:
+    """Mean of a soft mask over a region, each pixel weighted by its share; args and value as for `iou`."""
+    weight = coverage.double().nan_to_num()
+    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])).double()
+    return (weight * found).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
 def on_grid(coverage: Tensor, grid: tuple[int, int], binary: bool = False) -> Tensor:
@@ -37,17 +53,22 @@ def on_grid(coverage: Tensor, grid: tuple[int, int], binary: bool = False) -> Te
     fitted to the outline could do better, so a trained one may.
 
     Args:
-        coverage: B x 1 x H x W in [0, 1].
+        coverage: B x 1 x H x W in [0, 1]; a cell is averaged over its pixels that are not nan, and 0 without one.
         grid: height and width of the masks.
         binary: cut at 0.5 as well: the best a mask of zeros and ones can be expected to do.
     """
-    mask = resize_mask(coverage, grid)
+    mask = resize_mask(coverage.nan_to_num(), grid)
+    if coverage.isnan().any():
+        mask = (mask / resize_mask((~coverage.isnan()).to(mask.dtype), grid)).nan_to_num()
     return (mask >= THRESHOLD).to(coverage.dtype) if binary else mask
 
 
 def area(mask: Tensor) -> Tensor:
-    """Mean of each soft mask, B x 1 x h x w -> float64, B in [0, 1]: the share of the image it takes."""
-    return mask.double().mean(dim=(1, 2, 3))
+    """Mean of each soft mask, B x 1 x h x w -> float64, B in [0, 1]: the share of the image it takes.
+
+    Of a region's shares, pixels that are nan don't count.
+    """
+    return mask.double().nanmean(dim=(1, 2, 3))
 
 
 def saturation(mask: Tensor) -> Tensor:

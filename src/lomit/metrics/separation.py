@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics import bootstrap
-from lomit.metrics.bootstrap import Estimate
+from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
 ROUNDING = 1e-6
 """Codes whose spread is a smaller share of their length are the same code, rounded in float32 in several ways."""
@@ -54,6 +54,7 @@ def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) ->
     """
     try:
         from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import silhouette_samples
         from sklearn.model_selection import StratifiedGroupKFold
     except ImportError:
         raise LomitError("the linear probe needs scikit-learn: pip install 'lomit[metrics]'") from None
@@ -69,7 +70,7 @@ def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) ->
         probe = LogisticRegression(max_iter=1_000).fit(x[train], y[train])
         right[test] = probe.predict(x[test]) == y[test]
     return Separation(
-        bootstrap.mean(silhouettes(torch.from_numpy(x), domains), people, seed),
+        bootstrap.mean(torch.from_numpy(silhouette_samples(x, y)), people, seed),
         bootstrap.mean(torch.from_numpy(100 * right), people, seed),
         100 * float(counts.max()) / len(y),
     )
@@ -91,27 +92,3 @@ def coordinates(codes: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh(x @ x.T)
         x = vectors * values.clamp(min=0).sqrt()
     return x / x.square().sum(1).mean().sqrt()
-
-
-def silhouettes(codes: Tensor, domains: Tensor) -> Tensor:
-    """(b - a) / max(a, b) of each code: a, mean distance to its own domain; b, to the nearest other one.
-
-    Args:
-        codes: N x D.
-        domains: N.
-
-    Returns:
-        float64, N; 0 for the only code of a domain.
-    """
-    distances = torch.cdist(codes.double(), codes.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    kinds, own = torch.unique(domains, return_inverse=True)
-    member = torch.nn.functional.one_hot(own, len(kinds)).double()
-    sums, counts = distances @ member, member.sum(0)
-    rows = torch.arange(len(own))
-    alone = counts[own] == 1
-    a = sums[rows, own] / (counts[own] - 1).clamp(min=1)
-    others = sums / counts
-    others[rows, own] = torch.inf
-    b = others.min(1).values
-    larger = torch.maximum(a, b)
-    return torch.where(alone | (larger == 0), 0.0, (b - a) / larger.clamp(min=torch.finfo(torch.float64).tiny))

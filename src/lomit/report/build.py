@@ -3,30 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lomit.data.gallery import Faces
+from lomit.classifier.network import file_sha256
+from lomit.config import DataConfig
+from lomit.data.gallery import Faces, RenderedFaces, SourceFaces
+from lomit.data.open import open_source
+from lomit.data.source import Source
 from lomit.errors import LomitError
+from lomit.evaluation.classes import NAME_OF
 from lomit.images import read_image
-from lomit.metrics.classifier import file_sha256
 from lomit.models.base import method_of
 from lomit.predictor import Predictor
-from lomit.report import codes, missing
+from lomit.report import codes
+from lomit.report.blocks import Block, Cell, Content, HowTo, Paragraph, Sheet, Table, picture
 from lomit.report.curves import curves, read_log
-from lomit.report.edits import Edit, edited_figure
+from lomit.report.edits import EditedPair, edited_figure
 from lomit.report.faces import many_exemplars, pairs
-from lomit.report.inputs import LOG, Item, photographs, sheet_of
-from lomit.report.markup import Content, Html, join, paragraph, picture, table, tag
+from lomit.report.inputs import LOG, Item, data_of, photographs, sheet_of
 from lomit.report.measures import ablations, measures
-from lomit.report.page import Missing, Section, page
+from lomit.report.page import page
 from lomit.report.pictures import Subject, common, comparison, exemplars, source_note
-from lomit.report.study import Study, figure_7
-from lomit.report.table1 import KINDS, table_1
+from lomit.report.study import StudyCounts, figure_7
+from lomit.report.table1 import table_1
+from lomit.stats.text import NONE
 from lomit.weights import WEIGHTS
 
 APPENDIX = (9, 10, 11)
 """The paper's figures of additional results, each with other faces."""
+_MODEL = "Give a model or a training run with a checkpoint: "
+_EVALUATE = "lomit evaluate PROTOCOL MODEL --data.root DIR --classifier DIR --out RESULTS"
+_FIGURE_4 = (_MODEL, "lomit report avatars --out page.html", " (faces are rendered, or --data.root names some).")
+HOW: dict[str, tuple[str, ...]] = {
+    "Table 1": ("Give evaluations with accuracy or inception scores: ", _EVALUATE, "."),
+    "Measures": ("Give folders that hold results.json: ", _EVALUATE, "."),
+    "Figure 4: translations": _FIGURE_4,
+    "Figure 4 a' to c': edited masks": (
+        "Save masks, edit them, list them in a JSON file (docs/report.md has its form) and name it: ",
+        "lomit report MODEL --edits edits.json --out page.html",
+        ".",
+    ),
+    "Figure 5: action units": (
+        "Train on action units, and give the run with photographs that are labelled with them: ",
+        "lomit train emotionet-aus --data.root DIR --out RUN && lomit report RUN --out page.html",
+        ".",
+    ),
+    "Figure 6: one input, many exemplars": _FIGURE_4,
+    "Figure 7: user study": (
+        "There are no answers of people. Give them as counts (docs/report.md has the form): ",
+        "lomit report MODEL --study study.json --out page.html",
+        ".",
+    ),
+    "Figure 8: codes by domain": (
+        "Give a model that has content and style codes, and leave --codes above 0: ",
+        "lomit report avatars --codes 240 --out page.html",
+        ".",
+    ),
+    "Figures 9 to 11: more results": _FIGURE_4,
+    "Training curves": ("Give the folder of a training run: ", "lomit train PRESET --out RUN", "."),
+    "Sample sheets": (
+        "Give a training run that has drawn one: ",
+        "lomit train PRESET --train.sample-every 200 --out RUN",
+        ".",
+    ),
+    "Ablations": (
+        "Train the full preset and its ablations, evaluate each on the same pairs, and give all the results: ",
+        "lomit train avatars-64-no-r1 --out RUN && "
+        "lomit evaluate avatars RUN --data.root DIR --classifier DIR --out RESULTS",
+        " (lomit train --help lists the presets).",
+    ),
+}
+"""Section -> what makes it: text and commands in turn.  The sections stand in this order."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +84,7 @@ class Request:
     Attributes:
         title: of the page.
         items: runs, models and evaluations.
-        faces: makes the faces of the figures, given the side in pixels.
+        data: the faces of the figures; None: those of the first run, or rendered ones.
         columns: pairs in Figures 4, 5 and 9 to 11.
         exemplars: exemplars in Figure 6.
         codes: faces in Figure 8.
@@ -48,35 +96,14 @@ class Request:
 
     title: str
     items: Sequence[Item]
-    faces: Callable[[int], Faces]
+    data: DataConfig | None
     columns: int
     exemplars: int
     codes: int
-    edits: Sequence[Edit]
-    study: Study | None
+    edits: Sequence[EditedPair]
+    study: StudyCounts | None
     seed: int
     device: str | None
-
-
-Group = tuple[list[Subject], list[str]]
-"""Models and the attributes they share."""
-Make = Callable[[Faces, list[Subject], list[str]], Html | None]
-"""What draws a group's figure."""
-
-
-class _Parts:
-    """Sections and what is missing, as they are found."""
-
-    def __init__(self) -> None:
-        self.sections: list[Section] = []
-        self.missing: list[Missing] = []
-
-    def add(self, heading: str, body: Html | None, otherwise: Content) -> None:
-        """A section, or where there is nothing to show, how to make it."""
-        if body is None:
-            self.missing.append(Missing(heading, otherwise))
-        else:
-            self.sections.append(Section(heading, body))
 
 
 def build(request: Request) -> str:
@@ -92,39 +119,49 @@ def build(request: Request) -> str:
         for item in items
         if item.model is not None
     ]
-    parts = _Parts()
-    parts.add("What is on this page", overview(items), None)
-    parts.add("Table 1", table_1(evaluations) if evaluations else None, missing.TABLE_1)
-    parts.add("Measures", measures(evaluations) if evaluations else None, missing.MEASURES)
-    people = _figures(request, subjects, parts)
     runs = {item.label: item.run for item in items if item.run is not None}
-    parts.add("Training curves", curves(runs) if runs else None, missing.CURVES)
-    parts.add("Sample sheets", _sheets(runs) if runs else None, missing.SHEETS)
-    configs = {item.label: item.config() for item in items}
-    parts.add("Ablations", ablations(evaluations, configs) if evaluations else None, missing.ABLATIONS)
+    source = None if request.data is None else open_source(request.data)
+    figures, people = _figures(request, subjects, source)
+    found: dict[str, Sequence[Block]] = {
+        "Table 1": table_1(evaluations),
+        "Measures": measures(evaluations),
+        **figures,
+        "Figure 4 a' to c': edited masks": edited_figure(subjects, request.edits) if request.edits else [],
+        "Figure 7: user study": figure_7(request.study) if request.study else [],
+        "Training curves": curves(runs) if runs else [],
+        "Sample sheets": _sheets(runs),
+        "Ablations": ablations(evaluations, {item.label: item.config() for item in items}),
+    }
+    missing = dict(HOW)
+    sections: dict[str, Sequence[Block]] = {"What is on this page": [overview(items)]}
+    for heading in HOW:
+        match found[heading]:
+            case []:
+                continue
+            case [HowTo(entries)]:  # why there is none
+                missing |= entries
+            case blocks:
+                sections[heading] = blocks
+                del missing[heading]
+    if missing:
+        sections["Not on this page"] = [HowTo(missing)]
     people = people or bool(request.edits) or any(photographs(run) for run in runs.values())
-    return page(request.title, _introduction(people), parts.sections, parts.missing)
+    return page(request.title, _introduction(people), sections)
 
 
-def _introduction(people: bool) -> Html:
-    parts: list[Content] = [
-        paragraph(
-            "Exemplar-guided image-to-image translation with local masks (LOMIT): the paper's tables and figures, "
-            "from the runs, models and evaluations that were given."
-        )
-    ]
-    if people:
-        parts.append(
-            paragraph(
-                "Pictures on this page may show people. Look up the terms of their data set before you pass it on: "
-                "CelebA's forbid publishing.",
-                class_="warning",
-            )
-        )
-    return join(parts)
+def _introduction(people: bool) -> list[Block]:
+    about = (
+        "Exemplar-guided image-to-image translation with local masks (LOMIT): the paper's tables and figures, from the "
+        "runs, models and evaluations that were given."
+    )
+    warning = (
+        "Pictures on this page may show people. Look up the terms of their data set before you pass it on: CelebA's "
+        "forbid publishing."
+    )
+    return [Paragraph((about,)), *([Paragraph((warning,), "warning")] if people else [])]
 
 
-def overview(items: Sequence[Item]) -> Html:
+def overview(items: Sequence[Item]) -> Table:
     """What was given, with what identifies it; no paths of the machine."""
     rows: list[list[Content]] = []
     for item in items:
@@ -134,21 +171,48 @@ def overview(items: Sequence[Item]) -> Html:
         rows.append([
             item.label,
             ", ".join(given),
-            "–" if config is None else f"{method_of(config).name}, {config.image_size} x {config.image_size}",
-            "–" if config is None else ", ".join(a.replace("_", " ") for a in config.attributes),
-            "–" if item.run is None else f"{read_log(item.run / LOG).steps:,}",
-            "–" if item.model is None else tag("code", file_sha256(item.model / WEIGHTS)[:12]),
+            NONE if config is None else f"{method_of(config).name}, {config.image_size} x {config.image_size}",
+            NONE if config is None else ", ".join(a.replace("_", " ") for a in config.attributes),
+            NONE if item.run is None else f"{read_log(item.run / LOG).steps:,}",
+            NONE if item.model is None else Cell(file_sha256(item.model / WEIGHTS)[:12], look="code"),
         ])  # fmt: skip
     header = ["label", "given", "method", "attributes", "iterations", "SHA-256 of the weights"]
-    return table("Runs, models and evaluations", [header], rows, class_="text")
+    return Table("Runs, models and evaluations", [header], rows, "text")
 
 
-def _figures(request: Request, subjects: Sequence[Subject], parts: _Parts) -> bool:
-    """Figures 4 to 11; whether they may show people."""
-    faces, problem = None, None
+def faces_of(request: Request, size: int, source: Source | None = None) -> Faces:
+    """The faces of the figures.
+
+    Args:
+        request: the data, or the runs whose own data it is.
+        size: side of the pictures, in pixels.
+        source: the data, opened.
+
+    Raises:
+        LomitError: where they are not to be had.
+    """
+    data, runs = request.data, [item.run for item in request.items if item.run is not None]
+    if data is None and runs:
+        data = data_of(runs[0])
+        if data is not None and data.kind == "avatars" and data.root is None:
+            data = None
+        elif data is not None and (data.root is None or not Path(data.root).expanduser().exists()):
+            name = "" if data.root is None else f" ({Path(data.root).name})"
+            raise LomitError(f"the faces that the run was trained on{name} are not there; name them with --data.root")
+    if data is None:
+        return RenderedFaces(request.seed, size)
+    data = replace(data, image_size=size, attributes=(), require_one_of=())
+    return SourceFaces(source or open_source(data), data, request.seed, Path(data.root or "").resolve().name)
+
+
+def _figures(
+    request: Request, subjects: Sequence[Subject], source: Source | None
+) -> tuple[dict[str, list[Block]], bool]:
+    """Figures 4 to 11, or for each why there is none; and whether they may show people."""
+    faces, problem = None, ""
     if subjects:
         try:
-            faces = request.faces(max(subject.predictor.image_size for subject in subjects))
+            faces = faces_of(request, max(subject.predictor.image_size for subject in subjects), source)
         except LomitError as error:
             problem = str(error)
     groups = common(subjects)
@@ -156,68 +220,60 @@ def _figures(request: Request, subjects: Sequence[Subject], parts: _Parts) -> bo
     others = [group for group in groups if group not in units]
 
     def drawn(
+        heading: str,
         groups: Sequence[tuple[list[Subject], list[str]]],
-        make: Callable[[Faces, list[Subject], list[str]], Html | None],
-    ) -> tuple[Html | None, str | None]:
-        """The figure for each group, or why there is none."""
-        if faces is None or not groups:
-            return None, problem
-        try:
-            found = [body for members, names in groups if (body := make(faces, members, names)) is not None]
-        except LomitError as error:
-            return None, str(error)
-        return (join(found), None) if found else (None, None)
+        make: Callable[[Faces, list[Subject], list[str]], list[Block]],
+    ) -> list[Block]:
+        """The figure for each group of models and the attributes that they share."""
+        why = problem
+        if faces is not None:
+            try:
+                return [block for members, names in groups for block in make(faces, members, names)]
+            except LomitError as error:
+                why = str(error)
+        return [HowTo({heading: (f"{why}.",)})] if why and groups else []
 
-    def add(heading: str, found: tuple[Html | None, str | None], how: Content) -> None:
-        body, why = found
-        parts.add(heading, body, how if why is None else f"{why}.")
-
-    def compared(faces: Faces, members: list[Subject], names: list[str]) -> Html:
+    def compared(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
         chosen = pairs(faces, names, request.columns, request.seed)
-        figure = comparison(_of(members), members, faces, chosen, masks=True)
-        return join([figure, source_note(faces, members)])
+        return [comparison(_of(members), members, faces, chosen, masks=True), source_note(faces, members)]
 
-    add("Figure 4: translations", drawn(others, compared), missing.FIGURE_4)
-    edited = edited_figure(subjects, request.edits) if request.edits and subjects else None
-    parts.add("Figure 4 a' to c': edited masks", edited, missing.EDITS)
-    add("Figure 5: action units", drawn(units, compared), missing.FIGURE_5)
-
-    def multimodal(faces: Faces, members: list[Subject], names: list[str]) -> Html:
+    def multimodal(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
         chosen = many_exemplars(faces, names, request.exemplars, request.seed)
-        return join([exemplars(_of(members), members, faces, *chosen), source_note(faces, members)])
+        return [exemplars(_of(members), members, faces, *chosen), source_note(faces, members)]
 
-    add("Figure 6: one input, many exemplars", drawn(groups, multimodal), missing.FIGURE_6)
-    parts.add("Figure 7: user study", figure_7(request.study) if request.study else None, missing.FIGURE_7)
+    def embedded(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
+        found = [b for subject in members for b in codes.figure_8(subject, faces, request.codes, request.seed)]
+        return [*found, codes.notes(faces)] if found else []
 
-    def embedded(faces: Faces, members: list[Subject], names: list[str]) -> Html | None:
-        found = [codes.figure_8(subject, faces, request.codes, request.seed) for subject in members]
-        return join([*found, codes.notes(faces)]) if any(body is not None for body in found) else None
-
-    add("Figure 8: codes by domain", drawn(groups, embedded) if request.codes else (None, None), missing.FIGURE_8)
-
-    def more(faces: Faces, members: list[Subject], names: list[str]) -> Html:
-        about = [name for name in names if name in faces.attributes and KINDS.get(name) in ("facial hair", "gender")]
-        tables: list[Content] = []
+    def more(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
+        about = [n for n in names if n in faces.attributes and NAME_OF.get(n) in ("facial hair", "gender")]
+        tables: list[Block] = []
         for number in APPENDIX:
             chosen = pairs(faces, names, request.columns, request.seed + number, about or None)
             tables.append(comparison(f"Figure {number}: {_of(members)}", members, faces, chosen, masks=False))
-        return join([*tables, source_note(faces, members)])
+        return [*tables, source_note(faces, members)]
 
-    add("Figures 9 to 11: more results", drawn(others, more), missing.FIGURE_4)
-    return faces is not None and faces.people
+    figures = {
+        "Figure 4: translations": (others, compared),
+        "Figure 5: action units": (units, compared),
+        "Figure 6: one input, many exemplars": (groups, multimodal),
+        "Figure 8: codes by domain": (groups if request.codes else [], embedded),
+        "Figures 9 to 11: more results": (others, more),
+    }
+    found = {heading: drawn(heading, *how) for heading, how in figures.items()}
+    return found, faces is not None and faces.people
 
 
 def _of(members: Sequence[Subject]) -> str:
     return "translated by " + ", ".join(member.label for member in members)
 
 
-def _sheets(runs: dict[str, Path]) -> Html | None:
+def _sheets(runs: dict[str, Path]) -> list[Block]:
     """The newest sample sheet of each run."""
-    parts: list[Content] = []
+    found: list[Block] = []
     for label, run in runs.items():
         sheet = sheet_of(run)
         if sheet is not None:
             image = picture(read_image(sheet).on_white(), f"sample sheet of {label}, {sheet.stem}: one pair a row")
-            caption = tag("figcaption", f"{label}, {sheet.stem.replace('_', ' ')}")
-            parts.append(tag("figure", caption, image, class_="sheet"))
-    return join(parts) if parts else None
+            found.append(Sheet(f"{label}, {sheet.stem.replace('_', ' ')}", image))
+    return found

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lomit.data.gallery import Faces
+from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.transforms import normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
-from lomit.metrics.separation import FOLDS, Separation, coordinates, separation
-from lomit.report.cells import cell, sample_count
-from lomit.report.charts import legend, scatter
+from lomit.metrics.separation import FOLDS, coordinates, separation
+from lomit.report.blocks import Block, Charts, Content, Paragraph, Table, counted, number
+from lomit.report.charts import scatter
 from lomit.report.faces import targets
-from lomit.report.markup import Content, Html, join, paragraph, table, tag
 from lomit.report.pictures import Subject
 
 SPACES = {
@@ -118,8 +117,8 @@ def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in method.fit_transform(x.numpy())]
 
 
-def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> Html | None:
-    """The three pictures and the table of one model; None for a method that has no codes.
+def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> list[Block]:
+    """The three pictures and the table of one model; nothing for a method that has no codes.
 
     Raises:
         LomitError: where the faces don't show two domains of the model's, or too few people.
@@ -127,48 +126,40 @@ def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> Html | No
     drawn = draw_domains(faces, subject.predictor.attributes, count, seed)
     found = codes_of(subject, faces, drawn)
     if not found:
-        return None
+        return []
     domains, people = torch.tensor(drawn.domain), torch.tensor([faces.identity(face) for face in drawn.faces])
     numbers = {name: separation(code, domains, people, seed) for name, code in found.items()}
+    over = "images" if isinstance(faces, SourceFaces) and not faces.source.knows_people else "people"
     charts = []
     for name, code in found.items():
-        heading, told, points = SPACES.get(name, name), numbers[name], embed(code, seed)
+        heading, far, points = SPACES.get(name, name), numbers[name], embed(code, seed)
         if len(set(points)) == 1:
             heading += ", the same for every face"
-        alt = f"t-SNE of {heading}, {len(drawn.faces)} faces: silhouette {told.silhouette.value:.2f}, "
-        alt += f"linear probe {told.probe.value:.0f} %"
-        charts.append(tag("figure", tag("figcaption", heading), scatter(alt, points, drawn.domain)))
-    return join([
-        tag("h3", subject.label),
-        legend(drawn.names),
-        tag("div", *charts, class_="charts"),
-        _numbers(subject.label, numbers, {name: code.shape[1] for name, code in found.items()}),
-    ])  # fmt: skip
-
-
-def _numbers(label: str, numbers: Mapping[str, Separation], sizes: Mapping[str, int]) -> Html:
+        alt = f"t-SNE of {heading}, {len(drawn.faces)} faces: silhouette {far.silhouette.value:.2f}, "
+        charts.append(scatter(heading, f"{alt}linear probe {far.probe.value:.0f} %", points, drawn.domain))
     rows: list[list[Content]] = [
         [
             SPACES.get(name, name),
-            f"{sizes[name]:,}",
-            cell(told.silhouette, 3),
-            cell(told.probe, 1),
-            f"{told.chance:.1f}",
-            sample_count(told.probe),
+            f"{found[name].shape[1]:,}",
+            number(far.silhouette, 3),
+            number(far.probe, 1),
+            f"{far.chance:.1f}",
+            counted(far.probe, over),
         ]
-        for name, told in numbers.items()
+        for name, far in numbers.items()
     ]
     header = ["code", "entries", "silhouette", "linear probe, %", "chance, %", "of"]
-    return table(f"{label}: how well the codes tell the domains apart", [header], rows)
+    table = Table(f"{subject.label}: how well the codes tell the domains apart", [header], rows)
+    return [Charts(charts, drawn.names, title=subject.label), table]
 
 
-def notes(faces: Faces) -> Html:
+def notes(faces: Faces) -> Paragraph:
     """How Figure 8 is made."""
-    return paragraph(
+    text = (
         f"Faces: {faces.what}; as many of each domain, each face's masks predicted beside a face of another domain. "
         "Silhouette (-1 to 1, 0 where domains mix) and linear probe are computed on the codes themselves, not on the "
         f"picture. Probe: logistic regression, {FOLDS}-fold, nobody on both sides. The paper expects domains apart in "
         f"s_f, mixed in c and s_b. t-SNE: perplexity {PERPLEXITY}, from the {KEPT} directions of largest variance; "
-        "distances between its clusters mean nothing.",
-        class_="notes",
+        "distances between its clusters mean nothing."
     )
+    return Paragraph((text,), "notes")

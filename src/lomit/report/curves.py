@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from lomit.errors import LomitError
-from lomit.report.charts import Series, legend, line_chart
+from lomit.report.blocks import Block, Chart, Charts, Content, Paragraph, Table
+from lomit.report.charts import Series, line_chart
 from lomit.report.inputs import LOG
-from lomit.report.markup import Content, Html, join, paragraph, table, tag
 
 POINTS = 120
 """Points of a line; longer logs are averaged over as many stretches."""
@@ -94,8 +94,8 @@ def read_log(path: Path) -> Log:
     return log
 
 
-def curves(runs: Mapping[str, Path]) -> Html | None:
-    """A chart for each term; None where no log has a line yet.
+def curves(runs: Mapping[str, Path]) -> list[Block]:
+    """A chart for each term; nothing where no log has a line yet.
 
     Args:
         runs: label -> folder.
@@ -105,19 +105,15 @@ def curves(runs: Mapping[str, Path]) -> Html | None:
         if points := memorised(log):
             log.terms["memorised"] = points
     if not any(log.terms for log in logs.values()):
-        return None
+        return []
     charts = [_chart(term, logs) for term in _terms(logs)]
     held_out = any(name.startswith(HELD_OUT) for log in logs.values() for name in log.terms)
-    return join([
-        legend(list(logs), "unseen pairs" if held_out else None),
-        tag("div", *charts, class_="charts"),
-        paragraph(
-            f"Across: iterations. Longer logs are averaged over {POINTS} stretches. Losses as logged, before their "
-            "weights of Eq. 16, summed over both directions.",
-            class_="notes",
-        ),
-        _warnings(logs),
-    ])  # fmt: skip
+    note = (
+        f"Across: iterations. Longer logs are averaged over {POINTS} stretches. Losses as logged, before their weights "
+        "of Eq. 16, summed over both directions."
+    )
+    drawn = Charts(charts, list(logs), "unseen pairs" if held_out else "")
+    return [drawn, Paragraph((note,), "notes"), *_warnings(logs)]
 
 
 def memorised(log: Log) -> Points:
@@ -151,7 +147,7 @@ def _term(name: str) -> str:
     return name if not term or term == "loss" or phase == "mask" else term
 
 
-def _chart(term: str, logs: Mapping[str, Log]) -> Html:
+def _chart(term: str, logs: Mapping[str, Log]) -> Chart:
     lines = []
     for colour, log in enumerate(logs.values()):
         for name, points in log.terms.items():
@@ -165,7 +161,7 @@ def _chart(term: str, logs: Mapping[str, Log]) -> Html:
         if _term(name) == term and not name.startswith(HELD_OUT)
     )
     alt = f"{heading} by iteration" + (f": {ends}" if ends else "")
-    return tag("figure", tag("figcaption", heading), line_chart(alt, lines))
+    return line_chart(heading, alt, lines)
 
 
 def thinned(points: Points) -> Points:
@@ -177,7 +173,7 @@ def thinned(points: Points) -> Points:
     return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
 
 
-def _warnings(logs: Mapping[str, Log]) -> Html | None:
+def _warnings(logs: Mapping[str, Log]) -> list[Block]:
     rows: list[list[Content]] = []
     for label, log in logs.items():
         counts: dict[str, list[int]] = {}
@@ -186,4 +182,4 @@ def _warnings(logs: Mapping[str, Log]) -> Html | None:
         rows += [[label, text, f"{len(s)} times, step {s[0]} to {s[-1]}"] for text, s in counts.items()]
         if log.skipped:
             rows.append([label, f"{log.skipped} unreadable lines of {LOG} left out", ""])
-    return table("Warnings of the runs", [["run", "warning", "when"]], rows, class_="text") if rows else None
+    return [Table("Warnings of the runs", [["run", "warning", "when"]], rows, "text")] if rows else []

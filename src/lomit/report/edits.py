@@ -28,13 +28,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lomit.config import from_dict
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
+from lomit.evaluation.results import read_json
 from lomit.figures.grids import overlay
-from lomit.images import Picture, read_image, read_mask
-from lomit.report.markup import Content, Html, join, paragraph, picture, table
+from lomit.images import Picture as Still
+from lomit.images import read_image, read_mask
+from lomit.report.blocks import Block, Content, Paragraph, Picture, Table, picture
 from lomit.report.pictures import CELL, Subject, masked, shown
-from lomit.report.results import read_json
 
 VERSION = 1
 REMOVED = 0.25
@@ -43,7 +45,7 @@ CUT = (255, 0, 0)
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditedPair:
     """A pair with masks to use in place of the predicted ones.
 
     Attributes:
@@ -53,13 +55,13 @@ class Edit:
     """
 
     caption: str
-    input: Picture
-    exemplar: Picture
+    input: Still
+    exemplar: Still
     input_mask: Image.Image
     exemplar_mask: Image.Image | None
 
 
-def read_edits(path: Path) -> list[Edit]:
+def read_edits(path: Path) -> list[EditedPair]:
     """Reads the JSON file and the images it names.
 
     Raises:
@@ -74,19 +76,23 @@ def read_edits(path: Path) -> list[Edit]:
     return [_edit(entry, path, f"{path}: edit {k}") for k, entry in enumerate(entries, start=1)]
 
 
-def _edit(entry: Any, path: Path, where: str) -> Edit:
-    if not isinstance(entry, dict):
-        raise LomitError(f"{where}: expected an object with keys")
-    known = ("caption", "input", "exemplar", "input_mask", "exemplar_mask")
-    for key in (*known[:4], *entry):
-        if key not in known:
-            raise LomitError(f"{where}: unknown key '{key}'; known: {', '.join(known)}")
-        if not isinstance(entry.get(key), str):
-            raise LomitError(f"{where}: '{key}' must be a text")
-    files = {key: _below(path, entry[key], f"{where}, '{key}'") for key in known[1:] if key in entry}
+@dataclass(frozen=True)
+class _Entry:
+    """An edit as it stands in the file."""
+
+    caption: str
+    input: str
+    exemplar: str
+    input_mask: str
+    exemplar_mask: str | None = None
+
+
+def _edit(entry: Any, path: Path, where: str) -> EditedPair:
+    found = from_dict(_Entry, entry, where)
+    files = {k: _below(path, v, f"{where}.{k}") for k, v in vars(found).items() if k != "caption" and v is not None}
     guide = read_mask(files["exemplar_mask"]) if "exemplar_mask" in files else None
     images = read_image(files["input"]), read_image(files["exemplar"])
-    return Edit(entry["caption"], *images, read_mask(files["input_mask"]), guide)
+    return EditedPair(found.caption, *images, read_mask(files["input_mask"]), guide)
 
 
 def _below(path: Path, name: str, where: str) -> Path:
@@ -96,9 +102,9 @@ def _below(path: Path, name: str, where: str) -> Path:
     return path.parent / parts
 
 
-def edited_figure(subjects: Sequence[Subject], edits: Sequence[Edit]) -> Html | None:
-    """For each model with masks: the pair, predicted and edited masks, and both results; None without such a model."""
-    parts: list[Content] = []
+def edited_figure(subjects: Sequence[Subject], edits: Sequence[EditedPair]) -> list[Block]:
+    """For each model with masks: the pair, predicted and edited masks, both results; nothing without such a model."""
+    parts: list[Block] = []
     for subject in subjects:
         columns = [_column(subject, edit) for edit in edits]
         if any(column is None for column in columns):
@@ -106,14 +112,12 @@ def edited_figure(subjects: Sequence[Subject], edits: Sequence[Edit]) -> Html | 
         names = list(columns[0] or {})
         rows: list[list[Content]] = [[name, *((column or {})[name] for column in columns)] for name in names]
         caption = f"{subject.label}: single attributes by edited masks"
-        parts.append(table(caption, [["", *(edit.caption for edit in edits)]], rows, class_="pictures"))
-    if not parts:
-        return None
+        parts.append(Table(caption, [["", *(edit.caption for edit in edits)]], rows, "pictures"))
     note = "Masks edited by hand, as in Figure 4 a' to c'. Red: around what was removed from the predicted mask."
-    return join([*parts, paragraph(note, class_="notes")])
+    return [*parts, Paragraph((note,), "notes")] if parts else []
 
 
-def _column(subject: Subject, edit: Edit) -> dict[str, Html] | None:
+def _column(subject: Subject, edit: EditedPair) -> dict[str, Picture] | None:
     """Row's heading -> picture; None for a method without masks."""
     pair = [edit.input], [edit.exemplar]
     if "exemplar" not in subject.predictor.translator.guides:
@@ -137,7 +141,7 @@ def _column(subject: Subject, edit: Edit) -> dict[str, Html] | None:
     return column
 
 
-def _cut(image: Image.Image, predicted: Image.Image, edited: Image.Image, alt: str) -> Html:
+def _cut(image: Image.Image, predicted: Image.Image, edited: Image.Image, alt: str) -> Picture:
     """The edited mask over the image, with a rectangle around what was removed."""
     square = image.crop(centre_box(image.size))
     if edited.size == image.size:

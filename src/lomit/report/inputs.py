@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lomit.config import ModelConfig
+from lomit.config import DataConfig, ModelConfig, from_dict
 from lomit.errors import LomitError
+from lomit.evaluation.results import RESULTS, Results, read_json, read_results
 from lomit.models.base import read_saved_config
-from lomit.report.results import NAME, Results, read_json, read_results
 from lomit.weights import WEIGHTS, find_model, read_config
 
 LOG, RUN_CONFIG = "log.jsonl", "config.json"
@@ -17,7 +17,7 @@ LOG, RUN_CONFIG = "log.jsonl", "config.json"
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that the page tells of.
+    """One thing that the page is about.
 
     Attributes:
         label: what the page calls it.
@@ -38,7 +38,7 @@ class Item:
         for results in self.results:
             method, config = results.fact("model", "method"), results.fact("model", "config")
             if isinstance(config, dict):
-                return read_saved_config({"method": method, "model": config}, f"{self.label}: {NAME}")
+                return read_saved_config({"method": method, "model": config}, f"{self.label}: {RESULTS}")
         return None
 
 
@@ -59,15 +59,11 @@ def collect(words: Sequence[str]) -> list[Item]:
     for word in words:
         label, found = _found(word)
         before = items.get(label, Item(label))
-        told = [
-            f"{r.fact('protocol')}: {row.section}, {row.name}"
-            for r in (*before.results, *found.results)
-            for row in r.rows
-        ]
+        keys = [(r.fact("protocol"), row.key) for r in (*before.results, *found.results) for row in r.rows]
         for kind, twice in (
             ("training runs", before.run is not None and found.run is not None),
             ("models", before.model is not None and found.model is not None),
-            ("evaluations of one class by one protocol", len(set(told)) < len(told)),
+            ("evaluations of one class by one protocol", len(set(keys)) < len(keys)),
         ):
             if twice:
                 raise LomitError(f"two {kind} are called '{label}'; name them: LABEL=PATH")
@@ -96,20 +92,24 @@ def _found(word: str) -> tuple[str, Item]:
         label,
         path if (path / LOG).is_file() else None,
         find_model(path) if has_model else None,
-        (read_results(path / NAME),) if (path / NAME).is_file() else (),
+        (read_results(path / RESULTS),) if (path / RESULTS).is_file() else (),
     )
     if found == Item(label):
-        raise LomitError(f"{path} is no training run, model or evaluation: it has no {LOG}, {WEIGHTS} or {NAME}")
+        raise LomitError(f"{path} is no training run, model or evaluation: it has no {LOG}, {WEIGHTS} or {RESULTS}")
     return label, found
+
+
+def data_of(run: Path) -> DataConfig | None:
+    """What a run was trained on, as its config says; None where it doesn't."""
+    path = run / RUN_CONFIG
+    data = read_json(path).get("data") if path.is_file() else None
+    return from_dict(DataConfig, data, f"{path}: data") if isinstance(data, dict) else None
 
 
 def photographs(run: Path) -> bool:
     """Whether a run was on anything but rendered faces, so that its sample sheets may show people."""
-    path = run / RUN_CONFIG
-    if not path.is_file():
-        return True
-    data = read_json(path).get("data")
-    return not (isinstance(data, Mapping) and data.get("kind") == "avatars")
+    data = data_of(run)
+    return data is None or data.kind != "avatars"
 
 
 def sheet_of(run: Path) -> Path | None:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lomit.config import ModelConfig
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.report import FLAGGED, Row
+from lomit.evaluation.results import COLUMNS, FLAGGED, Results, Row
 from lomit.models.lomit.ablations import ablations_of
 from lomit.models.lomit.config import LomitConfig
-from lomit.report.cells import cell, sample_count
-from lomit.report.markup import Content, Html, items, join, paragraph, table, tag
-from lomit.report.results import MODEL, PLAIN, Results
+from lomit.report.blocks import Block, Content, Notes, Paragraph, Table, counted, number
+from lomit.stats.text import NONE
 
-TELLING = (
-    ("attribute accuracy, %", "changed, each"),
-    ("background kept", "change outside target, above floor"),
-    ("background kept", "SSIM outside target"),
-    ("masks", "IoU with target"),
-    ("masks", "mask area (ceiling: the region's)"),
-)
-"""Columns of the ablations' table (section, name): style moved, the rest kept, masks found."""
-
+TELLING = (("changed_each", ""), ("change_target_above", ""), ("ssim", ""), ("iou", ""), ("area", ""))
+"""Columns of the ablations' table (measure, of): style moved, the rest kept, masks found."""
 
 Evaluations = Sequence[tuple[str, Results]]
 """Labels and results; a label may have several, of other protocols."""
@@ -40,114 +32,89 @@ def comparable(evaluations: Evaluations) -> list[dict[str, Results]]:
     return groups
 
 
-def measures(evaluations: Evaluations) -> Html:
+def measures(evaluations: Evaluations) -> list[Block]:
     """All rows of all evaluations, one table for each group that can be compared."""
-    groups = comparable(evaluations)
-    parts: list[Content] = []
+    groups, parts = comparable(evaluations), list[Block]()
     if len(groups) > 1:
-        parts.append(
-            paragraph(
-                "Numbers in different tables can't be compared: protocol, pairs or classifier differ.", class_="warning"
-            )
-        )
+        text = "Numbers in different tables can't be compared: protocol, pairs or classifier differ."
+        parts.append(Paragraph((text,), "warning"))
     for group in groups:
-        first = next(iter(group.values()))
         columns = _columns(group)
+        sections: dict[str, dict[tuple[str, str], Row]] = {}
+        for row in (row for results in group.values() for row in results.rows):
+            sections.setdefault(row.section, {}).setdefault(row.key, row)
         rows: list[list[Content]] = []
-        for section, names in _sections(group.values()).items():
+        for section, found in sections.items():
             rows.append([section])
-            for name in names:
-                found = {label: _find(results, section, name) for label, results in group.items()}
-                some = next(row for row in found.values() if row is not None)
-                told = f"{name}, {some.unit}" if some.unit and some.unit not in section else name
-                flag = next((row.flag for row in found.values() if row is not None and row.flag), "")
-                rows.append([
-                    f"{told} {FLAGGED}" if flag else told,
-                    *(cell(_cell(found[label], column), some.digits) for label, column in columns),
-                    _counts(found.values()),
-                ])  # fmt: skip
-        header = ["measure", *(label if column == MODEL else f"{label}: {column}" for label, column in columns), "of"]
-        caption = f"{', '.join(group)} by the protocol {first.fact('protocol')}"
-        parts.append(table(caption, [header], rows, class_="wrap"))
+            for key, some in found.items():
+                same = {label: results.row(*key) for label, results in group.items()}
+                flagged = next((row for row in same.values() if row is not None and row.flag), some)
+                rows.append([flagged.title, *(_cell(same[label], c) for label, c in columns), _counts(same, group)])
+        header = ["measure", *(label if c == "model" else f"{label}: {COLUMNS[c]}" for label, c in columns), "of"]
+        protocol = next(iter(group.values())).fact("protocol")
+        parts.append(Table(f"{', '.join(group)} by the protocol {protocol}", [header], rows, "wrap"))
         flags = [f"{FLAGGED} {row.flag}" for results in group.values() for row in results.rows if row.flag]
-        notes = dict.fromkeys([*flags, *(note for results in group.values() for note in results.notes)])
-        parts.append(tag("div", items(notes), class_="notes"))
-    return join(parts)
+        parts.append(Notes([*dict.fromkeys([*flags, *(note for r in group.values() for note in r.notes)])]))
+    return parts
 
 
-def ablations(evaluations: Evaluations, configs: Mapping[str, ModelConfig | None]) -> Html | None:
-    """A row for the full method and for each ablation that was evaluated beside it; None where none was.
+def ablations(evaluations: Evaluations, configs: Mapping[str, ModelConfig | None]) -> list[Block]:
+    """A row for the full method and for each ablation that was evaluated beside it; nothing where none was.
 
     Args:
         evaluations: what was measured.
         configs: label -> the config of what was evaluated; None where it is not known.
     """
-    parts: list[Content] = []
+    parts: list[Block] = []
     for group in comparable(evaluations):
         known = {label: (r, c) for label, r in group.items() if isinstance(c := configs.get(label), LomitConfig)}
         entries = [(label, results, [a.description for a in ablations_of(c)]) for label, (results, c) in known.items()]
         if not any(changes for _, _, changes in entries):
             continue
-        found = {key for results in group.values() for row in results.rows if (key := (row.section, row.name))}
-        wanted = [key for key in TELLING if key in found]
+        shown = {key: row for key in TELLING if (row := _first(r.row(*key) for r in group.values())) is not None}
         rows: list[list[Content]] = []
         for label, results, changes in sorted(entries, key=lambda entry: bool(entry[2])):
-            rows.append(_ablated("; ".join(changes) or "full", label, results, wanted, MODEL))
-            if not changes and any(PLAIN in row.cells for row in results.rows):
-                rows.append(_ablated("full, m = 1 given when translating", label, results, wanted, PLAIN))
-        header = ["variant", "model", *(_named(group, key) for key in wanted), "of"]
-        parts.append(table("Ablations: the full method and what one change does", [header], rows, class_="wrap"))
-    if not parts:
-        return None
-    parts.append(
-        paragraph(
-            "A row is a model of its own, trained with that one change, except where m = 1 is given to the full "
-            "model. One run each: differences between runs of another seed are not in the intervals, which resample "
-            "people.",
-            class_="notes",
+            variants = {"; ".join(changes) or "full": "model"}
+            if not changes and any("plain" in row.cells for row in results.rows):
+                variants["full, m = 1 given when translating"] = "plain"
+            for variant, column in variants.items():
+                found = {key: results.row(*key) for key in shown}
+                rows.append([variant, label, *(_cell(row, column) for row in found.values()), _counts(found, group)])
+        titles = [
+            f"{row.section.partition(',')[0]}: {row.name}{f', {row.unit}' if row.unit else ''}"
+            for row in shown.values()
+        ]
+        parts.append(
+            Table(
+                "Ablations: the full method and what one change does",
+                [["variant", "model", *titles, "of"]],
+                rows,
+                "wrap",
+            )
         )
+    note = (
+        "A row is a model of its own, trained with that one change, except where m = 1 is given to the full model. One "
+        "run each: differences between runs of another seed are not in the intervals, which resample people."
     )
-    return join(parts)
-
-
-def _ablated(
-    variant: str, label: str, results: Results, wanted: Sequence[tuple[str, str]], column: str
-) -> list[Content]:
-    rows = [_find(results, *key) for key in wanted]
-    values = [cell(_cell(row, column), row.digits if row is not None else 0) for row in rows]
-    return [variant, label, *values, _counts(rows)]
-
-
-def _named(group: Mapping[str, Results], key: tuple[str, str]) -> str:
-    row = next(row for results in group.values() if (row := _find(results, *key)) is not None)
-    section = row.section.partition(",")[0]
-    return f"{section}: {row.name}{f', {row.unit}' if row.unit else ''}"
-
-
-def _sections(evaluations: Iterable[Results]) -> dict[str, list[str]]:
-    """Section -> names of its measures, in the order in which they first stand."""
-    found: dict[str, dict[str, None]] = {}
-    for results in evaluations:
-        for row in results.rows:
-            found.setdefault(row.section, {})[row.name] = None
-    return {section: list(names) for section, names in found.items()}
+    return [*parts, Paragraph((note,), "notes")] if parts else []
 
 
 def _columns(group: Mapping[str, Results]) -> list[tuple[str, str]]:
     """Label and column of each value in a row: every model first, then what each is held against."""
-    found = {label: list(dict.fromkeys(c for row in r.rows for c in row.cells)) for label, r in group.items()}
-    models = [(label, MODEL) for label, columns in found.items() if MODEL in columns]
-    return models + [(label, column) for label, columns in found.items() for column in columns if column != MODEL]
+    found = {label: dict.fromkeys(c for row in r.rows for c in row.cells) for label, r in group.items()}
+    models = [(label, "model") for label, columns in found.items() if "model" in columns]
+    return models + [(label, column) for label, columns in found.items() for column in columns if column != "model"]
 
 
-def _find(results: Results, section: str, name: str) -> Row | None:
-    return next((row for row in results.rows if (row.section, row.name) == (section, name)), None)
+def _cell(row: Row | None, column: str) -> Content:
+    return NONE if row is None else number(row.cells.get(column), row.digits)
 
 
-def _cell(row: Row | None, column: str) -> Estimate | None:
-    return None if row is None else row.cells.get(column)
+def _counts(rows: Mapping[Any, Row | None], group: Mapping[str, Results]) -> str:
+    over = next(iter(group.values())).counts[1]
+    cells = (estimate for row in rows.values() if row is not None for estimate in row.cells.values())
+    return next((counted(estimate, over) for estimate in cells), "")
 
 
-def _counts(rows: Iterable[Row | None]) -> str:
-    cells = (estimate for row in rows if row is not None for estimate in row.cells.values())
-    return next((sample_count(estimate) for estimate in cells), "")
+def _first(rows: Iterable[Row | None]) -> Row | None:
+    return next((row for row in rows if row is not None), None)

@@ -15,8 +15,8 @@ from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
 from lomit.models.base import Guide
 from lomit.predictor import Predictor
+from lomit.report.blocks import Content, Paragraph, Picture, Table, picture
 from lomit.report.faces import Pair
-from lomit.report.markup import Content, Html, paragraph, picture, table
 
 CELL = 112
 """Width of a picture on the page, in CSS pixels."""
@@ -69,7 +69,7 @@ def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]
     return groups
 
 
-def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[Pair], masks: bool) -> Html:
+def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[Pair], masks: bool) -> Table:
     """Figures 4, 5 and 9 to 11: one column a pair, one row each for inputs, masks, exemplars and results.
 
     Args:
@@ -94,10 +94,10 @@ def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: S
     for label, found in results.items():
         alts = [f"result of {label}: {pair.caption}" for pair in pairs]
         rows.append([label, *(shown(r.image, a) for r, a in zip(found, alts, strict=True))])
-    return table(caption, [["", *(pair.caption for pair in pairs)]], rows, class_="pictures")
+    return Table(caption, [["", *(pair.caption for pair in pairs)]], rows, "pictures")
 
 
-def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: int, others: Sequence[int]) -> Html:
+def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: int, others: Sequence[int]) -> Table:
     """Figure 6: one input with many exemplars; a method guided by labels alone gives one result for equal labels."""
     rows: list[list[Content]] = [["input", shown(faces.image(input_), "the input"), *[""] * (len(others) - 1)]]
     rows.append(["exemplar", *(shown(faces.image(o), f"exemplar {k}") for k, o in enumerate(others, start=1))])
@@ -105,26 +105,26 @@ def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: i
         results = [subject.translate(faces, Pair(input_, other, "")) for other in others]
         alts = [f"result of {subject.label} with exemplar {k}" for k in range(1, len(others) + 1)]
         rows.append([subject.label, *(shown(r.image, a) for r, a in zip(results, alts, strict=True))])
-    return table(caption, [["", *(str(k) for k in range(1, len(others) + 1))]], rows, class_="pictures")
+    return Table(caption, [["", *(str(k) for k in range(1, len(others) + 1))]], rows, "pictures")
 
 
-def shown(image: Image.Image, alt: str) -> Html:
+def shown(image: Image.Image, alt: str) -> Picture:
     """The centre square of an image, as a cell of a figure."""
     image = as_picture(image).on_white()
     return picture(image.crop(centre_box(image.size)), alt, CELL)
 
 
-def masked(image: Image.Image, mask: Image.Image, alt: str) -> Html:
+def masked(image: Image.Image, mask: Image.Image, alt: str) -> Picture:
     """The centre square in grey with the mask laid over it in colour."""
     image = as_picture(image).on_white()
     return picture(overlay(image.crop(centre_box(image.size)), mask), alt, CELL)
 
 
-def source_note(faces: Faces, subjects: Sequence[Subject]) -> Html:
+def source_note(faces: Faces, subjects: Sequence[Subject]) -> Paragraph:
     """Where the pictures come from and how they were made."""
     sizes = sorted({subject.predictor.image_size for subject in subjects})
-    return paragraph(
+    text = (
         f"Faces: {faces.what}. Drawn, not picked: the same pairs for every model. Translated at "
-        f"{', '.join(f'{size} x {size}' for size in sizes)}, the decoder's whole output, nothing blended back.",
-        class_="notes",
+        f"{', '.join(f'{size} x {size}' for size in sizes)}, the decoder's whole output, nothing blended back."
     )
+    return Paragraph((text,), "notes")

@@ -20,15 +20,16 @@ participants being the unit, corrected for the number of questions; and `exclude
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lomit.config import from_dict
 from lomit.errors import LomitError
-from lomit.report.markup import Content, Html, join, paragraph, table, tag
-from lomit.report.results import count, number, read_json
-from lomit.stats import MARK, wilson
+from lomit.evaluation.results import read_json
+from lomit.report.blocks import Block, Cell, Content, Paragraph, Table, between
+from lomit.stats.proportions import MARK, wilson
+from lomit.stats.text import NONE
 
 PAPER_REALISM = (("LOMIT", 25.6), ("DRIT", 12.3), ("MUNIT", 11.5))
 """Share of translations taken for more realistic than a photograph, in percent (the paper's Figure 7 a)."""
@@ -37,45 +38,53 @@ PAPER_COMPARISONS = (
     ("Which one has better kept the background unchanged?", ((95.7, 4.3), (96.7, 3.2))),
 )
 """LOMIT against a rival, in percent (Figure 7 b); which row is DRIT and which MUNIT is lost in the paper's text."""
-_PEOPLE: dict[str, int | None] = {"participants": None, "excluded": 0}
-"""Numbers of participants in the file; what they are where they are not told."""
 
 
 @dataclass(frozen=True)
 class OverPeople:
-    """What takes answers of one participant for alike, where it was told.
+    """What takes answers of one participant for alike.
 
     Attributes:
-        interval: 95 % interval of the share, in [0, 1].
-        p: of the test that both are chosen alike.
+        people: 95 % interval of the share over participants, in [0, 1]; None where it was not computed.
+        p: of the test that both are chosen alike; the same.
     """
 
-    interval: tuple[float, float] | None = None
+    people: tuple[float, float] | None = None
     p: float | None = None
 
+    def __post_init__(self) -> None:
+        shares = (*(self.people or ()), *(() if self.p is None else (self.p,)))
+        if not all(0 <= share <= 1 for share in shares):
+            raise LomitError(f"'people' and 'p' must lie between 0 and 1, not {', '.join(f'{s:g}' for s in shares)}")
 
-@dataclass(frozen=True)
-class Realism:
+
+@dataclass(frozen=True, kw_only=True)
+class Realism(OverPeople):
     """How often a model's translations were chosen over a photograph."""
 
     model: str
     chosen: int
     shown: int
-    people: OverPeople = OverPeople()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.chosen <= self.shown:
+            raise LomitError(
+                f"'{self.model}' can't be chosen {self.chosen} times where it was shown {self.shown} times"
+            )
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Comparison(OverPeople):
     """One question about two models: how many answers each of them got."""
 
     question: str
     models: tuple[str, str]
     chosen: tuple[int, int]
-    people: OverPeople = OverPeople()
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, kw_only=True)
+class StudyCounts:
     """Counted answers.
 
     Attributes:
@@ -88,12 +97,16 @@ class Study:
 
     simulated: bool
     participants: int
-    realism: Sequence[Realism]
-    comparisons: Sequence[Comparison]
+    realism: tuple[Realism, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     excluded: int = 0
 
+    def __post_init__(self) -> None:
+        if min(self.participants, self.excluded) < 0:
+            raise LomitError("'participants' and 'excluded' must not be negative")
 
-def read_study(path: Path) -> Study:
+
+def read_study(path: Path) -> StudyCounts:
     """Reads the JSON file.
 
     Raises:
@@ -104,106 +117,60 @@ def read_study(path: Path) -> Study:
         raise LomitError(f"{path}: 'study' must be 1, the version of the format")
     if not isinstance(values.get("simulated"), bool):
         raise LomitError(f"{path}: 'simulated' must be true or false: say whether people gave the answers")
-    realism = [_realism(e, f"{path}: realism {k}") for k, e in enumerate(_list(values, "realism", path), start=1)]
-    entries = enumerate(_list(values, "comparisons", path), start=1)
-    comparisons = [_comparison(entry, f"{path}: comparison {k}") for k, entry in entries]
-    participants, excluded = (count(values.get(k, least), f"{path}: {k}") for k, least in _PEOPLE.items())
-    return Study(values["simulated"], participants, realism, comparisons, excluded)
+    known = {f.name for f in dataclasses.fields(StudyCounts)}  # an analysis holds more
+    return from_dict(StudyCounts, {key: value for key, value in values.items() if key in known}, str(path))
 
 
-def _list(values: dict[str, Any], key: str, path: Path) -> list[Any]:
-    entries = values.get(key, [])
-    if not isinstance(entries, list):
-        raise LomitError(f"{path}: '{key}' must be a list")
-    return entries
-
-
-def _over_people(entry: dict[str, Any], where: str) -> OverPeople:
-    two, p = entry.get("people"), entry.get("p")
-    if two is not None and (not isinstance(two, list) or len(two) != 2):
-        raise LomitError(f"{where}: 'people' must be the two ends of an interval")
-    ends = None if two is None else [number(end, f"{where}, 'people'", 0, 1) for end in two]
-    return OverPeople(
-        None if ends is None else (ends[0], ends[1]), None if p is None else number(p, f"{where}, 'p'", 0, 1)
-    )
-
-
-def _realism(entry: Any, where: str) -> Realism:
-    if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
-        raise LomitError(f"{where} needs 'model', 'chosen' and 'shown'")
-    chosen, shown = count(entry.get("chosen"), f"{where}, 'chosen'"), count(entry.get("shown"), f"{where}, 'shown'")
-    if chosen > shown:
-        raise LomitError(f"{where}: chosen {chosen} times, but shown only {shown} times")
-    return Realism(entry["model"], chosen, shown, _over_people(entry, where))
-
-
-def _comparison(entry: Any, where: str) -> Comparison:
-    if not isinstance(entry, dict) or not isinstance(entry.get("question"), str):
-        raise LomitError(f"{where} needs 'question', 'models' and 'chosen'")
-    models, chosen = entry.get("models"), entry.get("chosen")
-    if not isinstance(models, list) or len(models) != 2 or not all(isinstance(name, str) for name in models):
-        raise LomitError(f"{where}: 'models' must be two names")
-    if not isinstance(chosen, list) or len(chosen) != 2:
-        raise LomitError(f"{where}: 'chosen' must be two counts")
-    first, second = (count(value, f"{where}, 'chosen'") for value in chosen)
-    return Comparison(entry["question"], (models[0], models[1]), (first, second), _over_people(entry, where))
-
-
-def figure_7(study: Study) -> Html:
+def figure_7(study: StudyCounts) -> list[Block]:
     """Our answers beside the paper's."""
-    over_people = [*(r.people for r in study.realism), *(c.people for c in study.comparisons)]
-    told = any(people != OverPeople() for people in over_people)
+    analysed = any(a.people is not None or a.p is not None for a in (*study.realism, *study.comparisons))
 
-    def row(name: Content, hits: int, answers: int, people: OverPeople) -> list[Content]:
-        return [name, _share(hits, answers), *(_people(people) if told else []), str(answers)]
+    def row(name: str, hits: int, answers: int, over: OverPeople) -> list[Content]:
+        named = Cell(name, (MARK,), "simulated") if study.simulated else name
+        return [named, _share(hits, answers), *(_over_people(over) if analysed else []), str(answers)]
 
     def paper(name: str, value: str) -> list[Content]:
-        return [name, value, *(["–", "–"] if told else []), "–"]
+        return [name, value, *([NONE, NONE] if analysed else []), NONE]
 
     rows: list[list[Content]] = [["Realism: chosen over a photograph, %"]]
-    rows += [row(_named(study, r.model), r.chosen, r.shown, r.people) for r in study.realism]
+    rows += [row(r.model, r.chosen, r.shown, r) for r in study.realism]
     rows += [paper(f"{model}, paper", f"{value:.1f}") for model, value in PAPER_REALISM]
     for question in dict.fromkeys([*(c.question for c in study.comparisons), *(q for q, _ in PAPER_COMPARISONS)]):
         rows.append([f"{question} (%)"])
         for c in (c for c in study.comparisons if c.question == question):
-            rows.append(row(_named(study, f"{c.models[0]} : {c.models[1]}"), c.chosen[0], sum(c.chosen), c.people))
+            rows.append(row(f"{c.models[0]} : {c.models[1]}", c.chosen[0], sum(c.chosen), c))
         for ours, theirs in dict(PAPER_COMPARISONS).get(question, ()):
             rows.append(paper("LOMIT : a rival, paper", f"{ours:.1f} : {theirs:.1f}"))
-    marks = [tag("strong", f"These answers are {MARK}. ", class_="simulated")] if study.simulated else []
+    mark = f"These answers are {MARK}." if study.simulated else ""
     who = f"{study.participants} {'simulated participants' if study.simulated else 'participants'}"
     who += f"; {study.excluded} more are not counted." if study.excluded else "."
-    header: list[Content] = ["", "share", *(["over participants", "p"] if told else []), "answers"]
-    return join([
-        paragraph(*marks, who, class_="warning" if study.simulated else None),
-        table("Figure 7: user study", [header], rows),
-        paragraph(
-            "Below a share: its 95 % Wilson interval, of the first model where two are compared; answers of one "
-            "person are counted as independent. "
-            + (
-                "Over participants: the 95 % interval that resamples people, and p of the test that both are chosen "
-                "alike, with people as the unit, corrected for the number of questions. "
-                if told
-                else ""
-            )
-            + "The paper's text does not tell which row of a question is DRIT and which MUNIT.",
-            class_="notes",
-        ),
-    ])  # fmt: skip
+    header = ["", "share", *(["over participants", "p"] if analysed else []), "answers"]
+    note = (
+        "Below a share: its 95 % Wilson interval, of the first model where two are compared; answers of one person are "
+        "counted as independent. "
+    )
+    if analysed:
+        note += (
+            "Over participants: the 95 % interval that resamples people, and p of the test that both are chosen alike, "
+            "with people as the unit, corrected for the number of questions. "
+        )
+    note += "The paper's text does not tell which row of a question is DRIT and which MUNIT."
+    return [
+        Paragraph((who,), "warning" if study.simulated else "", mark),
+        Table("Figure 7: user study", [header], rows),
+        Paragraph((note,), "notes"),
+    ]
 
 
-def _people(people: OverPeople) -> list[Content]:
+def _over_people(over: OverPeople) -> list[Content]:
     """Two cells."""
-    two = people.interval
-    p = "–" if people.p is None else "< 0.0001" if people.p < 0.0001 else f"{people.p:.4f}"
-    return ["–" if two is None else f"{100 * two[0]:.1f} to {100 * two[1]:.1f}", p]
-
-
-def _named(study: Study, model: str) -> Content:
-    return join([model, tag("span", MARK, class_="interval simulated")]) if study.simulated else model
+    p = NONE if over.p is None else "< 0.0001" if over.p < 0.0001 else f"{over.p:.4f}"
+    return [NONE if over.people is None else _percent(over.people), p]
 
 
 def _share(hits: int, trials: int) -> Content:
-    if not trials:
-        return "–"
-    low, high = wilson(hits, trials)
-    return join([f"{100 * hits / trials:.1f}", tag("span", f"{100 * low:.1f} to {100 * high:.1f}", class_="interval")])
+    return Cell(f"{100 * hits / trials:.1f}", (_percent(wilson(hits, trials)),)) if trials else NONE
+
+
+def _percent(ends: tuple[float, float]) -> str:
+    return between(100 * ends[0], 100 * ends[1], 1)

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from lomit.classifier.config import ClassifierConfig
+from lomit.classifier.network import AttributeClassifier
 from lomit.config import RunConfig, to_dict
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.losses import classification_loss
-from lomit.metrics.classifier import AttributeClassifier
-from lomit.metrics.classifier_config import ClassifierConfig
 from lomit.models.base import Guide, Phase, method_of
 
 ROUNDS = 3

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lomit.classifier.config import ClassifierConfig
 from lomit.config import DEMO_SEED, RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
-from lomit.metrics.classifier_config import ClassifierConfig
+from lomit.evaluation.results import MEAN
 from lomit.models.base import Method, methods
 from lomit.models.lomit.ablations import ABLATIONS
 from lomit.models.lomit.presets import HAIR
@@ -105,8 +106,7 @@ class Experiment:
     Attributes:
         stages: each after those it reads from.
         models: the trained models.
-        claims: section and name of the rows that the summary shows; a section ends in `*` where the extractor's name
-            follows.
+        claims: keys of the rows that the summary shows: measure, and what it is of.
         drawn: attribute in which the pairs of the summary's figure differ; None for no figure.
         alike: attributes in which they don't.
     """
@@ -224,7 +224,7 @@ class _Builder:
         setup, folder = self.setup, self.setup.out / "results" / f"{model.name}-{protocol}"
         train = next(stage for stage in self.experiment.stages if stage.name == f"train/{model.name}")
         free, busy = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
-        given = ["evaluate", str(train.makes), *setup.data, "--protocol", protocol]
+        given = ["evaluate", protocol, str(train.makes), *setup.data]
         given += ["--classifier", classifier, "--seed", str(setup.seed), *words, "--out", str(folder)]
         self.add(
             Stage(
@@ -405,15 +405,15 @@ def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
         inputs += [f"{method.title}={path}" for path in (setup.out / "models" / method.name, *results)]
     build.report("The rivals on rendered faces", inputs)
     build.experiment.claims = (
-        ("CA-*", attribute),
-        ("IS-raw-*", attribute),
-        ("CIS-raw-*", "mean over domain pairs"),
-        ("diversity-*", "mean over domain pairs"),
-        ("background kept", "change outside target"),
-        ("background kept", "change outside target, self (floor)"),
-        ("background kept", "change outside target, above floor"),
-        ("background kept", "SSIM outside target"),
-        ("masks", "IoU with target"),
+        ("ca", attribute),
+        ("is", attribute),
+        ("cis", MEAN),
+        ("diversity", MEAN),
+        ("change_target", ""),
+        ("change_target_self", ""),
+        ("change_target_above", ""),
+        ("ssim", ""),
+        ("iou", ""),
     )
     return build.experiment
 
@@ -444,13 +444,13 @@ def ablations(setup: Setup, variants: Sequence[str]) -> Experiment:
         inputs += [f"{name}={path}" for path in (setup.out / "models" / name, results)]
     build.report("Ablations on rendered faces", inputs)
     build.experiment.claims = (
-        ("attribute accuracy, %", "changed, each"),
-        ("attribute accuracy, %", "Blond_Hair"),
-        ("attribute accuracy, %", "Smiling"),
-        ("background kept", "change outside target, above floor"),
-        ("background kept", "change outside target, self (floor)"),
-        ("masks", "IoU with target"),
-        ("masks", "IoU, pairs that differ in hair only"),
-        ("masks", "mask area (ceiling: the region's)"),
+        ("changed_each", ""),
+        ("accuracy", "Blond_Hair"),
+        ("accuracy", "Smiling"),
+        ("change_target_above", ""),
+        ("change_target_self", ""),
+        ("iou", ""),
+        ("iou", "hair"),
+        ("area", ""),
     )
     return build.experiment

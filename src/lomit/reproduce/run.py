@@ -11,11 +11,11 @@ import torch
 
 from lomit.errors import LomitError
 from lomit.images import write_bytes, write_png
-from lomit.metrics.report import markdown_table
 from lomit.reproduce.costs import Costs
 from lomit.reproduce.experiments import ConfigOf, Experiment, Setup
 from lomit.reproduce.stages import Call, Ledger
 from lomit.reproduce.summary import figure, summary
+from lomit.stats.text import markdown_table
 
 BUSY = 1.2
 """Where other processes make everything so much slower, the estimate says so."""

@@ -10,21 +10,20 @@ from PIL import Image
 
 from lomit.config import DEMO_SEED
 from lomit.data.gallery import RenderedFaces
+from lomit.evaluation.pairs import draw_pairs
+from lomit.evaluation.results import MEAN, RESULTS, Results, Row, read_results
 from lomit.figures.grids import grid, overlay
-from lomit.metrics.bootstrap import Estimate
-from lomit.metrics.pairs import draw_pairs
-from lomit.metrics.report import Row, markdown_table
 from lomit.predictor import Predictor
 from lomit.report.faces import Pair
 from lomit.report.pictures import Subject
-from lomit.report.results import Results, read_results
 from lomit.reproduce.experiments import Experiment, Trained
 from lomit.reproduce.stages import Ledger
+from lomit.stats.text import NONE, markdown_table
 
 MOST_COLUMNS = 4
 FIGURE_PAIRS = 6
-BOUNDS = ("floor", "ceiling", "real (ceiling)")
-"""Columns that do not depend on the model, as the protocols call them."""
+BOUNDS = ("floor", "ceiling")
+"""Columns that do not depend on the model."""
 
 
 def summary(experiment: Experiment, out: Path, ledger: Ledger) -> str:
@@ -51,17 +50,15 @@ def claims_table(experiment: Experiment, found: dict[str, list[Results]]) -> str
     """The telling rows, one column a model, and beside them what bounds each; turned where the models are many."""
     bounds = [b for b in BOUNDS if any(b in row.cells for results in found.values() for r in results for row in r.rows)]
     lines = [["measure", *(model.label for model in experiment.models), *bounds, "samples", "people"]]
-    for section, name in experiment.claims:
-        rows = {model.name: _find(found[model.name], section, name) for model in experiment.models}
-        there = [row for row in rows.values() if row is not None]
-        if not there:
+    for measure, of in experiment.claims:
+        rows = [_find(found[model.name], measure, of) for model in experiment.models]
+        first = next((row for row in rows if row is not None), None)
+        if first is None:
             continue
-        first = there[0]
-        cells = [_cell(row, "model") for row in rows.values()]
-        counted = next(cell for cell in first.cells.values())
-        unit = f", {first.unit}" if first.unit and first.unit not in first.section else ""
-        title = first.section if name == "mean over domain pairs" else f"{first.section}: {name}{unit}"
-        limits = [_cell(first, bound) for bound in bounds]
+        counted = next(iter(first.cells.values()))
+        title = first.section if of == MEAN else f"{first.section}: {first.title}"
+        cells = [NONE if row is None else row.text("model") for row in rows]
+        limits = [first.text(bound) for bound in bounds]
         lines.append([title, *cells, *limits, f"{counted.samples:,}", f"{counted.people:,}"])
     return markdown_table(list(zip(*lines, strict=True)) if len(experiment.models) > MOST_COLUMNS else lines)
 
@@ -91,28 +88,13 @@ def figure(experiment: Experiment, out: Path) -> Image.Image | None:
 
 
 def _results(model: Trained, out: Path) -> list[Results]:
-    paths = [out / "results" / f"{model.name}-{protocol}" / "results.json" for protocol in model.protocols]
+    paths = [out / "results" / f"{model.name}-{protocol}" / RESULTS for protocol in model.protocols]
     return [read_results(path) for path in paths if path.is_file()]
 
 
-def _find(results: Sequence[Results], section: str, name: str) -> Row | None:
-    """The first row of that section (`CIS-*`: any extractor's; its standard deviation is another) and name."""
-    for found in results:
-        for row in found.rows:
-            whole = row.section.startswith(section[:-1]) and "standard deviation" not in row.section
-            if row.name == name and (whole if section.endswith("*") else row.section == section):
-                return row
-    return None
-
-
-def _cell(row: Row | None, column: str) -> str:
-    estimate: Estimate | None = None if row is None else row.cells.get(column)
-    if row is None or estimate is None or estimate.value is None:
-        return "–"
-    value = f"{estimate.value:.{row.digits}f}"
-    if estimate.low is None or estimate.high is None:
-        return value
-    return f"{value} [{estimate.low:.{row.digits}f}, {estimate.high:.{row.digits}f}]"
+def _find(results: Sequence[Results], measure: str, of: str) -> Row | None:
+    """The row of that key in the first evaluation that has it."""
+    return next((row for found in results if (row := found.row(measure, of)) is not None), None)
 
 
 def _notes(found: dict[str, list[Results]]) -> list[str]:

@@ -10,7 +10,7 @@ from lomit.apps.study.analysis import Analysis, Share
 from lomit.apps.study.design import REAL
 from lomit.errors import LomitError
 from lomit.images import write_file
-from lomit.stats import MARK
+from lomit.stats.proportions import MARK
 
 FORMATS = ("png", "pdf", "svg")
 BLUE, ORANGE = "#174ea6", "#f29900"

@@ -17,7 +17,7 @@ from lomit.apps.study.results import answers_csv, panel_csv
 from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
 from lomit.images import write_file
-from lomit.stats import MARK
+from lomit.stats.proportions import MARK
 
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 

@@ -1,0 +1,1 @@
+"""The attribute classifier: its network, training and calibration."""

@@ -1,0 +1,260 @@
+"""The protocols of `lomit evaluate`: what a user can choose of each, and how it is run.
+
+A protocol's options stand here and nowhere else; what it measures is in the module of its name, which is loaded when it
+runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from lomit.errors import LomitError
+
+if TYPE_CHECKING:
+    from lomit.evaluation.settings import Findings, Setting
+
+
+EvaluatedSplit = Literal["test", "val"]
+"""The part of the data that is measured; claims rest on `test`, choices (of a checkpoint, a weight) on `val`."""
+
+
+def no_classifier() -> LomitError:
+    """The line where one is needed and none was given."""
+    return LomitError("give --classifier, the folder of an attribute classifier; lomit classifier train makes one")
+
+
+@dataclass
+class EvaluationProtocol(ABC):
+    """Base of all protocols.
+
+    Attributes:
+        name: of its module and command.
+    """
+
+    name: ClassVar[str]
+
+    def check(self) -> None:  # noqa: B027
+        """Raises `LomitError` for what can be known to be wrong before anything is loaded."""
+
+    def prepare(self, setting: Setting) -> Setting:
+        """Adds what it measures with.  Raises `LomitError` where that is not to be had."""
+        return setting
+
+    @abstractmethod
+    def run(self, setting: Setting) -> Findings:
+        """Measures.  Raises `LomitError` for data that can't be measured so."""
+
+
+@dataclass
+class Judged(EvaluationProtocol):
+    """A protocol in which a classifier says what images show."""
+
+    classifier: str | None = None
+    """Folder of an attribute classifier (`lomit classifier train`) that knows the model's attributes, or
+    `attributes-avatars`, the one for rendered faces in the package."""
+
+    def check(self) -> None:
+        super().check()
+        if self.classifier is None:
+            raise no_classifier()
+
+    def prepare(self, setting: Setting) -> Setting:
+        from lomit.classifier.network import load_classifier
+
+        setting = super().prepare(setting)
+        if self.classifier is None:
+            return setting
+        classifier, card = load_classifier(self.classifier)
+        classifier.columns(setting.attributes)  # says which one it lacks
+        config = classifier.config
+        facts = {"name": Path(self.classifier).name, "network": config.network, "image_size": config.image_size}
+        judges = setting.judges | {"classifier": {**facts, "sha256": card.sha256}}
+        return replace(setting, classifier=classifier.to(setting.device), judges=judges)
+
+
+@dataclass
+class Paired(EvaluationProtocol):
+    """A protocol on pairs of faces."""
+
+    pairs: int = 1_000
+    """Pairs of faces, drawn from the split; with table1 of each class, with --labels of each region."""
+    alike: tuple[str, ...] = ()
+    """Attributes of the data in which no pair differs."""
+
+    def check(self) -> None:
+        super().check()
+        at_least_one(pairs=self.pairs)
+
+
+@dataclass
+class Differing(Paired):
+    """A protocol on pairs that differ in any attribute."""
+
+    differ: tuple[str, ...] = ()
+    """Attributes of which every pair differs in one, in place of the model's.  With them models of different attributes
+    are given the same pairs."""
+
+
+@dataclass
+class Labelled(Differing):
+    """A protocol that needs to know where hair and mouth are."""
+
+    labels: Path | None = None
+    """Folder of label pictures of photographs (docs/evaluation.md has their form): pairs then differ in hair alone or
+    in the mouth alone, --pairs of each, and the labels say where these are."""
+
+    def prepare(self, setting: Setting) -> Setting:
+        from lomit.evaluation.labels import LabelPictures
+
+        setting = super().prepare(setting)
+        if self.labels is not None:
+            pictures = LabelPictures(self.labels)
+            facts: dict[str, object] = {"name": self.labels.name, "sha256": pictures.sha256()}
+            return replace(setting, labels=pictures, judges=setting.judges | {"labels": facts})
+        return setting
+
+    def find_landmarks(self, setting: Setting) -> Setting:
+        """Adds dlib's landmarks, where photographs are measured."""
+        from lomit.evaluation.landmarks import dlib_landmarks
+
+        return setting if setting.source.region_names else replace(setting, find_landmarks=dlib_landmarks())
+
+
+@dataclass
+class AvatarsProtocol(Differing, Judged):
+    """Attribute accuracy, background and masks on rendered faces, with true regions.
+
+    Each number stands beside that of the same weights without masks, a floor and a ceiling.
+    """
+
+    name = "avatars"
+
+    def run(self, setting: Setting) -> Findings:
+        from lomit.evaluation.protocols.avatars import evaluate
+
+        return evaluate(setting, self)
+
+
+@dataclass
+class Table1Protocol(Paired, Judged):
+    """Inception score and accuracy of the paper's classes, as its Table 1 has them."""
+
+    name = "table1"
+
+    classes: tuple[str, ...] = ()
+    """Classes to score, `A` or `A+B`.  By default the paper's, as the model knows them."""
+    by: str | None = None
+    """Attribute of the data, as Male: accuracies are also told apart by whether the inputs have it."""
+    opposite: bool = False
+    """In a class of several attributes, only pairs of an image with all of them and one with none."""
+
+    def run(self, setting: Setting) -> Findings:
+        from lomit.evaluation.protocols.table1 import evaluate
+
+        return evaluate(setting, self)
+
+
+@dataclass
+class StarganV2Protocol(Judged):
+    """FID, KID, diversity and conditional inception score for every ordered pair of domains."""
+
+    name = "starganv2"
+
+    domains: tuple[str, ...] = ()
+    """Attributes whose images are a domain each; one alone, those with and those without it.  By default the model's
+    exclusive attributes, or its first."""
+    exemplars: int = 10
+    """Exemplars for each source."""
+    sources: int | None = None
+    """Most sources of a pair of domains; by default all of the split."""
+    extractor: Literal["classifier", "inception-tv"] = "classifier"
+    """Whose features are compared, the classifier's or torchvision's Inception-v3's."""
+    weights: Path | None = None
+    """Inception-v3's ImageNet weights; by default from torch's cache."""
+    lpips_weights: Path | None = None
+    """torchvision's AlexNet; with it LPIPS is measured."""
+    modes: tuple[str, ...] = ()
+    """Attributes of the classifier whose pattern the conditional inception score is of.  By default the model's."""
+
+    def check(self) -> None:
+        if self.extractor == "classifier":
+            super().check()
+        at_least_one(exemplars=self.exemplars, sources=self.sources)
+        if self.weights is not None and self.extractor == "classifier":
+            raise LomitError("--weights go with --extractor inception-tv; the classifier brings its own")
+
+    def prepare(self, setting: Setting) -> Setting:
+        from lomit.classifier.network import file_sha256
+        from lomit.metrics.backbones import backbone_file
+        from lomit.metrics.inception import IMAGENET, inception_features
+        from lomit.metrics.lpips import ALEXNET, load_lpips
+
+        setting = super().prepare(setting)
+        if setting.classifier is not None:
+            setting.classifier.columns(self.modes)
+        judges, extractor, lpips = dict(setting.judges), setting.extractor or setting.classifier, setting.lpips
+        if self.extractor == "inception-tv":
+            path = backbone_file("Inception-v3", IMAGENET, self.weights)
+            extractor = inception_features(path).to(setting.device)
+            judges["inception"] = {"weights": path.name, "sha256": file_sha256(path)}
+        if self.lpips_weights is not None:
+            path = backbone_file("AlexNet (for LPIPS)", ALEXNET, self.lpips_weights)
+            lpips = load_lpips(path).to(setting.device)
+            judges["lpips"] = {"weights": path.name, "sha256": file_sha256(path)}
+        return replace(setting, extractor=extractor, lpips=lpips, judges=judges)
+
+    def run(self, setting: Setting) -> Findings:
+        from lomit.evaluation.protocols.starganv2 import evaluate
+
+        return evaluate(setting, self)
+
+
+@dataclass
+class BackgroundProtocol(Labelled):
+    """What changes where nothing was to change, and whether the person stays the same."""
+
+    name = "background"
+
+    def prepare(self, setting: Setting) -> Setting:
+        from lomit.metrics.identity import FaceEmbedder
+
+        setting = self.find_landmarks(super().prepare(setting))
+        return setting if setting.source.region_names else replace(setting, embed=FaceEmbedder().embed)
+
+    def run(self, setting: Setting) -> Findings:
+        from lomit.evaluation.protocols.background import evaluate
+
+        return evaluate(setting, self)
+
+
+@dataclass
+class MasksProtocol(Labelled):
+    """Overlap, area and saturation of the masks."""
+
+    name = "masks"
+
+    def prepare(self, setting: Setting) -> Setting:
+        setting = super().prepare(setting)
+        return setting if setting.labels is not None else self.find_landmarks(setting)
+
+    def run(self, setting: Setting) -> Findings:
+        from lomit.evaluation.protocols.masks import evaluate
+
+        return evaluate(setting, self)
+
+
+PROTOCOLS: dict[str, type[EvaluationProtocol]] = {
+    protocol.name: protocol
+    for protocol in (AvatarsProtocol, Table1Protocol, StarganV2Protocol, BackgroundProtocol, MasksProtocol)
+}
+"""Name -> protocol."""
+
+
+def at_least_one(**values: int | None) -> None:
+    """Raises `LomitError` for the first of these options that is less than 1; None is not given."""
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise LomitError(f"--{name.replace('_', '-')} must be at least 1; it is {value}")

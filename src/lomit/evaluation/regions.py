@@ -1,0 +1,185 @@
+"""Where a translation is to change an image.
+
+Rendered faces come with true regions.  Of photographs, label pictures tell where hair and mouth are; without them there
+are expected regions, drawn from landmarks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lomit.data.decode import Geometry
+from lomit.errors import LomitError
+from lomit.evaluation import labels, landmarks
+from lomit.evaluation.labels import averaged
+from lomit.evaluation.settings import Setting
+
+CANVAS = 512
+"""Side on which expected regions are drawn before they are averaged over pixels."""
+
+
+class Regions(ABC):
+    """Regions of the images of a data set.
+
+    Attributes:
+        kind: `true` (of rendered faces), `labels` or `expected`.
+        target: what the region in which a pair differs is called.
+        words: the same in a sentence.
+        region_of: each of the model's attributes -> its regions.
+    """
+
+    kind: str
+    target = "target"
+    words: str
+    region_of: dict[str, tuple[str, ...]]
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    @abstractmethod
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        """How much of each pixel of an image lies in unions of regions.
+
+        Args:
+            row: of the image in the cache.
+            unions: names of regions; each entry gives one union.
+
+        Returns:
+            float32, U x S x S in [0, 1]; nan where it is not known, as in an image that shows no face.
+        """
+
+    def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The regions in which pairs differ, and those of all attributes.
+
+        Args:
+            rows: of the inputs in the cache, B.
+            differs: the attributes in which each pair differs, bool, B x A.
+
+        Returns:
+            Two coverages on the device, float32, B x 1 x S x S in [0, 1], nan as for `unions`.
+        """
+        names = np.array(list(self.region_of))
+        everything = self._of(self.region_of)
+        both = [
+            self.unions(row, (self._of(names[d]), everything)) for row, d in zip(rows.tolist(), differs, strict=True)
+        ]
+        target, everywhere = torch.stack(both, dim=1).unsqueeze(2).to(self.setting.device)
+        return target, everywhere
+
+    def _of(self, attributes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(region for name in attributes for region in self.region_of[name]))
+
+    def load(self, row: int) -> tuple[int, Geometry]:
+        """The image's number in the source, and how it is cut."""
+        s = self.setting
+        return int(s.cache.source_index[row]), Geometry.of(s.source, s.data)
+
+
+class TrueRegions(Regions):
+    """The regions that rendered faces come with.
+
+    Raises:
+        LomitError: where the data has none for one of the attributes, or faces are cut out.
+    """
+
+    kind, words = "true", "the input's true regions"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        source = setting.source
+        for name in setting.attributes:
+            if name not in source.region_of or not source.region_names:
+                raise LomitError(
+                    f"the data has no true masks for '{name}'; this protocol needs rendered faces with their regions: "
+                    "lomit data avatars --regions test"
+                )
+        if setting.data.face_crop != "none":
+            raise LomitError("true masks don't follow faces that are cut out; leave out --data.face-crop")
+        regions = source.region_names
+        self.region_of = {n: tuple(r for r in regions if r in source.region_of[n]) for n in setting.attributes}
+
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        """As `Regions.unions`.  Raises LomitError where this image has no true masks."""
+        index, geometry = self.load(row)
+        masks = self.setting.source.regions(index)
+        if not masks:
+            name = self.setting.source.names[index]
+            raise LomitError(f"there are no true masks of {name}; render the set with --regions test or all")
+        planes = [averaged(np.logical_or.reduce([masks[name] for name in names]), geometry) for names in unions]
+        return torch.from_numpy(np.stack(planes))
+
+
+class ExpectedRegions(Regions):
+    """Regions by landmarks, found once in each image at the size that its file has.
+
+    Raises:
+        LomitError: for an attribute that no region is known for, or where nothing finds landmarks.
+    """
+
+    kind, target = "expected", "expected region"
+    words = "expected regions, drawn from dlib's 68 landmarks of the input, the same for every method,"
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.region_of = {name: landmarks.regions_of(name) for name in setting.attributes}
+        if setting.find_landmarks is None:
+            raise LomitError("regions of photographs need dlib (pip install 'lomit[faces]') or --labels")
+        self.find = setting.find_landmarks
+        self._found: dict[int, np.ndarray | None] = {}
+
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        if row not in self._found:
+            index, geometry = self.load(row)
+            # What the network sees of the image, at the file's own resolution.
+            self._found[row] = self.find(geometry.cut(self.setting.source.load(index)))
+        points, size = self._found[row], self.setting.size
+        if points is None:
+            return torch.full((len(unions), size, size), torch.nan)
+        drawn = landmarks.draw_regions(points, CANVAS)
+        planes = []
+        for names in unions:
+            union = np.logical_or.reduce([drawn[name] for name in names]).astype(np.float32)
+            planes.append(np.array(Image.fromarray(union).resize((size, size), Image.Resampling.BOX)))
+        return torch.from_numpy(np.stack(planes))
+
+
+class LabelRegions(Regions):
+    """Hair and mouth of label pictures, for pairs that differ in one of them alone.
+
+    Args:
+        setting: has the label pictures.
+        only: the region that every pair differs in.
+        expected: the regions of the model's other attributes, for those of all attributes; None leaves them out.
+    """
+
+    kind, words = "labels", "the region of the input's label picture"
+
+    def __init__(self, setting: Setting, only: str, expected: ExpectedRegions | None = None) -> None:
+        super().__init__(setting)
+        self.only, self.expected = only, expected
+        self.region_of = {name: (labels.REGION_OF[name],) for name in setting.attributes if name in labels.REGION_OF}
+
+    def shares(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """Each region's share of every pixel: name -> float32 on the device, B x 1 x S x S, nan as for `unions`."""
+        s = self.setting
+        assert s.labels is not None
+        planes = [s.labels.shares(s.source, s.data, int(s.cache.source_index[row])) for row in rows]
+        return dict(zip(labels.LABELS, torch.stack(planes).to(s.device).split(1, dim=1), strict=True))
+
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        shares = self.shares(np.array([row]))
+        return torch.stack([torch.stack([shares[name][0, 0] for name in names]).sum(0) for names in unions])
+
+    def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
+        everything = self._of(self.region_of)
+        both = torch.stack([self.unions(row, ((self.only,), everything)) for row in rows.tolist()], dim=1)
+        target, everywhere = both.unsqueeze(2)
+        if self.expected is not None:
+            everywhere = torch.maximum(everywhere, self.expected.targets(rows, differs)[1])
+        return target, everywhere

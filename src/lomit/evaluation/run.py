@@ -1,0 +1,123 @@
+"""One evaluation from start to end: what is measured with is loaded, the protocol runs, its results are kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lomit import __version__
+from lomit.classifier.network import file_sha256
+from lomit.config import DataConfig, to_dict
+from lomit.data.cache import build_cache
+from lomit.data.open import open_source
+from lomit.errors import LomitError
+from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
+from lomit.evaluation.results import RESULTS, TABLE, Results, interval_facts
+from lomit.evaluation.settings import Setting
+from lomit.evaluation.store import Store, open_store
+from lomit.images import write_bytes
+from lomit.models.base import Translator, method_of
+from lomit.weights import WEIGHTS
+
+
+def open_setting(
+    translator: Translator, data: DataConfig, device: torch.device, split: EvaluatedSplit, seed: int, batch_size: int
+) -> Setting:
+    """A model and the data it is measured on.
+
+    Args:
+        translator: in eval mode, on `device`.
+        data: with the model's attributes and image size.
+        device, split, seed, batch_size: as of `Setting`.
+
+    Raises:
+        LomitError: for data that can't be used, or that lacks an attribute of the model's.
+    """
+    source = open_source(data)
+    return Setting(translator, source, data, build_cache(source, data), device, split, seed, batch_size)
+
+
+def evaluate(
+    protocol: EvaluationProtocol,
+    setting: Setting,
+    model: Path,
+    out: Path | None = None,
+    keep_images: bool = False,
+    overwrite: bool = False,
+) -> tuple[Results, str]:
+    """Runs a protocol; one that was stopped is taken up.
+
+    Args:
+        protocol: what to measure, with its options.
+        setting: the model and the data.
+        model: the folder of the model's weights.
+        out: the evaluation's folder; None: nothing is kept.
+        keep_images: keep the translated images there, too.
+        overwrite: start afresh where an unfinished evaluation had other settings.
+
+    Returns:
+        The results, and a table of them in Markdown.
+
+    Raises:
+        LomitError: for models, data, classifiers and folders that can't be used.
+    """
+    setting = protocol.prepare(setting)
+    facts = {
+        "protocol": protocol.name,
+        "seed": setting.seed,
+        "model": {"name": model.name, "sha256": file_sha256(model / WEIGHTS), **_model_facts(setting.translator)},
+        **setting.judges,
+        "data": {
+            "name": Path(setting.data.root or "").name,
+            "images": len(setting.cache),
+            "split": setting.split,
+        },
+    }
+    decided = facts | _decided(protocol, setting) | {"keep_images": keep_images}
+    keeping = nullcontext(Store()) if out is None else open_store(out, decided, keep_images, overwrite)
+    with keeping as store:
+        found = protocol.run(replace(setting, store=store))
+        facts |= {**found.facts, "counted": found.counted, "interval": interval_facts(setting.resampled)}
+        results = Results(facts, found.notes, found.rows)
+        table = f"`{model.name}` by the protocol `{protocol.name}`\n\n{results.to_markdown()}\n"
+        if out is not None:
+            # The results come last: where they are, everything is.
+            for name, text in ((TABLE, table), (RESULTS, results.to_json())):
+                write_bytes(out / name, text.encode(), overwrite=True)
+        store.finish()
+    return results, table
+
+
+def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object]:
+    """All that decides what an evaluation translates and scores, for taking it up."""
+    digest = hashlib.blake2b(setting.source.fingerprint.encode(), digest_size=16)
+    cache = setting.cache
+    for array in (cache.labels, cache.split, cache.identity, cache.source_index):
+        digest.update(array.tobytes())
+    options = {f.name: getattr(protocol, f.name) for f in dataclasses.fields(PROTOCOLS[protocol.name])}
+    return {
+        **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        "batch_size": setting.batch_size,
+        "crop": setting.data.crop,
+        "images and labels": digest.hexdigest(),
+        "device": setting.device.type,
+        "versions": [__version__, torch.__version__],
+    }
+
+
+def _model_facts(translator: Translator) -> dict[str, object]:
+    config = translator.config
+    if not config.attributes:
+        raise LomitError("the model does not say which attributes it was trained on")
+    return {
+        "method": method_of(config).name,
+        "image_size": config.image_size,
+        "attributes": list(config.attributes),
+        "parameters": sum(p.numel() for p in translator.generator.parameters()),
+        "config": to_dict(config),
+    }

@@ -1,0 +1,133 @@
+"""What every protocol is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lomit.config import DataConfig
+from lomit.data.cache import Cache
+from lomit.data.source import Source
+from lomit.evaluation.labels import LabelPictures
+from lomit.evaluation.protocols import EvaluatedSplit, no_classifier
+from lomit.evaluation.results import Row
+from lomit.evaluation.store import Store
+from lomit.metrics.features import Extractor
+from lomit.models.base import Translator
+
+FindLandmarks = Callable[[Image.Image], np.ndarray | None]
+"""A square RGB picture -> dlib's 68 landmarks as shares of its sides (68 x 2: x, y), None where there is no face."""
+Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Images and their translations, uint8, B x 3 x H x W each -> embeddings of the faces, B x D each, nan without one."""
+ImageDistance = Callable[[Tensor, Tensor], Tensor]
+"""B x 3 x H x W each in [-1, 1] -> B."""
+
+
+class Judge(Extractor, Protocol):
+    """The attribute classifier, on the device."""
+
+    def columns(self, attributes: tuple[str, ...]) -> list[int]:
+        """Where these attributes stand among the logits.  Raises LomitError for one that it does not know."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """B x 3 x H x W in [-1, 1] -> logits, B x A."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that decides the numbers of a protocol, beside its own options.
+
+    Attributes:
+        translator: the model, in eval mode, on `device`.
+        source: the data set.
+        data: how its images are cut and how large they are.
+        cache: its images, with labels for the translator's attributes.
+        device: where to compute.
+        split: whose images are measured.
+        seed: of the pairs and of the bootstrap.
+        batch_size: pairs in the network at a time.
+        progress: show a bar on standard error where that is a terminal.
+        store: keeps what is translated and scored.
+        classifier: says what images show.
+        extractor: makes the features that sets of images are compared by, on `device`.
+        lpips: LPIPS, where its weights are to be had.
+        find_landmarks: finds a face's landmarks in a photograph.
+        embed: embeds faces.
+        labels: where hair and mouth are in photographs.
+        judges: what these are (names, hashes), for the results.
+    """
+
+    translator: Translator
+    source: Source
+    data: DataConfig
+    cache: Cache
+    device: torch.device
+    split: EvaluatedSplit = "test"
+    seed: int = 0
+    batch_size: int = 16
+    progress: bool = True
+    store: Store = field(default_factory=Store)
+    classifier: Judge | None = None
+    extractor: Extractor | None = None
+    lpips: ImageDistance | None = None
+    find_landmarks: FindLandmarks | None = None
+    embed: Embed | None = None
+    labels: LabelPictures | None = None
+    judges: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The model's."""
+        return self.cache.attributes
+
+    @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return self.data.image_size
+
+    @property
+    def resampled(self) -> str:
+        """What the intervals resample: `people` or `images`."""
+        return "people" if self.cache.knows_people else "images"
+
+    @property
+    def over(self) -> str:
+        """The same for a note: what the intervals are over."""
+        return "the people in the inputs" if self.resampled == "people" else "the inputs (whom they show is not known)"
+
+    def people(self, rows: np.ndarray) -> Tensor:
+        """The person that each of these images of the cache shows, N."""
+        return torch.from_numpy(self.cache.identity[rows])
+
+    def classify(self, x: Tensor, attributes: tuple[str, ...] | None = None) -> Tensor:
+        """Logits of attributes, by default the model's: B x 3 x H x W in [-1, 1] -> B x A.
+
+        Raises:
+            LomitError: without a classifier, or where it does not know one of them.
+        """
+        if self.classifier is None:
+            raise no_classifier()
+        return self.classifier(x)[:, self.classifier.columns(attributes or self.attributes)]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a protocol found.
+
+    Attributes:
+        facts: what it was measured on, for the results.
+        notes: how the numbers are defined.
+        rows: the numbers.
+        counted: what the samples of a number are.
+    """
+
+    facts: dict[str, object]
+    notes: Sequence[str]
+    rows: Sequence[Row]
+    counted: str = "pairs"

@@ -1,0 +1,1 @@
+"""Numbers: intervals over people, and shares with theirs."""
