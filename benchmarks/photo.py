@@ -35,7 +35,7 @@ from lomit.photo.faces import SIZES
 from lomit.photo.paste import blur
 from lomit.photo.translate import ExemplarFace
 from lomit.predictor import Predictor
-from lomit.stats.proportions import bootstrap
+from lomit.stats import bootstrap
 
 TOP = 20
 """Where the centre crop begins in CelebA's files of 178 x 218."""

@@ -260,6 +260,10 @@ def test_texts_may_be_changed_and_questions_may_not(tmp_path: Path) -> None:
         ("key.json", "{}", "is damaged"),
         ("key.json", '{"pictures": [], "lists": [[{"block": "x"}]]}', "is damaged"),
         ("access.json", '{"owner": "x"}', "is damaged"),
+        ("access.json", '{"owner": "x", "join": "y"}', "is damaged"),
+        ("access.json", '{"owner": 7, "join": []}', "expected str, found '7'"),
+        ("study.json", "[" * 100_000, "can't be read"),
+        ("study.json", '{"version": 1, "facts": {"a": "\\ud800"}}', "can't be read"),
     ],
 )
 def test_damaged_folders_are_one_line(tmp_path: Path, file: str, content: str, says: str) -> None:
@@ -280,7 +284,11 @@ def test_damaged_folders_are_one_line(tmp_path: Path, file: str, content: str, s
         ({"least_checks": 1.5}, "least_checks must lie in 0 to 1"),
         ({"external_id": "a b"}, "external_id must be a name"),
         ({"blocks": (replace(small_blocks()[0], question=" "),)}, "has no question"),
-        ({"blocks": (replace(small_blocks()[0], trials=0),)}, "trials must be at least 1"),
+        ({"blocks": (replace(small_blocks()[0], trials=0),)}, "trials must lie in 1 to 500"),
+        ({"blocks": (replace(small_blocks()[0], checks=10**30),)}, "checks and practice in 0 to 500"),
+        ({"lists": 3}, "lists must be even, 2 to 1000"),
+        ({"lists": 10**9}, "lists must be even, 2 to 1000"),
+        ({"seed": -1}, "must not be negative"),
         ({"blocks": (replace(small_blocks()[1], comparisons=()),)}, "'comparisons' must say which two models meet"),
         ({"blocks": (replace(small_blocks()[1], comparisons=(("ours", "ours"),)),)}, "must be two of the models"),
         ({"blocks": (replace(small_blocks()[1], context=("mask",)),)}, "context may hold 'input' and 'exemplar'"),

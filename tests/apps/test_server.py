@@ -249,6 +249,18 @@ def test_pictures_are_a_participants_own(site: Site) -> None:
         assert site.client.get(f"/static/{file}").status_code == 404
 
 
+def test_a_link_without_its_last_slash_leads_on_below_any_path(site: Site) -> None:
+    path = site.join()
+    reply = site.client.get(path.rstrip("/"), follow_redirects=False)
+    assert reply.status_code == 307
+    assert urljoin(f"https://lab.example/study{path.rstrip('/')}", reply.headers["location"]) == (
+        f"https://lab.example/study{path}"
+    )
+    for odd in ("javascript:alert(1)", "https:%2f%2fattacker.example", "%2f%2fattacker.example"):
+        reply = site.client.get(f"/s/{odd}", follow_redirects=False)
+        assert urljoin("https://lab.example/s/x", reply.headers.get("location", "")).startswith("https://lab.example/")
+
+
 def test_links_that_do_not_exist_get_nothing(site: Site) -> None:
     real = site.join()
     for wrong in ("/s/x/", real[:-2] + "/", "/s/%00/", "/s/%ff%fe/", "/s/" + "a" * 5000 + "/"):

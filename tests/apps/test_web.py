@@ -139,6 +139,36 @@ def test_only_known_paths_and_names_are_answered() -> None:
         assert client.get("/", headers={"host": host}).status_code == status, host
 
 
+def test_names_that_are_none_and_what_a_proxy_is_said_to_say_do_not_come_through() -> None:
+    """Gradio builds addresses of them."""
+    seen: list[dict[bytes, bytes]] = []
+
+    async def look(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(scope["headers"]))
+        await echo(scope, receive, send)
+
+    client = visitor(Guard(look, "default-src 'none'", MOST))
+    odd = {"x-forwarded-host": "attacker.example", "x-forwarded-proto": "<script>", "x-other": "1"}
+    assert client.get("/", headers=odd).status_code == 200
+    assert client.get("/", headers={"x-forwarded-proto": "https"}).status_code == 200
+    assert b"x-other" in seen[0]
+    assert not {b"x-forwarded-host", b"x-forwarded-proto"} & seen[0].keys()
+    assert seen[1][b"x-forwarded-proto"] == b"https"
+    for host in ("a b", "a/b", "<x>", "a@b", "[::1]x", "a:b"):
+        assert client.get("/", headers={"host": host}).status_code == 400, host
+
+
+def test_a_refusal_that_comes_too_late_is_no_fault() -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        from starlette.exceptions import HTTPException
+
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        raise RuntimeError("response already started") from HTTPException(404)
+
+    assert testclient.TestClient(Guard(late, "default-src 'none'", MOST)).get("/").text == "begun"
+
+
 def test_nothing_is_shown_before_the_password() -> None:
     client = visitor(asked())
     page = client.get("/")

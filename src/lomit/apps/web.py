@@ -130,6 +130,7 @@ class Guard:
         most_body: largest body of a request in bytes, whether it says its length or not.
         paths: what is answered; None: everything.
         fixed: beginnings of the paths whose responses may be kept by the browser.
+        takes: whether a body may come through to a path; None: any.
         hosts: names by which the server may be called; None: any.
         login: who is asked first; None: nobody.
     """
@@ -141,12 +142,13 @@ class Guard:
         most_body: int,
         paths: re.Pattern[str] | None = None,
         fixed: tuple[str, ...] = (),
+        takes: Callable[[Scope, bytes], bool] | None = None,
         hosts: frozenset[str] | None = None,
         login: Login | None = None,
     ) -> None:
         self.app, self.most_body, self.paths, self.fixed = app, most_body, paths, fixed
         self.headers = {"content-security-policy": policy} | HEADERS
-        self.hosts, self.login = hosts, login
+        self.takes, self.hosts, self.login = takes, hosts, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -165,14 +167,19 @@ class Guard:
 
         try:
             await self._answer(scope, receive, answer)
-        except Exception:
+        except Exception as error:
             if not started:
                 await respond(answer, 500, b"this did not work")
+            elif _refusal(error):
+                return  # an answer that has begun can only end
             raise
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.hosts is not None and _host(scope) not in self.hosts:
+        host = header(scope, b"host").lower()
+        name = re.fullmatch(r"(\[[0-9a-f:.]+\]|[\w.-]*)(:\d*)?", host, re.ASCII)
+        if name is None or (self.hosts is not None and name[1].strip("[]") not in self.hosts):
             return await respond(send, 400, b"this server has another name")
+        scope = {**scope, "headers": [pair for pair in scope["headers"] if _expected(*pair)]}
         if self.paths is not None and not self.paths.fullmatch(scope["path"]):
             return await respond(send, 404, b"not found")
         if self.login is not None and not await self.login.admits(scope, receive, send):
@@ -180,6 +187,8 @@ class Guard:
         body = await read_body(scope, receive, self.most_body)
         if body is None:
             return await respond(send, 413, b"too large")
+        if self.takes is not None and not self.takes(scope, body):
+            return await respond(send, 422, b"not understood")
         given = False
 
         async def once() -> Message:
@@ -203,7 +212,7 @@ async def respond(send: Send, status: int, body: bytes, **headers: str) -> None:
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
     """The body of a request; None where it is larger than `most` bytes, or says so, or breaks off."""
-    length = _header(scope, b"content-length") or "0"
+    length = header(scope, b"content-length") or "0"
     if not length.isdigit() or int(length) > most:
         return None
     body, more = bytearray(), True
@@ -269,7 +278,7 @@ class Login:
         await respond(send, status, page.encode(), content_type="text/html; charset=utf-8", **headers)
 
     def _has_cookie(self, scope: Scope) -> bool:
-        given = [part.strip().partition("=") for part in _header(scope, b"cookie").split(";")]
+        given = [part.strip().partition("=") for part in header(scope, b"cookie").split(";")]
         return any(
             name == self._name and hmac.compare_digest(value.encode(), self._token.encode()) for name, _, value in given
         )
@@ -280,7 +289,7 @@ def behind_https(scope: Scope) -> bool:
     if scope.get("scheme") == "https":
         return True
     local = bool(scope.get("client")) and scope["client"][0] in LOOPBACK
-    return local and _header(scope, b"x-forwarded-proto").partition(",")[0].strip().lower() == "https"
+    return local and header(scope, b"x-forwarded-proto").partition(",")[0].strip().lower() == "https"
 
 
 def check_url(url: str | None) -> None:
@@ -371,10 +380,19 @@ def _server(app: App, proxy: bool) -> Server:
     )  # fmt: skip
 
 
-def _header(scope: Scope, name: bytes) -> str:
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of this name (in small letters); empty where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
-def _host(scope: Scope) -> str:
-    """The name by which a server was called, without its port."""
-    return re.sub(r":\d*$", "", _header(scope, b"host")).strip("[]").lower()
+def _refusal(error: Exception) -> bool:
+    """Whether the application meant to answer with a status, and found that the answer had begun."""
+    from starlette.exceptions import HTTPException
+
+    return isinstance(error.__cause__, HTTPException)
+
+
+def _expected(name: bytes, value: bytes) -> bool:
+    """Whether a header may come through.  Gradio builds addresses of what a proxy, or anybody, says in these."""
+    first = value.partition(b",")[0].strip()
+    return name != b"x-forwarded-host" and (name != b"x-forwarded-proto" or first in (b"http", b"https"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +27,8 @@ INTRODUCTION = (
     "Give a face the style of another one, inside a mask. **Erase** what shall stay as it is, from either mask, or "
     "**paint** what shall change."
 )
+STRONGEST = 1.5
+"""Of the slider; more exaggerates the style beyond recognition."""
 PANES = 3
 """Images of a page: an input and two exemplars."""
 # Tells the workbench, which draws masks as they count, at once.
@@ -78,7 +79,7 @@ class Page:
         import gradio as gr
 
         return [
-            gr.Slider(0, 1.5, 1, step=0.05, label="Strength", info="0: own style, 1: the exemplar's"),
+            gr.Slider(0, STRONGEST, 1, step=0.05, label="Strength", info="0: own style, 1: the exemplar's"),
             gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off weak parts"),
             gr.Slider(0, 1, 0.5, step=0.05, label="Blend", info="Share of the second exemplar", visible=False),
             gr.CheckboxGroup([], label="Attributes of the result", visible=False),
@@ -94,6 +95,8 @@ class Page:
         everything = [self.bench, self.viewer, self.model, *self.controls]
         shown = [self.viewer]
         one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+        # What the controls say comes from the network like everything else, and is checked in one place: here.
+        one |= {"preprocess": False}
         quiet = one | {"show_progress": "hidden", "trigger_mode": "always_last"}
         blocks.load(self._handler(self._begin), None, everything, **one)
         # Gradio's own choice would drop a click while the one before it is not answered.
@@ -163,9 +166,23 @@ class Page:
             image = None if each.get("mask") is None else decode_mask(str(each["mask"]))
             session.stroke(_pane(each), image, _number(each, "revision", 2**31))
         if values and told.get("settings") == session.settings_stamp:
-            session.settings = _settings(session.settings, values)
+            session.settings = self._settings(session.settings, values)
 
-    def _choose(self, page: str, told: dict[str, Any], model: str) -> list[Any]:
+    def _settings(self, settings: EditorSettings, values: Sequence[Any]) -> EditorSettings:
+        """The settings with what the controls say, in the order of `Page.controls`."""
+        strength, threshold, blend, label, composite = values
+        sliders = ((strength, STRONGEST), (threshold, MAX_THRESHOLD), (blend, 1))
+        if not all(type(value) in (int, float) and 0 <= value <= most for value, most in sliders):
+            raise _unknown()
+        known = self._models.get(settings.model).attributes
+        if not isinstance(label, list) or not all(name in known for name in label) or type(composite) is not bool:
+            raise _unknown()
+        return replace(
+            settings, strength=float(strength), threshold=float(threshold), blend=float(blend), label=tuple(label),
+            composite=composite,
+        )  # fmt: skip
+
+    def _choose(self, page: str, told: dict[str, Any], model: Any) -> list[Any]:
         session = self.sessions.get(page)
         if model not in self._models.names:
             raise LomitError("no such model")
@@ -175,7 +192,7 @@ class Page:
 
     def _set(self, page: str, told: dict[str, Any], *values: Any) -> Any:
         session = self.sessions.get(page)
-        changed = _settings(session.settings, values)
+        changed = self._settings(session.settings, values)
         blended = changed.blend != session.settings.blend
         session.settings = changed
         return self._everything(session) if blended else views.viewer(session)
@@ -215,7 +232,7 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
     if action == "open":
         try:
             data = base64.b64decode(str(told.get("data")), validate=True)
-        except binascii.Error:
+        except ValueError:  # not in base64, or not even ASCII
             raise LomitError("the upload is damaged; try again") from None
         session.open(_pane(told), str(told.get("name"))[-200:], data)
     elif action == "sample":
@@ -241,15 +258,6 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
 def _first_label(predictor: Predictor) -> tuple[str, ...]:
     """What is ticked at first: towards the domain with the attributes, as `lomit translate` has it; else nothing."""
     return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
-
-
-def _settings(settings: EditorSettings, values: Sequence[Any]) -> EditorSettings:
-    """The settings with what the controls say, in the order of `Page.controls`; Gradio has checked the ranges."""
-    strength, threshold, blend, label, composite = values
-    return replace(
-        settings, strength=float(strength), threshold=float(threshold), blend=float(blend),
-        label=tuple(map(str, label)), composite=bool(composite),
-    )  # fmt: skip
 
 
 def _unknown() -> LomitError:

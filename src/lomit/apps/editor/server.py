@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.page import TITLE, Page
 from lomit.apps.editor.samples import draw_samples
-from lomit.apps.web import LOOPBACK, Guard, Login, base_url, check_url, listening, serving
+from lomit.apps.web import LOOPBACK, Guard, Login, Scope, base_url, check_url, header, listening, serving
 from lomit.errors import LomitError
 
 ENVIRONMENT = "LOMIT_EDIT_PASSWORD"
@@ -36,6 +38,13 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 """The page may talk to this server alone.  Gradio's templates are compiled in the browser, hence unsafe-eval."""
+
+
+SENT: dict[str, type | tuple[type, ...]] = {
+    "data": list, "event_data": (dict, type(None)), "fn_index": int, "trigger_id": (int, type(None)),
+    "session_hash": str, "event_id": (str, type(None)),
+}  # fmt: skip
+"""What the script tells Gradio, and its types."""
 
 
 def find_password(host: str, file: str | None, url: str | None = None) -> str | None:
@@ -109,6 +118,7 @@ def running(
             limits.body_bytes,
             paths=PATHS,
             fixed=("/assets/", "/static/"),
+            takes=partial(_takes, {number: len(event.inputs) for number, event in page.blocks.fns.items()}),
             # A page from elsewhere can't have its own name lead to this machine.
             hosts=frozenset({*LOOPBACK, urlsplit(url or "").hostname or "localhost"}) if host in LOOPBACK else None,
             login=None if password is None else Login(password, url, TITLE),
@@ -118,6 +128,30 @@ def running(
                 yield page, (url or base_url(bound, host)).rstrip("/")
             finally:
                 page.blocks.close(verbose=False)
+
+
+def _takes(events: dict[int, int], scope: Scope, body: bytes) -> bool:
+    """Whether a body is what Gradio's script sends; Gradio itself breaks at some others.
+
+    Args:
+        events: number of an event -> how many values come with it.
+        scope, body: of the request.
+    """
+    if scope["method"] in ("GET", "HEAD"):
+        return not body
+    if header(scope, b"content-type").partition(";")[0].strip().lower() != "application/json":
+        return False
+    try:
+        told = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(told, dict) or not SENT.keys() >= told.keys():
+        return False
+    if not all(isinstance(value, SENT[name]) and not isinstance(value, bool) for name, value in told.items()):
+        return False
+    if "data" in told and len(told["data"]) != events.get(told.get("fn_index", -1)):
+        return False
+    return bool(re.fullmatch(r"\w{1,64}", told.get("session_hash", "none")))
 
 
 def _application(page: Page, limits: Limits, url: str | None) -> Any:

@@ -46,6 +46,7 @@ def read_entries(path: Path) -> list[Any]:
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(entries, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise LomitError(f"{path} can't be read as JSON: {error}") from error
     if not isinstance(entries, list):

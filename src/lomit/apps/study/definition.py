@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from lomit.apps.study.design import RESERVED, Block, Stimulus, Trial
+from lomit.apps.study.design import RESERVED, Block, Role, Stimulus, Trial
 from lomit.config import from_dict
 from lomit.errors import LomitError
 
 STUDY, KEY, ACCESS, IMAGES, ANSWERS = "study.json", "key.json", "access.json", "images", "answers.sqlite"
 VERSION = 1
+MOST_TRIALS, MOST_LISTS, MOST_MODELS = 500, 1_000, 20
+"""More of a block, lists and models is taken for a mistake; nobody answers 500 questions."""
 
 
 @dataclass
@@ -79,6 +82,10 @@ class StudyDefinition:
     def __post_init__(self) -> None:
         check_models(self.models)
         check_blocks(self.blocks, self.models)
+        if self.lists not in range(2, MOST_LISTS + 1, 2):
+            raise LomitError(f"lists must be even, 2 to {MOST_LISTS}; it is {self.lists}")
+        if self.seed < 0 or self.size < 1:
+            raise LomitError(f"seed and size must not be negative; they are {self.seed} and {self.size}")
         if not 0 <= self.least_checks <= 1:
             raise LomitError(f"least_checks must lie in 0 to 1; it is {self.least_checks:g}")
         if self.texts.completion_url and not self.texts.completion_url.startswith("https://"):
@@ -93,8 +100,8 @@ class StudyDefinition:
 
 def check_models(models: Sequence[str]) -> None:
     """Raises `LomitError` where names of models are missing, twice there or taken."""
-    if not models:
-        raise LomitError("a study needs at least one model")
+    if not 1 <= len(models) <= MOST_MODELS:
+        raise LomitError(f"a study needs at least one model, and takes {MOST_MODELS} at most; {len(models)} were given")
     for name in models:
         if not name.strip() or name in RESERVED or len(name) > 60:
             raise LomitError(f"'{name}' can't be a model's name; name it LABEL=PATH")
@@ -104,8 +111,8 @@ def check_models(models: Sequence[str]) -> None:
 
 def check_blocks(blocks: Sequence[Block], models: Sequence[str]) -> None:
     """Raises `LomitError` for blocks that can't be asked."""
-    if not blocks:
-        raise LomitError("a study needs at least one block of questions")
+    if not 1 <= len(blocks) <= MOST_MODELS:
+        raise LomitError(f"a study needs at least one block of questions, and takes {MOST_MODELS} at most")
     for block in blocks:
         where = f"block '{block.name}'"
         if not block.name or [b.name for b in blocks].count(block.name) > 1:
@@ -116,8 +123,11 @@ def check_blocks(blocks: Sequence[Block], models: Sequence[str]) -> None:
             raise LomitError(f"{where}: kind must be 'real' or 'models'; it is '{block.kind}'")
         if not set(block.context) <= {"input", "exemplar"}:
             raise LomitError(f"{where}: context may hold 'input' and 'exemplar'; it is {list(block.context)}")
-        if block.trials < 1 or block.checks < 0 or block.practice < 0:
-            raise LomitError(f"{where}: trials must be at least 1, checks and practice at least 0")
+        least, most = min(block.checks, block.practice), max(block.checks, block.practice)
+        if not 1 <= block.trials <= MOST_TRIALS or not 0 <= least <= most <= MOST_TRIALS:
+            raise LomitError(
+                f"{where}: trials must lie in 1 to {MOST_TRIALS}, checks and practice in 0 to {MOST_TRIALS}"
+            )
         if block.kind == "models" and not block.comparisons:
             raise LomitError(f"{where}: 'comparisons' must say which two models meet")
         for two in block.comparisons:
@@ -149,6 +159,10 @@ class Access:
 
     owner: str
     join: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.owner) or not re.fullmatch(r"[\w-]{16,}", self.join, re.ASCII):
+            raise ValueError("no hash, or no word of a link")
 
 
 @dataclass(frozen=True)
@@ -212,23 +226,33 @@ def read_folder(path: str | Path) -> StudyFolder:
     try:
         study = from_dict(StudyDefinition, values, str(path / STUDY))
         key = _key(_read(path / KEY))
-        access = Access(**_read(path / ACCESS))
+        access = from_dict(Access, _read(path / ACCESS), str(path / ACCESS))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise LomitError(f"{path}: {KEY} or {ACCESS} is damaged ({error}); build the study again") from error
-    blocks, models = {t.block for t in key.lists[0]}, {p.model for p in key.files} - {""}
-    if len(key.lists) != study.lists or blocks != {b.name for b in study.blocks} or not models <= {*study.models}:
+    asked = {(t.block, *sorted(p.kind for p in t.context)) for trials in key.lists for t in trials}
+    fits = asked == {(b.name, *sorted(b.context)) for b in study.blocks} and len(key.lists) == study.lists
+    if not fits or not {p.model for p in key.files} - {""} <= {*study.models}:
         raise LomitError(f"{path}: {STUDY} and {KEY} don't fit together; change only texts, or build the study again")
     return StudyFolder(path, study, key, access)
 
 
 def _key(values: dict[str, Any]) -> Key:
     entries = values["pictures"]
-    pictures = [Stimulus(e["kind"], e["model"], e["number"]) for e in entries]
+    pictures = [from_dict(Stimulus, {name: e[name] for name in ("kind", "model", "number")}, KEY) for e in entries]
     files = {p: str(e["file"]) for p, e in zip(pictures, entries, strict=True)}
+    if wrong := [name for name in files.values() if not re.fullmatch("[0-9a-f]{32}", name)]:
+        raise ValueError(f"'{wrong[0]}' is no picture's name")
+
+    def picture(number: Any) -> Stimulus:
+        if type(number) is not int or number < 0:
+            raise ValueError(f"'{number}' is no picture's number")
+        return pictures[number]
 
     def trial(t: dict[str, Any]) -> Trial:
-        context = tuple(pictures[k] for k in t["context"])
-        return Trial(t["block"], t["role"], pictures[t["left"]], pictures[t["right"]], context)
+        sides, context = (picture(t["left"]), picture(t["right"])), tuple(map(picture, t["context"]))
+        if not isinstance(t["block"], str) or t["role"] not in get_args(Role):
+            raise ValueError(f"'{t['role']}' in '{t['block']}' is no trial")
+        return Trial(t["block"], t["role"], *sides, context)
 
     return Key([[trial(t) for t in trials] for trials in values["lists"]], files)
 
@@ -236,7 +260,8 @@ def _key(values: dict[str, Any]) -> Key:
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        json.dumps(values, ensure_ascii=False).encode()  # text that is none, such as half of a pair of surrogates
+    except (OSError, ValueError, RecursionError) as error:
         raise LomitError(f"{path} can't be read: {error}") from error
     if not isinstance(values, dict):
         raise LomitError(f"{path}: expected an object with keys, found {type(values).__name__}")

@@ -19,6 +19,8 @@ from lomit.errors import LomitError
 
 Kind = Literal["real", "models"]
 """What a block compares: a translation with a real image of the target class, or the translations of two models."""
+Context = Literal["input", "exemplar"]
+StimulusKind = Literal["real", "input", "exemplar", "output", "spoilt"]
 Role = Literal["practice", "main", "check"]
 """What a trial is for: getting used to it, the answer itself, or telling whether the participant attends."""
 REAL, SPOILT = "real", "spoilt"
@@ -44,7 +46,7 @@ class Block:
     name: str
     question: str
     kind: Kind
-    context: tuple[str, ...] = ()
+    context: tuple[Context, ...] = ()
     trials: int = 10
     comparisons: tuple[tuple[str, str], ...] = ()
     checks: int = 2
@@ -61,7 +63,7 @@ class Stimulus:
         number: of the pair, or of the real image.
     """
 
-    kind: str
+    kind: StimulusKind
     model: str
     number: int
 
@@ -109,7 +111,7 @@ def paper_blocks(models: Sequence[str], which: Literal["first", "all"], trials: 
     if len(models) < 2:
         return (realism,)
     met = meetings(models, which)
-    shown = ("input", "exemplar")
+    shown: tuple[Context, ...] = ("input", "exemplar")
     style = "Which one has better applied the style to the image?"
     background = "Which one has better kept the background unchanged?"
     return (

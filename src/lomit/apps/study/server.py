@@ -69,7 +69,8 @@ def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, join
     require()
     from fastapi import FastAPI
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # FastAPI's own redirects name the host, which a proxy has changed.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, policy=POLICY, most_body=MOST_BODY)
     gate = Gate(folder, store, rate, joins)
     pages = Pages(folder)
@@ -165,6 +166,10 @@ def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gat
         if who.state == "withdrawn":
             return HTMLResponse(pages.refused(_path(request), 410))
         return HTMLResponse(pages.trials(_path(request), who))
+
+    @app.get("/s/{secret}")
+    def without_slash(secret: str) -> Any:
+        return RedirectResponse(f"./{secret}/", 307)
 
     @app.post("/s/{secret}/")
     def consent(secret: str, request: Any = the_request) -> Any:
