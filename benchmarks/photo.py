@@ -36,6 +36,7 @@ from lomit.photo.paste import blur
 from lomit.photo.translate import ExemplarFace
 from lomit.predictor import Predictor
 from lomit.stats import bootstrap
+from lomit.stats.estimate import Estimate
 
 TOP = 20
 """Where the centre crop begins in CelebA's files of 178 x 218."""
@@ -319,11 +320,11 @@ def _share(hits: torch.Tensor) -> dict[str, object]:
     }
 
 
-def _over_faces(values: Sequence[float]) -> bootstrap.Estimate:
+def _over_faces(values: Sequence[float]) -> Estimate:
     return bootstrap.mean(torch.tensor(values), torch.arange(len(values)))
 
 
-def _interval(e: bootstrap.Estimate) -> list[float | None]:
+def _interval(e: Estimate) -> list[float | None]:
     return [None if v is None else round(v, 3) for v in (e.value, e.low, e.high)]
 
 
