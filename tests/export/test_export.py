@@ -116,8 +116,9 @@ def test_predictor_takes_an_exported_file(exported: Path, translator: Lomit) -> 
 
 def test_translate_command_takes_an_exported_file(exported: Path, tmp_path: Path) -> None:
     Image.new("RGB", (40, 50), "red").save(tmp_path / "a.png")
-    words = ["translate", "--model", str(exported), "--input", str(tmp_path / "a.png")]
-    assert main([*words, "--exemplar", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--save-masks"]) == 0
+    image = str(tmp_path / "a.png")
+    words = ["translate", image, image, "--model", str(exported), "--out", str(tmp_path / "out")]
+    assert main([*words, "--save-masks"]) == 0
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 

@@ -156,7 +156,7 @@ def test_edit_download_reproduce(
     pack = zipfile.ZipFile(io.BytesIO(person.save("All (zip)")))
     pack.extractall(tmp_path / "pack")
     recipe = tmp_path / "pack" / "face0__face1.recipe.json"
-    assert main(["translate", "--recipe", str(recipe), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+    assert main(["recipe", str(recipe), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
     assert "the same, bit for bit" in capsys.readouterr().out
     again = (tmp_path / "again" / "face0__face1.png").read_bytes()
     assert again == pack.read("face0__face1.png")
