@@ -150,10 +150,10 @@ def test_a_doubled_name_among_many_is_found_at_once(tmp_path: Path) -> None:
     lines = [f"{k:06d}.jpg 1" for k in range(100_000)]
     lines[-1] = lines[-2]
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join([str(len(lines)), "Smiling", *lines]) + "\n")
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(LomitError, match=r"line 100002: 099998\.jpg is already in line 100001"):
         CelebASource(tmp_path)
-    assert time.perf_counter() - began < 5  # comparing each name with each took minutes
+    assert time.process_time() - began < 5  # comparing each name with each took minutes
 
 
 @pytest.mark.parametrize(

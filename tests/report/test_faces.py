@@ -127,7 +127,7 @@ def test_a_folders_faces_are_those_of_its_last_split(folder: Path) -> None:
 def test_faces_that_are_cut_out_are_those_where_one_is_found(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake(image: Image.Image) -> Image.Image | None:
+    def fake(image: Image.Image, margin: float) -> Image.Image | None:
         return None if np.asarray(image)[0, 0, 0] < 128 else image.crop((0, 0, 8, 8))
 
     monkeypatch.setattr("lomit.data.detector.crop_face", fake)

@@ -183,7 +183,7 @@ def transcode(
     for packet in source.demux(stream, *sound.values()):
         if packet.stream.index in sound:
             # The header is written with the first packet, so every stream must be there before.
-            if packet.dts is not None and _is_heard(packet, clock, 0.0 if container == "avi" else PRIMING):
+            if packet.dts is not None and _place_sound(packet, clock, 0.0 if container == "avi" else PRIMING):
                 waiting.append(packet)
         else:
             clock.saw(packet)
@@ -227,7 +227,7 @@ def _report(name: str, clock: _Clock, written: _Writer, rate: Fraction, other_si
         )
 
 
-def _is_heard(packet: Any, clock: _Clock, priming: float) -> bool:
+def _place_sound(packet: Any, clock: _Clock, priming: float) -> bool:
     """Moves a packet of sound to the film's beginning; False for one that is over long before."""
     shift = clock.ticks(packet.stream)
     packet.dts -= shift
