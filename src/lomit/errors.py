@@ -23,3 +23,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def line_of(error: BaseException) -> str:
     """The first line that an error says, or its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Raises `LomitError` for the first of these options that is less; None is not given."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")

@@ -18,8 +18,8 @@ from lomit.apps.study.design import Room, Stimulus, design, require_room
 from lomit.apps.study.material import TranslationTable
 from lomit.apps.study.store import AnswerStore
 from lomit.apps.web import listening, serving
-from lomit.commands.pairs import SUFFIXES
 from lomit.errors import LomitError
+from lomit.inference.pairs import SUFFIXES
 from support import fuzz
 from support.studies import MODELS, answer, small_blocks, small_study
 

@@ -246,7 +246,7 @@ def test_folders_that_hold_no_classifier(tmp_path: Path, damage: Callable[[Path]
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"width": 16}, "does not fit its config.json: size mismatch for trunk"),
+        ({"width": 16}, "does not fit the network: size mismatch for trunk"),
         ({"depth": 3}, "unknown key 'depth'"),
         ({"image_size": 40}, "image_size must be a multiple of 16"),
         ({"width": 12}, "width must be a multiple of 8"),

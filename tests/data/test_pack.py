@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.commands.data import data_pack
+from lomit.commands.data import DataPack
 from lomit.config import DataConfig
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source, recognise
@@ -69,6 +69,11 @@ def test_everything_but_the_last_bits_of_the_pixels_comes_back(faces: Path, tmp_
     assert not masks["hat"][8:].any()
     assert np.array_equal(np.argwhere(masks["mouth"]).min(0), [5, 8])
     assert back.regions(1) == {}
+
+
+def data_pack(data: DataConfig, out: Path, **options: Any) -> None:
+    """`lomit data pack`."""
+    assert DataPack(out=out, data=data, **options).main() == 0
 
 
 def test_a_pack_trains_like_the_folder(faces: Path, tmp_path: Path) -> None:

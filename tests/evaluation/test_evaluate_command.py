@@ -330,7 +330,7 @@ def test_faces_without_attributes_are_labelled_and_measured(
     words = ["classifier", "label", str(root / "images"), "--classifier", str(classifier)]
     assert main([*words, "--out", str(root / "attributes.csv")]) == 0
     assert "120 images labelled with Smiling, Blue_Hat, Red_Hat" in capsys.readouterr().out
-    told, true = (read_table(folder / "attributes.csv") for folder in (root, painted))
+    told, true = (read_table(folder / "attributes.csv")[0] for folder in (root, painted))
     assert told.names == true.names
     columns = [true.attributes.index(name) for name in told.attributes]
     assert (told.labels == true.labels[:, columns]).mean() > 0.9
@@ -338,7 +338,7 @@ def test_faces_without_attributes_are_labelled_and_measured(
     data = ["--data.root", str(root), "--data.cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
     assert main(["evaluate", "masks", str(model), *data, "--pairs", "8"]) == 0
     assert main([*words, "--out", str(tmp_path / "sure.csv"), "--sure", "0.999"]) == 0
-    sure = read_table(tmp_path / "sure.csv").labels
+    sure = read_table(tmp_path / "sure.csv")[0].labels
     assert (sure == -1).any()
     assert ((sure == told.labels) | (sure == -1)).all()
     capsys.readouterr()

@@ -28,6 +28,7 @@ from lomit.config import from_dict, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 from lomit.inference.catalogue import CONFIG, packaged
+from lomit.metrics.backbones import load_into
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
@@ -216,12 +217,10 @@ def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
         classifier = AttributeClassifier(config)
     try:
-        classifier.load_state_dict(load_file(folder / WEIGHTS))
+        tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise LomitError(f"{folder / WEIGHTS} is damaged or half-written ({error}); train or fetch it again") from error
-    except RuntimeError as error:
-        line = " ".join(str(error).split("\n\t")[1:2]) or str(error)
-        raise LomitError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {line}") from error
+    load_into(classifier, tensors, folder / WEIGHTS)
     card = ClassifierCard(values.get("training", {}), values.get("validation", {}), file_sha256(folder / WEIGHTS))
     return classifier.eval().requires_grad_(False), card
 

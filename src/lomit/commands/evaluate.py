@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Compute, LabelledData, at_least
+from lomit.commands.groups import Compute, LabelledData
 from lomit.commands.options import parse, positional
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 
 

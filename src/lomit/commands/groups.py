@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.options import Group, named, positional
 from lomit.config import DataConfig, DataKind, FaceCrop, Split
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, read_pairs, with_masks
 
 if TYPE_CHECKING:
@@ -247,10 +247,3 @@ def write_json(path: Path | None, values: Any, overwrite: bool = False) -> None:
         from lomit.images import write_bytes
 
         write_bytes(path, text.encode(), overwrite)
-
-
-def at_least(least: int, **values: int | None) -> None:
-    """Raises `LomitError` for the first of these options that is less; None is not given."""
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")

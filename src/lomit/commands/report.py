@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Compute, LabelledData, at_least
+from lomit.commands.groups import Compute, LabelledData
 from lomit.commands.options import positional
 from lomit.config import DEMO_SEED
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 
 
 @dataclass

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lomit.commands.groups import Compute, LabelledData, at_least
+from lomit.commands.groups import Compute, LabelledData
 from lomit.commands.options import Group, parse
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 
 if TYPE_CHECKING:
     from lomit.config import RunConfig

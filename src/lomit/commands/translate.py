@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Images, Network, Output, at_least, parse_label
-from lomit.errors import LomitError
+from lomit.commands.groups import Images, Network, Output, parse_label
+from lomit.errors import LomitError, at_least
 from lomit.inference.batch import Settings, count, run_batch
 from lomit.inference.pairs import check_results
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.images import write_file, write_png, writing_failed
+from lomit.images import write_bytes, write_png, writing_failed
 from lomit.stats.estimate import Estimate
 
 PARTS, SETTINGS, IMAGES = "unfinished", "settings.json", "images"
@@ -64,8 +64,7 @@ class Store:
         found = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in compute().items()}
         if path is not None:
             self._write_settings()
-            content = save(found)
-            write_file(path, lambda file: file.write(content), overwrite=True)
+            write_bytes(path, save(found), overwrite=True)
         return found
 
     def estimate(self, name: str, compute: Callable[[], Estimate]) -> Estimate:
@@ -103,9 +102,9 @@ class Store:
 
     def _write_settings(self) -> None:
         assert self._parts is not None
-        path, content = self._parts / SETTINGS, json.dumps(self._settings, indent=2).encode()
+        path = self._parts / SETTINGS
         if not path.is_file():
-            write_file(path, lambda file: file.write(content), overwrite=True)
+            write_bytes(path, json.dumps(self._settings, indent=2).encode(), overwrite=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 
 PUBLISHER = "https://download.pytorch.org/models"
 
@@ -54,8 +54,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises nearly everything on damaged data
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LomitError(f"{path} is damaged, or holds more than weights ({line}); get it again") from error
+        raise LomitError(f"{path} is damaged, or holds more than weights ({line_of(error)}); get it again") from error
     if not isinstance(values, dict) or not all(isinstance(v, Tensor) for v in values.values()):
         raise LomitError(f"{path} holds no weights: expected names with tensors")
     return values

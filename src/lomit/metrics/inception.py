@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.metrics.backbones import backbone_file, load_into, read_tensors
 
 IMAGENET = "inception_v3_google-0cc3c7bd.pth"
@@ -75,9 +75,9 @@ def _build() -> nn.Module:
     try:
         from torchvision.models import inception_v3
     except Exception as error:  # over a torch of another build it raises RuntimeError, AttributeError, ...
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise LomitError(
-            f"Inception-v3 needs a torchvision that fits this torch ({line}); install one, or use the small network"
+            f"Inception-v3 needs a torchvision that fits this torch ({line_of(error)}); install one, or use the "
+            "small network"
         ) from error
     net: nn.Module = inception_v3(weights=None, aux_logits=False, transform_input=False, init_weights=False)
     net.fc = nn.Identity()

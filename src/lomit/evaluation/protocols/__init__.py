@@ -6,12 +6,12 @@ runs.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 
 if TYPE_CHECKING:
     from lomit.evaluation.settings import Findings, Setting
@@ -27,7 +27,7 @@ def no_classifier() -> LomitError:
 
 
 @dataclass
-class EvaluationProtocol(ABC):
+class EvaluationProtocol:
     """Base of all protocols.
 
     Attributes:
@@ -36,16 +36,17 @@ class EvaluationProtocol(ABC):
 
     name: ClassVar[str]
 
-    def check(self) -> None:  # noqa: B027
+    def check(self) -> None:
         """Raises `LomitError` for what can be known to be wrong before anything is loaded."""
 
     def prepare(self, setting: Setting) -> Setting:
         """Adds what it measures with.  Raises `LomitError` where that is not to be had."""
         return setting
 
-    @abstractmethod
     def run(self, setting: Setting) -> Findings:
-        """Measures.  Raises `LomitError` for data that can't be measured so."""
+        """Measures, by the module of its name.  Raises `LomitError` for data that can't be measured so."""
+        found: Findings = import_module(f"{__name__}.{self.name}").evaluate(setting, self)
+        return found
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Paired(EvaluationProtocol):
 
     def check(self) -> None:
         super().check()
-        at_least_one(pairs=self.pairs)
+        at_least(1, pairs=self.pairs)
 
 
 @dataclass
@@ -132,11 +133,6 @@ class AvatarsProtocol(Differing, Judged):
 
     name = "avatars"
 
-    def run(self, setting: Setting) -> Findings:
-        from lomit.evaluation.protocols.avatars import evaluate
-
-        return evaluate(setting, self)
-
 
 @dataclass
 class Table1Protocol(Paired, Judged):
@@ -150,11 +146,6 @@ class Table1Protocol(Paired, Judged):
     """Attribute of the data, as Male: accuracies are also told apart by whether the inputs have it."""
     opposite: bool = False
     """In a class of several attributes, only pairs of an image with all of them and one with none."""
-
-    def run(self, setting: Setting) -> Findings:
-        from lomit.evaluation.protocols.table1 import evaluate
-
-        return evaluate(setting, self)
 
 
 @dataclass
@@ -182,7 +173,7 @@ class StarganV2Protocol(Judged):
     def check(self) -> None:
         if self.extractor == "classifier":
             super().check()
-        at_least_one(exemplars=self.exemplars, sources=self.sources)
+        at_least(1, exemplars=self.exemplars, sources=self.sources)
         if self.weights is not None and self.extractor == "classifier":
             raise LomitError("--weights go with --extractor inception-tv; the classifier brings its own")
 
@@ -206,11 +197,6 @@ class StarganV2Protocol(Judged):
             judges["lpips"] = {"weights": path.name, "sha256": file_sha256(path)}
         return replace(setting, extractor=extractor, lpips=lpips, judges=judges)
 
-    def run(self, setting: Setting) -> Findings:
-        from lomit.evaluation.protocols.starganv2 import evaluate
-
-        return evaluate(setting, self)
-
 
 @dataclass
 class BackgroundProtocol(Labelled):
@@ -224,11 +210,6 @@ class BackgroundProtocol(Labelled):
         setting = self.find_landmarks(super().prepare(setting))
         return setting if setting.source.region_names else replace(setting, embed=FaceEmbedder().embed)
 
-    def run(self, setting: Setting) -> Findings:
-        from lomit.evaluation.protocols.background import evaluate
-
-        return evaluate(setting, self)
-
 
 @dataclass
 class MasksProtocol(Labelled):
@@ -240,21 +221,9 @@ class MasksProtocol(Labelled):
         setting = super().prepare(setting)
         return setting if setting.labels is not None else self.find_landmarks(setting)
 
-    def run(self, setting: Setting) -> Findings:
-        from lomit.evaluation.protocols.masks import evaluate
-
-        return evaluate(setting, self)
-
 
 PROTOCOLS: dict[str, type[EvaluationProtocol]] = {
     protocol.name: protocol
     for protocol in (AvatarsProtocol, Table1Protocol, StarganV2Protocol, BackgroundProtocol, MasksProtocol)
 }
 """Name -> protocol."""
-
-
-def at_least_one(**values: int | None) -> None:
-    """Raises `LomitError` for the first of these options that is less than 1; None is not given."""
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise LomitError(f"--{name.replace('_', '-')} must be at least 1; it is {value}")
