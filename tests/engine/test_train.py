@@ -21,7 +21,7 @@ from lomit.engine.loop import Loop
 from lomit.engine.train import make_fabric, read_run_config, train
 from lomit.errors import LomitError
 from lomit.models import Batch, presets
-from lomit.models.lomit import Lomit
+from lomit.models.lomit import TrainableLomit
 from support.runs import checkpoint_folder, leftovers, log_lines, write_config
 from support.tiny import tiny_run
 
@@ -34,7 +34,10 @@ def lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("argv", [["train", "--help"], ["train"]])
-def test_help_lists_every_preset_with_its_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_preset_with_its_line(
+    argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert main(argv) == 0
     out, _ = lines(capsys)
     for name, (description, _) in presets().items():
@@ -62,7 +65,7 @@ def test_options_change_the_presets_values(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("lomit.engine.train.train", record)
     argv = ["train", "celeba-hair-smile", "--out", str(tmp_path / "run"), "--resume", "--data.root", "photos"]
     argv += ["--data.attributes", "Smiling", "Male", "--data.require-one-of", "--model.weights.r1", "0.5"]
-    argv += ["--model.width", "12", "--train.lr", "2e-4", "--data.no-flip", "--train.precision", "bf16-mixed"]
+    argv += ["--model.width", "12", "--train.lr", "2e-4", "--data.flip", "False", "--train.precision", "bf16-mixed"]
     assert main(argv) == 2
     ((config, out, resume),) = seen
     expected = presets()["celeba-hair-smile"][1]()
@@ -255,7 +258,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None]
     scores: list[float] = []
     current = {}
 
-    def score(self: Lomit, batch: Batch) -> dict[str, Tensor]:
+    def score(self: TrainableLomit, batch: Batch) -> dict[str, Tensor]:
         return {"score": torch.tensor(current["score"])}
 
     save = Loop._save
@@ -264,7 +267,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], None]
         current["score"] = scores.pop(0)
         save(self, log)
 
-    monkeypatch.setattr(Lomit, "score", score)
+    monkeypatch.setattr(TrainableLomit, "score", score)
     monkeypatch.setattr(Loop, "_save", next_score)
     return scores.extend
 
