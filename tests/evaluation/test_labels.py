@@ -212,7 +212,7 @@ def test_bad_pictures_are_one_line(
     haired: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     words: list[str], spoil: dict[str, Callable[[Path], object]], says: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("lomit.data.detector.crop_face", lambda image: image)
+    monkeypatch.setattr("lomit.data.detector.crop_face", lambda image, margin: image)
     root = tmp_path / "set"
     shutil.copytree(haired, root, ignore=shutil.ignore_patterns("cache"))
     for place, damage in spoil.items():

@@ -114,9 +114,7 @@ class ClassifierTrain:
 class ClassifierLabel:
     """Label face images that have no attributes as a classifier sees them.
 
-    Writes the table that makes their folder a data set (docs/tutorial-own-folder.md),
-    all of it test images.  So masks can be measured on faces that have hand-made
-    label pictures and no attributes.
+    Writes the table that makes their folder a data set of test images.
     """
 
     images: Path = field(metadata=positional("FOLDER"))
