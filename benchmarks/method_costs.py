@@ -15,7 +15,8 @@ from torch import Tensor
 from benchmarks.rates import count_macs
 from lomit.config import RunConfig
 from lomit.engine.phases import only_require
-from lomit.models import Batch, Guide, Trainable, Translator, method_of, presets
+from lomit.models import method_of, presets
+from lomit.models.base import Batch, Guide, Trainable, Translator
 from lomit.models.domains import TwoDomainGenerator
 from lomit.nn.blocks import count_parameters
 

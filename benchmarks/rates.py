@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lomit.config import RunConfig
-from lomit.models.base import method_of
+from lomit.models.registry import method_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

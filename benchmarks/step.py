@@ -17,7 +17,8 @@ from lomit.commands.options import parse
 from lomit.config import RunConfig
 from lomit.engine.trial import TrialStep
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Trainable, method_of
+from lomit.models.base import Batch, Trainable
+from lomit.models.registry import method_of
 from lomit.stats.text import markdown_table
 
 

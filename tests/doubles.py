@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from lomit.config import ModelConfig
 from lomit.errors import LomitError
-from lomit.models.base import Editable, Guide, Masks, Method, Prepared, Translation, Translator, method_of, register
+from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
+from lomit.models.registry import Method, method_of, register
 from lomit.weights import save_pretrained
 
 
@@ -94,8 +95,8 @@ def mean_under(image: Tensor, mask: Tensor) -> Tensor:
     return (image * m).sum((2, 3), keepdim=True) / m.sum((2, 3), keepdim=True).clamp_min(1e-6)
 
 
-register(Method("double", "Double", DoubleConfig, Double))
-register(Method("plain-double", "Plain double", PlainDoubleConfig, PlainDouble))
+register(Method("double", "Double", DoubleConfig, lambda: (Double, None)))
+register(Method("plain-double", "Plain double", PlainDoubleConfig, lambda: (PlainDouble, None)))
 
 
 def double(image_size: int = 16, has_masks: bool = True) -> Translator:

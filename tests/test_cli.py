@@ -86,6 +86,7 @@ def test_wrong_words_get_one_line(argv: list[str], line: str, capsys: pytest.Cap
         (KeyboardInterrupt(), 130, "lomit: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "lomit: error: no space left for a/b; free some"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "lomit: error: permission denied for a/b\n"),
+        (RuntimeError("Could not determine home directory."), 2, "lomit: error: no home folder is known; set HOME"),
     ],
 )
 def test_what_went_wrong_becomes_a_line_and_a_code(

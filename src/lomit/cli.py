@@ -124,6 +124,10 @@ def main(argv: list[str] | None = None) -> int:
         # `lomit ... | head`: nobody reads on.  What is still buffered must not fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except RuntimeError as error:
+        if "home directory" in str(error):  # Path.home() and Path("~/x").expanduser()
+            return _fail("no home folder is known; set HOME, or give paths without ~ and set LOMIT_CACHE")
+        raise
     except OSError as error:
         place = f" for {error.filename}" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -24,6 +24,7 @@ Split = Literal["official", "paper"]
 Precision = Literal["32-true", "bf16-mixed"]
 DEMO_SEED = 2019
 """Seed of rendered faces that are only shown; training sets have others."""
+Augmentation = Literal["shift", "cutout"]
 CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "max-autotune"]
 
 
@@ -158,6 +159,15 @@ class ModelConfig:
     """Names of the labels, in order; filled from `data.attributes` when a run starts."""
     image_size: int = 128
     """Side of the images, filled from `data.image_size` when a run starts."""
+
+
+def check_sizes(config: ModelConfig, *names: str) -> None:
+    """Raises `LomitError` where one of these fields is below 1 or the image size is no multiple of 16."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise LomitError(f"model.{name} must be at least 1; it is {getattr(config, name)}")
+    if config.image_size < 16 or config.image_size % 16:
+        raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {config.image_size}")
 
 
 @dataclass

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import lomit.models  # noqa: F401  registers the methods
 from lomit.errors import LomitError
-from lomit.models.base import Guide, Masks, Translation, Translator, method_of, read_saved_config
+from lomit.models.base import Guide, Masks, Translation, Translator
+from lomit.models.registry import method_of, read_saved_config
 from lomit.nn.blocks import resize_mask
 
 SUFFIX = ".onnx"

@@ -18,7 +18,8 @@ from lomit.errors import LomitError, did_you_mean
 from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
 from lomit.inference.device import usable_device
-from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator, method_of
+from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator
+from lomit.models.registry import method_of
 from lomit.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.weights import load_pretrained, save_pretrained
 

@@ -23,7 +23,8 @@ from lomit import __version__
 from lomit.config import ModelConfig
 from lomit.errors import LomitError, did_you_mean, line_of
 from lomit.inference.catalogue import CONFIG, KIND, known_models
-from lomit.models.base import Translator, method_of, read_saved_config, saved_config
+from lomit.models.base import Translator
+from lomit.models.registry import method_of, read_saved_config, saved_config
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")

@@ -18,7 +18,8 @@ from benchmarks.plain_lomit import PlainLomit
 from benchmarks.plain_step import plain_step
 from lomit.cli import main
 from lomit.config import RunConfig
-from lomit.models.lomit import LomitConfig, TrainableLomit
+from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.model import TrainableLomit
 from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 

@@ -11,8 +11,8 @@ from benchmarks.translate import measure_translate, plain_path
 from export.conftest import tiny
 from lomit.errors import LomitError
 from lomit.models.base import Guide
-from lomit.models.lomit import LomitConfig, TrainableLomit
-from lomit.models.lomit.config import LossWeights
+from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.model import TrainableLomit
 from lomit.nn.rewriting import rewritten
 
 

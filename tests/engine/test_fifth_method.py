@@ -26,8 +26,9 @@ from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric, train
 from lomit.engine.updates import Updates
 from lomit.errors import LomitError
-from lomit.models import base
-from lomit.models.base import Batch, Guide, Method, Optimizer, Phase, Trainable, Translation, Translator
+from lomit.models import base, registry
+from lomit.models.base import Batch, Guide, Optimizer, Phase, Trainable, Translation, Translator
+from lomit.models.registry import Method
 from support.runs import assert_same_tensors, saved_tensors
 from support.tiny import ATTRIBUTES, random_batch_for, snapshot
 
@@ -196,8 +197,8 @@ class TrainableToy(Toy, Trainable):
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch: pytest.MonkeyPatch) -> Method:
-    monkeypatch.setattr(base, "_METHODS", dict(base._METHODS))
-    return base.register(Method("toy", "Toy", ToyConfig, Toy, TrainableToy))
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    return registry.register(Method("toy", "Toy", ToyConfig, lambda: (Toy, TrainableToy)))
 
 
 def run_of(data: Path, **options: Any) -> RunConfig:
@@ -304,7 +305,7 @@ def test_it_translates_through_the_predictor(data: Path, tmp_path: Path) -> None
 
 
 def test_a_method_without_training_says_so(toy: Method) -> None:
-    used = replace(toy, trainable=None)
+    used = replace(toy, classes=lambda: (Toy, None))
     assert snapshot(used.build(ToyConfig(ATTRIBUTES, SIZE)))
     with pytest.raises(LomitError, match="'toy' can be used, but not trained"):
         used.build_trainable(ToyConfig(ATTRIBUTES, SIZE))

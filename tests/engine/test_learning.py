@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lomit.config import TrainConfig
 from lomit.engine.phases import make_runners, run_phase
-from lomit.models import Batch
+from lomit.models.base import Batch
 from support.tiny import random_batch, random_batch_for, real_methods, tiny_trainable
 
 

@@ -20,8 +20,9 @@ from lomit.config import TrainConfig, to_dict
 from lomit.engine.loop import Loop
 from lomit.engine.train import make_fabric, read_run_config, train
 from lomit.errors import LomitError
-from lomit.models import Batch, presets
-from lomit.models.lomit import TrainableLomit
+from lomit.models import presets
+from lomit.models.base import Batch
+from lomit.models.lomit.model import TrainableLomit
 from support.runs import checkpoint_folder, leftovers, log_lines, write_config
 from support.tiny import tiny_run
 

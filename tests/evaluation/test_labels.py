@@ -24,7 +24,7 @@ from lomit.evaluation.labels import LABELS, LabelPictures, averaged
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
 from lomit.evaluation.settings import Setting
 from lomit.models import get_method
-from lomit.models.lomit import LomitConfig
+from lomit.models.lomit.config import LomitConfig
 from lomit.weights import save_pretrained
 from support.painted import PLACES, SIZE, Painter, cell, value
 

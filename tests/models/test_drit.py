@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.models import Batch, Guide, get_method
-from lomit.models.drit import DritConfig, DritWeights, TrainableDrit
+from lomit.models import get_method
+from lomit.models.base import Batch, Guide
+from lomit.models.drit.config import DritConfig, DritWeights
 from lomit.models.drit.discriminator import ContentDiscriminator, content_depth
+from lomit.models.drit.model import TrainableDrit
 from lomit.nn.blocks import count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
 

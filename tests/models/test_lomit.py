@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from lomit import losses
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
-from lomit.models import Guide, Masks, get_method
-from lomit.models.lomit import Lomit, LomitConfig, LossWeights, TrainableLomit
+from lomit.models import get_method
+from lomit.models.base import Guide, Masks
+from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.model import Lomit, TrainableLomit
 from lomit.nn.blocks import BatchNorm, count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lomit.errors import LomitError
-from lomit.models import Guide, Masks, get_method
+from lomit.models import get_method
+from lomit.models.base import Guide, Masks
 from lomit.models.domains import by_domain, domain_of
-from lomit.models.munit import MunitConfig, MunitWeights, TrainableMunit
+from lomit.models.munit.config import MunitConfig, MunitWeights
+from lomit.models.munit.model import TrainableMunit
 from lomit.nn.blocks import count_parameters
 from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
 from support.tiny import random_batch, tiny_config, tiny_trainable

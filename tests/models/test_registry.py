@@ -14,9 +14,10 @@ from lomit.config import RunConfig
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
 from lomit.models import get_method, method_of
-from lomit.models.base import Guide, read_saved_config, saved_config
-from lomit.models.drit import DritWeights
-from lomit.models.lomit import LossWeights
+from lomit.models.base import Guide
+from lomit.models.drit.config import DritWeights
+from lomit.models.lomit.config import LossWeights
+from lomit.models.registry import read_saved_config, saved_config
 from support.tiny import (
     ATTRIBUTES,
     random_batch,

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.models import Guide, Masks, get_method
-from lomit.models.stargan import Stargan, StarganConfig, StarganWeights, TrainableStargan
+from lomit.models import get_method
+from lomit.models.base import Guide, Masks
+from lomit.models.stargan.config import StarganConfig, StarganWeights
+from lomit.models.stargan.model import Stargan, TrainableStargan
 from lomit.nn.blocks import count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
 

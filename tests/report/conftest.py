@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lomit.config import to_dict
-from lomit.models.base import saved_config
+from lomit.models.registry import saved_config
 from lomit.report.blocks import Block
 from lomit.report.page import part
 from lomit.weights import save_pretrained

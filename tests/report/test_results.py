@@ -10,8 +10,8 @@ import pytest
 
 from lomit.evaluation.classes import TABLE_1, papers_name
 from lomit.evaluation.results import Results, read_results
-from lomit.models.base import read_saved_config
 from lomit.models.lomit.config import LossWeights
+from lomit.models.registry import read_saved_config
 from lomit.report.measures import ablations, comparable, measures
 from lomit.report.page import part
 from lomit.report.table1 import classes_of, table_1

@@ -15,8 +15,9 @@ from lomit.commands.reproduce import _config_of
 from lomit.config import RunConfig
 from lomit.errors import LomitError
 from lomit.evaluation.classes import parse_class
-from lomit.models import base
-from lomit.models.base import Phase, method_of
+from lomit.models import registry
+from lomit.models.base import Phase
+from lomit.models.registry import method_of
 from lomit.reproduce.costs import Cost, Costs, updates
 from lomit.reproduce.experiments import CELEBA, Experiment, Setup, ablations, competitors, rivals, table1
 from lomit.reproduce.run import duration
@@ -157,12 +158,12 @@ def test_the_full_method_is_trained_twice() -> None:
 def test_another_method_is_compared_by_what_it_declares(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method's domains and presets decide what it is trained on; what it has no preset for is left out."""
     assert tuple(method.name for method in competitors()) == METHODS
-    munit = base.get_method("munit")
+    munit = registry.get_method("munit")
     kept = {name: preset for name, preset in munit.presets.items() if "gender" in name}
     other = replace(
         munit, name="fifth", title="Fifth", presets={n.replace("munit", "fifth"): p for n, p in kept.items()}
     )
-    monkeypatch.setattr(base, "_METHODS", {**base.methods(), "fifth": other})
+    monkeypatch.setattr(registry, "_METHODS", {**registry.methods(), "fifth": other})
     assert [method.name for method in competitors()] == [*METHODS, "fifth"]
     experiment = table1(setup(root="/celeba", size=64), ("fifth",))
     assert [(m.label, m.name) for m in experiment.models] == [

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from lomit.models import Batch, Method, Trainable, Translator, get_method, methods
+from lomit.models import Method, get_method, methods
+from lomit.models.base import Batch, Trainable, Translator
 
 SIZES = {
     "width": 4,

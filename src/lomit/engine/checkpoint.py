@@ -27,7 +27,8 @@ from torch import Tensor
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError
-from lomit.models.base import Trainable, saved_config
+from lomit.models.base import Trainable
+from lomit.models.registry import saved_config
 
 TRAINING, STATE = "training.safetensors", "state.json"
 _NETWORKS = "translator."

@@ -30,7 +30,8 @@ from lomit.engine.phases import Runner, learning_rate, make_runners
 from lomit.engine.updates import Updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
-from lomit.models.base import Batch, Method, Trainable
+from lomit.models.base import Batch, Trainable
+from lomit.models.registry import Method
 
 SHEET_PAIRS = 8
 """Pairs on a sample sheet."""

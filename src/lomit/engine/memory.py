@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lomit.config import RunConfig
-from lomit.models.base import Batch, Method, Trainable
+from lomit.models.base import Batch, Trainable
+from lomit.models.registry import Method
 
 
 def _bytes(module: nn.Module) -> int:

@@ -14,7 +14,8 @@ from lomit.engine.log import Means
 from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric
 from lomit.engine.updates import WARM_UP, Update, Updates
-from lomit.models.base import Trainable, method_of
+from lomit.models.base import Trainable
+from lomit.models.registry import method_of
 
 
 class TrialStep:

@@ -21,7 +21,8 @@ from lomit.evaluation.results import RESULTS, TABLE, Results, interval_facts
 from lomit.evaluation.settings import Setting
 from lomit.evaluation.store import Store, open_store
 from lomit.images import write_bytes
-from lomit.models.base import Translator, method_of
+from lomit.models.base import Translator
+from lomit.models.registry import method_of
 from lomit.weights import WEIGHTS
 
 

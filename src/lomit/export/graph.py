@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from lomit.errors import LomitError
-from lomit.models.base import Guide, Masks, Translator, method_of
+from lomit.models.base import Guide, Masks, Translator
+from lomit.models.registry import method_of
 from lomit.nn.rewriting import rewritten
 
 if TYPE_CHECKING:

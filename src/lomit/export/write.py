@@ -18,7 +18,8 @@ from lomit.errors import LomitError
 from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_masks
 from lomit.exported import SUFFIX, ExportedTranslator
 from lomit.images import write_file
-from lomit.models.base import Guide, Masks, Translation, Translator, method_of, saved_config
+from lomit.models.base import Guide, Masks, Translation, Translator
+from lomit.models.registry import method_of, saved_config
 from lomit.nn.blocks import halves, resize_mask
 
 if TYPE_CHECKING:

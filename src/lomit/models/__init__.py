@@ -1,43 +1,12 @@
-"""Every method, registered on import."""
+"""Every method, registered on import; a method's networks are imported when they are first needed."""
 
 from __future__ import annotations
 
-from lomit.models import drit, lomit, munit, stargan, starganv2
-from lomit.models.base import (
-    Batch,
-    Editable,
-    Guide,
-    Masks,
-    Method,
-    Optimizer,
-    Phase,
-    Trainable,
-    Translation,
-    Translator,
-    get_method,
-    method_of,
-    methods,
-    presets,
-)
+from lomit.models.drit import presets as _drit  # noqa: F401
+from lomit.models.lomit import presets as _lomit  # noqa: F401
+from lomit.models.munit import presets as _munit  # noqa: F401
+from lomit.models.registry import Method, get_method, method_of, methods, presets
+from lomit.models.stargan import presets as _stargan  # noqa: F401
+from lomit.models.starganv2 import presets as _starganv2  # noqa: F401
 
-__all__ = [
-    "Batch",
-    "Editable",
-    "Guide",
-    "Masks",
-    "Method",
-    "Optimizer",
-    "Phase",
-    "Trainable",
-    "Translation",
-    "Translator",
-    "drit",
-    "get_method",
-    "lomit",
-    "method_of",
-    "methods",
-    "munit",
-    "presets",
-    "stargan",
-    "starganv2",
-]
+__all__ = ["Method", "get_method", "method_of", "methods", "presets"]

@@ -1,4 +1,4 @@
-"""The protocol of a method (`Translator` in use, `Editable` by hand, `Trainable`) and the registry of methods."""
+"""The protocol of a method: `Translator` in use, `Editable` by hand, `Trainable`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from lomit.config import ModelConfig, RunConfig, from_dict, to_dict
+from lomit.config import ModelConfig
 from lomit.data.sampling import Domains, IndependentPairs, Sampler
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError
+from lomit.models.registry import method_of
 
 GuideKind = Literal["exemplar", "label", "random"]
 Objective = tuple[Tensor, dict[str, Tensor]]
@@ -310,89 +311,3 @@ class Trainable(Translator):
         drawn = {f"x{k}": 2 * torch.rand(count, 3, size, size) - 1 for k in sides}
         drawn |= {f"y{k}": torch.randint(0, 2, (count, labels)).float() for k in sides}
         return self.batch_of({name: tensor.to(device) for name, tensor in drawn.items()}, 0)
-
-
-@dataclass(frozen=True)
-class Method:
-    """A registered method.
-
-    Attributes:
-        name: the value of `method` in a saved config.
-        title: what tables and messages call it.
-        config: its config class.
-        translator: the method in use, built from a config.
-        trainable: the same with what training needs; None for a method that is used only.
-        presets: preset name -> (one line of description, function that makes the run's config).
-    """
-
-    name: str
-    title: str
-    config: type[ModelConfig]
-    translator: type[Translator]
-    trainable: type[Trainable] | None = None
-    presets: dict[str, tuple[str, Callable[[], RunConfig]]] = field(default_factory=dict)
-
-    def build(self, config: ModelConfig) -> Translator:
-        """A translator with random weights."""
-        return self.translator(config)
-
-    def build_trainable(self, config: ModelConfig) -> Trainable:
-        """A translator with random weights, its discriminators among them.
-
-        Raises:
-            LomitError: for a method that is used only.
-        """
-        if self.trainable is None:
-            raise LomitError(f"the method '{self.name}' can be used, but not trained")
-        return self.trainable(config)
-
-
-_METHODS: dict[str, Method] = {}
-
-
-def register(method: Method) -> Method:
-    """Adds a method to the registry."""
-    _METHODS[method.name] = method
-    return method
-
-
-def methods() -> dict[str, Method]:
-    """Every registered method by name."""
-    return dict(_METHODS)
-
-
-def presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
-    """Every method's presets: name -> (description, function that makes the run's config)."""
-    return {name: preset for method in _METHODS.values() for name, preset in method.presets.items()}
-
-
-def get_method(name: str) -> Method:
-    """The method of that name.
-
-    Raises:
-        LomitError: for an unknown name.
-    """
-    if name not in _METHODS:
-        raise LomitError(f"unknown method '{name}'{did_you_mean(name, _METHODS)}; known: {', '.join(_METHODS)}")
-    return _METHODS[name]
-
-
-def method_of(config: ModelConfig) -> Method:
-    """The method whose config class this is."""
-    return next(m for m in _METHODS.values() if type(config) is m.config)
-
-
-def saved_config(config: ModelConfig) -> dict[str, Any]:
-    """What stands in the `config.json` beside weights: the method and its config."""
-    return {"method": method_of(config).name, "model": to_dict(config)}
-
-
-def read_saved_config(values: dict[str, Any], where: str = "config.json") -> ModelConfig:
-    """The config that `saved_config` wrote.
-
-    Raises:
-        LomitError: for an unknown method, an unknown key or a wrong value.
-    """
-    if not isinstance(values, dict) or "method" not in values or "model" not in values:
-        raise LomitError(f"{where}: needs the keys 'method' and 'model'")
-    return from_dict(get_method(values["method"]).config, values["model"], f"{where}: model")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lomit.config import ModelConfig
 from lomit.data.sampling import NONE_OR_ALL, TwoDomainPairs
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Guide, Trainable, Translation, Translator, method_of
+from lomit.models.base import Batch, Guide, Trainable, Translation, Translator
+from lomit.models.registry import method_of
 
 DOMAINS = (0, 1)
 
@@ -104,12 +104,3 @@ def by_domain(run: Callable[..., Tensor], domains: Tensor, *tensors: Tensor) -> 
     order = [(domains == domain).nonzero().flatten() for domain in DOMAINS]
     parts = [run(*(t[rows] for t in tensors), d) for d, rows in zip(DOMAINS, order, strict=True) if len(rows)]
     return torch.cat(parts)[torch.cat(order).argsort()]
-
-
-def check_sizes(config: ModelConfig, *names: str) -> None:
-    """Raises `LomitError` where one of these fields is below 1 or the image size is no multiple of 16."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise LomitError(f"model.{name} must be at least 1; it is {getattr(config, name)}")
-    if config.image_size < 16 or config.image_size % 16:
-        raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {config.image_size}")

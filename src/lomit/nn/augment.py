@@ -9,12 +9,11 @@ NeurIPS 2020).  Its changes of colour are left out: hair colour and make-up are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Augmentation = Literal["shift", "cutout"]
+from lomit.config import Augmentation
 
 SHIFT = 1 / 8
 """Farthest shift, as a share of the side (Zhao et al., appendix: translation)."""

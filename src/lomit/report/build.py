@@ -14,7 +14,7 @@ from lomit.data.source import Source
 from lomit.errors import LomitError
 from lomit.evaluation.classes import NAME_OF
 from lomit.images import read_image
-from lomit.models.base import method_of
+from lomit.models.registry import method_of
 from lomit.predictor import Predictor
 from lomit.report import codes
 from lomit.report.blocks import Block, Cell, Content, HowTo, Paragraph, Sheet, Table, picture

@@ -9,7 +9,7 @@ from pathlib import Path
 from lomit.config import DataConfig, ModelConfig, from_dict
 from lomit.errors import LomitError
 from lomit.evaluation.results import RESULTS, Results, read_json, read_results
-from lomit.models.base import read_saved_config
+from lomit.models.registry import read_saved_config
 from lomit.weights import WEIGHTS, find_model, read_config
 
 LOG, RUN_CONFIG = "log.jsonl", "config.json"

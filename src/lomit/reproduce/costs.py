@@ -18,7 +18,8 @@ from lomit.classifier.network import AttributeClassifier
 from lomit.config import RunConfig, to_dict
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.losses import classification_loss
-from lomit.models.base import Guide, Phase, method_of
+from lomit.models.base import Guide, Phase
+from lomit.models.registry import method_of
 
 ROUNDS = 3
 """Repetitions that count, after one that does not."""

@@ -12,7 +12,7 @@ from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
 from lomit.evaluation.translating import in_batches
 from lomit.metrics import masks
-from lomit.models.base import method_of
+from lomit.models.registry import method_of
 
 
 def evaluate(setting: Setting, options: MasksProtocol) -> Findings:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lomit.config import ModelConfig
-from lomit.models.domains import check_sizes
+from lomit.config import ModelConfig, check_sizes
 
 
 @dataclass

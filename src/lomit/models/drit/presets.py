@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from lomit.config import DataConfig, RunConfig, TrainConfig
-from lomit.models.base import Method, register
 from lomit.models.drit.config import DritConfig
-from lomit.models.drit.model import Drit, TrainableDrit
+from lomit.models.registry import Classes, Method, register
 from lomit.models.runs import TWO_DOMAINS, preset_table, resized
 
 
@@ -35,13 +34,18 @@ def tiny() -> RunConfig:
     )  # fmt: skip
 
 
-DRIT = register(
+def _classes() -> Classes:
+    from lomit.models.drit.model import Drit, TrainableDrit
+
+    return Drit, TrainableDrit
+
+
+register(
     Method(
         "drit",
         "DRIT",
         DritConfig,
-        Drit,
-        TrainableDrit,
+        _classes,
         preset_table("drit", TWO_DOMAINS, at_128(), at_64(), tiny(), "avatars-blond"),
     )
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lomit.config import ModelConfig
+from lomit.config import Augmentation, ModelConfig, check_sizes
 from lomit.errors import LomitError
-from lomit.nn.augment import Augmentation
 
 
 @dataclass
@@ -94,9 +93,7 @@ class LomitConfig(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "d_width", "style_dim", "res_blocks", "mask_convs", "critic_steps"):
-            if getattr(self, name) < 1:
-                raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
+        check_sizes(self, "width", "d_width", "style_dim", "res_blocks", "mask_convs", "critic_steps")
         if self.warmup < 0:
             raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
         if self.mask_noise < 0:
@@ -107,5 +104,3 @@ class LomitConfig(ModelConfig):
             raise LomitError(
                 "model.mask-sees differences needs codes that tell attributes: model.weights.style-cls > 0"
             )
-        if self.image_size < 16 or self.image_size % 16:
-            raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")

@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from lomit.config import DataConfig, RunConfig
-from lomit.models.base import Method, register
 from lomit.models.lomit.ablations import ABLATIONS, Ablation
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.model import Lomit, TrainableLomit
+from lomit.models.registry import Classes, Method, register
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 ACTION_UNITS = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 9, 12, 17, 20, 25, 26, 43))
@@ -193,4 +192,10 @@ def _presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
     return presets
 
 
-LOMIT = register(Method("lomit", "LOMIT", LomitConfig, Lomit, TrainableLomit, _presets()))
+def _classes() -> Classes:
+    from lomit.models.lomit.model import Lomit, TrainableLomit
+
+    return Lomit, TrainableLomit
+
+
+register(Method("lomit", "LOMIT", LomitConfig, _classes, _presets()))

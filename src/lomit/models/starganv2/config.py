@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lomit.config import ModelConfig
-from lomit.models.domains import check_sizes
+from lomit.config import ModelConfig, check_sizes
 
 
 @dataclass

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from lomit.config import DataConfig, RunConfig, TrainConfig
-from lomit.models.base import Method, register
+from lomit.models.registry import Classes, Method, register
 from lomit.models.runs import EXCLUSIVE, preset_table, resized, with_data
 from lomit.models.starganv2.config import StarganV2Config
-from lomit.models.starganv2.model import StarganV2, TrainableStarganV2
 
 
 def at_256() -> RunConfig:
@@ -45,13 +44,19 @@ _AT_256 = {
     for name in ("gender", "hair", "folder")
 }
 
-STARGAN_V2 = register(
+
+def _classes() -> Classes:
+    from lomit.models.starganv2.model import StarganV2, TrainableStarganV2
+
+    return StarganV2, TrainableStarganV2
+
+
+register(
     Method(
         "starganv2",
         "StarGAN v2",
         StarganV2Config,
-        StarganV2,
-        TrainableStarganV2,
+        _classes,
         preset_table("starganv2", EXCLUSIVE, at_128(), at_64(), tiny(), "avatars-hair") | _AT_256,
     )
 )

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from lomit import losses
-from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Guide, Method, Phase, Trainable, Translation, Translator, register
-from lomit.models.runs import LABELLED, preset_table, resized
+from lomit.models.base import Batch, Guide, Phase, Trainable, Translation, Translator
+from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
 Terms = dict[str, Tensor]
-
-
-@dataclass
-class StarganWeights:
-    """The weights of Eqs. 5, 6 and 8 of the StarGAN paper."""
-
-    cls: float = 1.0
-    """lambda_cls: classification of real and translated images (Eqs. 2, 3)."""
-    rec: float = 10.0
-    """lambda_rec: the way back through the image's own label (Eq. 4)."""
-    gp: float = 10.0
-    """lambda_gp: gradient penalty (Eq. 8)."""
-
-
-@dataclass
-class StarganConfig(ModelConfig):
-    """Networks and losses of StarGAN (its Tables 4 and 5)."""
-
-    width: int = 64
-    """Channels of the generator's stem; the bottleneck has four times as many."""
-    d_width: int = 64
-    """Channels of the discriminator's first convolution."""
-    res_blocks: int = 6
-    """Residual blocks of the bottleneck."""
-    critic_steps: int = 5
-    """Discriminator updates per generator update."""
-    weights: StarganWeights = field(default_factory=StarganWeights)
-    """Weights of the loss terms."""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "d_width", "res_blocks", "critic_steps"):
-            if getattr(self, name) < 1:
-                raise LomitError(f"model.{name} must be at least 1; it is {getattr(self, name)}")
-        if self.image_size < 16 or self.image_size % 16:
-            raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {self.image_size}")
 
 
 class _ResidualBlock(nn.Module):
@@ -211,36 +174,3 @@ def _stacked(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 def _told(target: Tensor, own: Tensor) -> Tensor:
     """What the generator is told: the target, and the image's own label (else 0) where that is not annotated."""
     return torch.where(target >= 0, target, own).clamp(min=0)
-
-
-def _at_128() -> RunConfig:
-    """Section 4 and the authors' settings: batches of 16 images, the learning rate falls to 0 over the second half."""
-    train = TrainConfig(steps=200_000, batch_size=8, decay="linear", decay_start=100_000)
-    return RunConfig(StarganConfig(), DataConfig(), train)
-
-
-def _at_64() -> RunConfig:
-    return resized(
-        _at_128(), 64, {"width": 20, "d_width": 24, "res_blocks": 4, "critic_steps": 2},
-        steps=8_000, lr=4e-4, decay_start=4_000, ema=0.995,
-        log_every=20, sample_every=200, save_every=200,
-    )  # fmt: skip
-
-
-def _tiny() -> RunConfig:
-    return resized(
-        _at_64(), 32, {"width": 8, "d_width": 8, "res_blocks": 2},
-        steps=200, decay_start=100, save_every=100, sample_every=100,
-    )  # fmt: skip
-
-
-STARGAN = register(
-    Method(
-        "stargan",
-        "StarGAN",
-        StarganConfig,
-        Stargan,
-        TrainableStargan,
-        preset_table("stargan", LABELLED, _at_128(), _at_64(), _tiny(), "avatars"),
-    )
-)

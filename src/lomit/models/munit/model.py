@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from lomit import losses, rival_losses
-from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from lomit.models.base import Batch, Method, Phase, register
-from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator, check_sizes
-from lomit.models.runs import TWO_DOMAINS, preset_table, resized
+from lomit.models.base import Batch, Phase
+from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator
+from lomit.models.munit.config import MunitConfig
 from lomit.nn.blocks import (
     ConvBlock,
     ResidualBlock,
@@ -28,41 +26,6 @@ from lomit.nn.style import StyleEncoder
 WEIGHT_DECAY = 1e-4
 """Of both optimisers (the authors' configs)."""
 Terms = dict[str, Tensor]
-
-
-@dataclass
-class MunitWeights:
-    """Weights of the loss terms (the authors' configs for photographs)."""
-
-    x: float = 10.0
-    """Image reconstruction within a domain."""
-    s: float = 1.0
-    """Style reconstruction."""
-    c: float = 1.0
-    """Content reconstruction."""
-    cyc: float = 10.0
-    """Style-augmented cycle consistency (0 in their configs for edges)."""
-
-
-@dataclass
-class MunitConfig(ModelConfig):
-    """Networks and losses of MUNIT (its Section B)."""
-
-    width: int = 64
-    """Channels of the stems; the content code has four times as many."""
-    d_width: int = 64
-    """Channels of each discriminator's first convolution."""
-    style_dim: int = 8
-    """Entries of a style code."""
-    mlp_width: int = 256
-    """Width of the network that makes AdaIN's parameters from a style code."""
-    res_blocks: int = 4
-    """Residual blocks in the content encoder and, with AdaIN, in the decoder."""
-    weights: MunitWeights = field(default_factory=MunitWeights)
-    """Weights of the loss terms."""
-
-    def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "style_dim", "mlp_width", "res_blocks")
 
 
 class _AdainResidualBlock(nn.Module):
@@ -219,36 +182,3 @@ class TrainableMunit(Munit, TwoDomainTrainable):
 
     def _random(self, like: Tensor) -> Tensor:
         return torch.randn(len(like), self.style_dim, device=like.device, dtype=like.dtype)
-
-
-def _at_128() -> RunConfig:
-    """The authors' settings: one pair a step, the learning rate halved every 100,000 of 1,000,000 iterations."""
-    train = TrainConfig(steps=1_000_000, batch_size=1, decay_start=0, decay_every=100_000)
-    return RunConfig(MunitConfig(), DataConfig(), train)
-
-
-def _at_64() -> RunConfig:
-    return resized(
-        _at_128(), 64, {"width": 20, "d_width": 24, "res_blocks": 2, "mlp_width": 64},
-        steps=8_000, batch_size=4, lr=4e-4, decay_start=6_000, decay_every=500, ema=0.995,
-        log_every=20, sample_every=200, save_every=200,
-    )  # fmt: skip
-
-
-def _tiny() -> RunConfig:
-    return resized(
-        _at_64(), 32, {"width": 8, "d_width": 8},
-        steps=200, decay_start=200, save_every=100, sample_every=100,
-    )  # fmt: skip
-
-
-MUNIT = register(
-    Method(
-        "munit",
-        "MUNIT",
-        MunitConfig,
-        Munit,
-        TrainableMunit,
-        preset_table("munit", TWO_DOMAINS, _at_128(), _at_64(), _tiny(), "avatars-blond"),
-    )
-)

@@ -1,0 +1,1 @@
+"""MUNIT: an auto-encoder of content and style for each domain."""

@@ -1,0 +1,1 @@
+"""StarGAN: one generator, told the target labels."""
