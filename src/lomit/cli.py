@@ -41,7 +41,7 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
     "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
     "video": Command("translate a face of a video, frame by frame", "lomit.commands.video:Video"),
-    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:run_edit"),
+    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:Edit"),
     "recipe": Command("make a result of the editor again", "lomit.commands.recipe:Recipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate avatars": Command(
@@ -63,7 +63,7 @@ COMMANDS: dict[str, Command] = {
         "lomit.commands.classifier:ClassifierLabel",
     ),
     "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
-    "export": Command("write a model as an ONNX file", "lomit.commands.export:run_export"),
+    "export": Command("write a model as an ONNX file", "lomit.commands.export:Export"),
     "reproduce table1": Command(
         "classifier, models, evaluation and page of the paper's Table 1",
         "lomit.commands.reproduce:ReproduceTable1",
@@ -74,15 +74,15 @@ COMMANDS: dict[str, Command] = {
     "reproduce ablations": Command(
         "LOMIT with one part taken away at a time", "lomit.commands.reproduce:ReproduceAblations"
     ),
-    "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:run_study_build"),
-    "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:run_study_preview"),
-    "study serve": Command("let people take part in a browser", "lomit.commands.study:run_study_serve"),
-    "study invite": Command("make personal links to a study", "lomit.commands.study:run_study_invite"),
-    "study simulate": Command("add marked answers of a program", "lomit.commands.study:run_study_simulate"),
+    "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:StudyBuild"),
+    "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:StudyPreview"),
+    "study serve": Command("let people take part in a browser", "lomit.commands.study:StudyServe"),
+    "study invite": Command("make personal links to a study", "lomit.commands.study:StudyInvite"),
+    "study simulate": Command("add marked answers of a program", "lomit.commands.study:StudySimulate"),
     "study analyse": Command(
-        "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:run_study_analyse"
+        "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:StudyAnalyse"
     ),
-    "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:run_study_plan"),
+    "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:StudyPlan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:Models"),
     "weights": Command("write a model's weights to share", "lomit.commands.models:Weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.commands.data:DataAvatars"),

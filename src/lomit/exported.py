@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import lomit.models  # noqa: F401  registers the methods
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.models.base import Guide, Masks, Translation, Translator
 from lomit.models.registry import method_of, read_saved_config
 from lomit.nn.blocks import resize_mask
@@ -86,8 +86,7 @@ def _open(source: str | os.PathLike[str] | bytes, name: str) -> Any:
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise LomitError(f"{name} can't be run by ONNX Runtime: {line}") from error
+        raise LomitError(f"{name} can't be run by ONNX Runtime: {line_of(error)}") from error
 
 
 def _array(t: Tensor) -> np.ndarray:

@@ -370,7 +370,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["build", "--models", "avatars"], "give --out, the folder to make"),
+        (["build", "--models", "avatars"], "give --out; see lomit study build --help"),
         (["build", "--out", "x"], "give --models, or --table"),
         (["build", "--models", "avatars", "--table", "t.csv", "--out", "x"], "--table takes the place of --models"),
         (["build", "--models", "avatars", "--out", "{study}"], "exists already; choose another --out"),
@@ -389,13 +389,13 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["build", "--models", "avatars", "--consent", "none.txt", "--out", "x"], "can't be read as text"),
         (["build", "--models", "avatars", "--completion-url", "http://x", "--out", "x"], "must begin with https://"),
         (["build", "--table", "none.csv", "--out", "x"], "none.csv can't be read as CSV"),
-        (["serve"], "give the folder that lomit study build made"),
+        (["serve"], "give DIR; see lomit study serve --help"),
         (["serve", "nowhere"], "nowhere is no study: it has no study.json"),
         (["serve", "{study}", "--port", "99999"], "--port must lie in 0 to 65535"),
         (["serve", "{study}", "--rate", "0"], "--rate must be above 0"),
         (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen at no.such.host.invalid"),
         (["invite", "{study}", "--count", "0"], "--count must lie in 1 to 100000"),
-        (["preview", "{study}"], "give --out, the HTML file to write"),
+        (["preview", "{study}"], "give --out; see lomit study preview --help"),
         (["preview", "{study}", "--out", "{study}/study.json"], "exists already; add --overwrite"),
         (["preview", "{study}", "--out", "x.html", "--list", "9"], "--list must lie in 1 to 4"),
         (["simulate", "{study}", "--strengths", "ours"], "--strengths needs NAME=S"),
@@ -410,7 +410,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["plan", "--studies", "5"], "--studies must lie in 100 to 1000000; it is 5"),
         (["plan", "--participants", "100000000"], "--participants must lie in 1 to 100000"),
         (["plan", "--trials", "0"], "--trials must lie in 1 to 1000"),
-        (["plan", "--seed", "-1"], "--seed must not be negative"),
+        (["plan", "--seed", "-1"], "--seed must be at least 0; it is -1"),
         (["plan", "--share", "0.501", "--trials", "1", "--studies", "100"], "participants are not enough"),
     ],
 )  # fmt: skip

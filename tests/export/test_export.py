@@ -160,14 +160,16 @@ def test_nothing_is_left_of_an_interrupted_export(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "give --out, the file to write, such as --out model.onnx"),
-        (["--out", "model.pt"], "model.pt must end in .onnx"),
-        (["--out", "there.onnx"], "there.onnx exists already; choose another --out or add --overwrite"),
-        (["--out", "folder.onnx", "--overwrite"], "folder.onnx exists already"),
-        (["--out", "x.onnx", "--opset", "9"], "--opset must be 18 to 23; it is 9"),
-        (["--out", "x.onnx", "--int8"], "--int8"),
-        (["--model", "nothing", "--out", "x.onnx"], "no model 'nothing'"),
-        (["--model", "there.onnx", "--out", "x.onnx"], "there.onnx is not a model"),
+        ([], "give MODEL and --out"),
+        (["avatars"], "give --out"),
+        (["avatars", "--out", "model.pt"], "model.pt must end in .onnx"),
+        (["avatars", "--out", "there.onnx"], "there.onnx exists already; choose another --out or add --overwrite"),
+        (["avatars", "--out", "folder.onnx", "--overwrite"], "folder.onnx exists already"),
+        (["avatars", "--out", "x.onnx", "--opset", "9"], "--opset must be 18 to 23; it is 9"),
+        (["avatars", "--out", "x.onnx", "--int8"], "unknown option '--int8'"),
+        (["--out", "x.onnx", "--int8"], "give MODEL"),
+        (["nothing", "--out", "x.onnx"], "no model 'nothing'"),
+        (["there.onnx", "--out", "x.onnx"], "there.onnx is not a model"),
     ],
 )
 def test_bad_words_get_one_line(

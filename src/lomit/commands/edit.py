@@ -5,14 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 import webbrowser
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from lomit.commands.options import parse
 
 
 @dataclass
-class EditOptions:
+class Edit:
     """Edit masks by hand in the browser and see at once what the model makes of them.
 
     Opens a page on this machine; nothing is sent elsewhere, and what you load is forgotten when the page is closed.
@@ -38,39 +35,34 @@ class EditOptions:
     device: str | None = None
     """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
 
+    def main(self) -> int:
+        """Serves the editor until Ctrl-C.
 
-def run_edit(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    return edit(parse(EditOptions, argv, "lomit edit"))
+        Returns:
+            0.
 
+        Raises:
+            LomitError: where it would be open to others without a password, the address is taken, the model can't be
+                used, or the `editor` extra is missing.
+        """
+        # Load torch and Gradio: not before the options are known to be right.
+        from lomit.apps.editor.server import find_password, running
+        from lomit.apps.web import LOOPBACK, check_url
 
-def edit(options: EditOptions) -> int:
-    """Serves the editor until Ctrl-C.
-
-    Returns:
-        0.
-
-    Raises:
-        LomitError: where it would be open to others without a password, the address is taken, the model can't be
-            used, or the `editor` extra is missing.
-    """
-    # Load torch and Gradio: not before the options are known to be right.
-    from lomit.apps.editor.server import find_password, running
-    from lomit.apps.web import LOOPBACK, check_url
-
-    check_url(options.url)
-    password = find_password(options.host, options.password_file, options.url)
-    with running(
-        options.model, options.host, options.port, password, options.device, url=options.url, proxy=options.proxy
-    ) as (_, url):
-        print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
-        if not options.no_browser and options.url is None and options.host in LOOPBACK:
-            webbrowser.open(url)
-        # Being told to end counts as Ctrl-C: the private folder is removed then, too.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("\nended; nothing was kept")
-    return 0
+        check_url(self.url)
+        password = find_password(self.host, self.password_file, self.url)
+        with running(self.model, self.host, self.port, password, self.device, url=self.url, proxy=self.proxy) as (
+            _,
+            url,
+        ):
+            print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
+            if not self.no_browser and self.url is None and self.host in LOOPBACK:
+                webbrowser.open(url)
+            # Being told to end counts as Ctrl-C: the private folder is removed then, too.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                print("\nended; nothing was kept")
+        return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Compute, LabelledData
+from lomit.commands.groups import Compute, LabelledData, check_json
 from lomit.commands.options import parse, positional
 from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
@@ -66,8 +66,7 @@ class Evaluate(EvaluationProtocol):
             if there:
                 raise LomitError(f"{self.out} holds {there[0]} already; choose another --out or add --overwrite")
         printed = str(self.json) == "-"
-        if self.json is not None and not printed and os.path.lexists(self.json) and not self.overwrite:
-            raise LomitError(f"{self.json} exists already; add --overwrite to replace it")
+        check_json(self.json, self.overwrite)
         device = self.compute.start()
         # Found once: a run that goes on may have another newest checkpoint by the end.
         folder = find_model(self.model)

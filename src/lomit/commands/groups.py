@@ -83,8 +83,7 @@ class Output(Group):
 
     def check_json(self) -> None:
         """Raises `LomitError` where the JSON file is in the way."""
-        if self.json is not None and os.path.lexists(self.json) and not self.overwrite and str(self.json) != "-":
-            raise LomitError(f"{self.json} exists already; add --overwrite to replace it")
+        check_json(self.json, self.overwrite)
 
     def write_json(self, values: Any) -> None:
         """Writes what was done, where that is asked for."""
@@ -232,6 +231,12 @@ def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[st
             raise LomitError(f"{option} names '{name}' twice")
         pairs[name] = float(value)
     return tuple(pairs.items())
+
+
+def check_json(path: Path | None, overwrite: bool) -> None:
+    """Raises `LomitError` where the JSON file is in the way."""
+    if path is not None and os.path.lexists(path) and not overwrite and str(path) != "-":
+        raise LomitError(f"{path} exists already; add --overwrite to replace it")
 
 
 def write_json(path: Path | None, values: Any, overwrite: bool = False) -> None:

@@ -195,7 +195,8 @@ def _what_is_wrong(event: Any, options: type, argv: Sequence[str]) -> str | None
             choices = ", ".join(sorted(set(event.choices) - {"None"}))
             return f"{_called(event.argument)} must be one of {choices}; it is '{event.value}'"
         case "BadValue":
-            return f"{_called(event.argument)} needs a value"
+            name = _called(event.argument)
+            return f"give {name}" if event.argument.is_positional() else f"{name} needs a value"
         case "InstantiationFailure" if event.argument is not None:
             name, kind = _called(event.argument), event.argument.lowered.metavar.strip("{}")
             last = len(argv) - argv[::-1].index(name)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from lomit.commands.groups import LabelledData, parse_label
-from lomit.commands.options import parse
+from lomit.commands.options import named
 from lomit.config import DEMO_SEED
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 from lomit.inference.pairs import SUFFIXES
 
 INPUT, EXEMPLAR = ("Brown_Hair=1", "Smiling=0"), ("Blond_Hair=1", "Smiling=1")
@@ -19,29 +19,29 @@ INPUT, EXEMPLAR = ("Brown_Hair=1", "Smiling=0"), ("Blond_Hair=1", "Smiling=1")
 
 
 @dataclass
-class StudyBuildOptions:
-    """Build a user study: usage `lomit study build --models [LABEL=]MODEL ... --out DIR [OPTIONS]`.
+class StudyBuild:
+    """Build a user study.
 
     By default the paper's: each model's translations beside real images ("Which one looks more realistic?"), and the
     first model's beside each other one's (which has better applied the style, which has better kept the background).
     Faces are drawn by the seed from the test split of --data.root, or rendered.  Prints the owner's token, once.
     """
 
-    models: tuple[str, ...] = ()
-    """Models as `lomit translate --model` takes them, each as LABEL=MODEL or by its own name."""
-    out: str | None = None
+    models: tuple[str, ...] = field(default=(), metadata=named("[LABEL=]MODEL ..."))
+    """Models as `lomit translate --model` takes them, each with a label or by its own name."""
+    out: Path = field(kw_only=True)
     """Folder to make."""
     data: LabelledData = field(default_factory=LabelledData)
     """Faces to translate; without a root they are rendered."""
-    table: str | None = None
+    table: Path | None = None
     """In place of models: CSV of translations made elsewhere; columns input, exemplar and one for each model."""
-    real: str | None = None
+    real: Path | None = None
     """With --table: folder of real images of the target class."""
     size: int | None = None
     """With --table: side of the pictures shown; by default the shorter side of the first translation."""
-    input_label: tuple[str, ...] = INPUT
+    input_label: tuple[str, ...] = field(default=INPUT, metadata=named("NAME=0|1 ..."))
     """Class of the inputs."""
-    exemplar_label: tuple[str, ...] = EXEMPLAR
+    exemplar_label: tuple[str, ...] = field(default=EXEMPLAR, metadata=named("NAME=0|1 ..."))
     """Class of the exemplars and of the real images."""
     pairs: int = 100
     """Pairs of input and exemplar to draw from."""
@@ -55,7 +55,7 @@ class StudyBuildOptions:
     """Questions for practice before a block."""
     lists: int = 4
     """Lists that participants are spread over; every second one mirrors the one before."""
-    design: str | None = None
+    design: Path | None = None
     """JSON file with blocks of your own; see docs/study.md."""
     seed: int = DEMO_SEED
     """Draws faces, lists and orders."""
@@ -74,79 +74,68 @@ class StudyBuildOptions:
     device: str | None = None
     """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
 
+    def main(self) -> int:
+        """Builds the folder and prints the owner's token.
 
-def run_study_build(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    return study_build(parse(StudyBuildOptions, argv, "lomit study build"))
+        Raises:
+            LomitError: for options, models, faces and folders that can't be used.
+        """
+        self._check()
+        of_input = dict(parse_label(self.input_label, "--input-label"))
+        of_exemplar = dict(parse_label(self.exemplar_label, "--exemplar-label"))
+        # Loads torch: not before the options are known to be right.
+        from lomit.apps.study.build import build_study, default_blocks, own_blocks, read_entries, read_texts
+        from lomit.apps.study.definition import StudyDefinition
+        from lomit.apps.study.material import Material, TranslationTable, translated_faces
 
+        texts = read_texts(self.title, self.contact, self.consent, self.completion_url)
+        own = self.design
+        entries = [] if own is None else read_entries(own)
+        material: Material
+        if self.table is not None:
+            material = TranslationTable(self.table, self.real, self.size, SUFFIXES)
+        else:
+            data = None if self.data.root is None else self.data.config
+            material = translated_faces(self.models, self.device, data, of_input, of_exemplar, self.pairs, self.seed)
+        if own is None:
+            blocks = default_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
+        else:
+            blocks = own_blocks(entries, own, material.models, self.comparisons)
+        study = StudyDefinition(
+            material.models, blocks, self.lists, self.seed, material.size, texts, self.least_checks,
+            self.external_id, material.facts, material.people,
+        )  # fmt: skip
+        sizes = material.facts.get("sizes", {})
+        if len({*sizes.values()}) > 1:
+            told = ", ".join(f"{name} {side}" for name, side in sizes.items())
+            print(f"The models' sizes differ ({told}): all is shown at {study.size} pixels, the smaller less sharp.")
+        owner = build_study(self.out, material, study, progress=print)
+        kinds = ", ".join(f"{block.name} ({block.question})" for block in study.blocks)
+        print(f"written to {self.out}: {', '.join(study.models)}; {kinds}; {study.lists} lists")
+        if study.people:
+            print("The pictures may show people: look up whether the terms of their data set allow showing them.")
+        print(f"\nowner's token, told only now: {owner}\n")
+        folder = shlex.quote(str(self.out))
+        print(f"look at it:  lomit study preview {folder} --out preview.html\nserve it:    lomit study serve {folder}")
+        return 0
 
-def study_build(options: StudyBuildOptions) -> int:
-    """Builds the folder and prints the owner's token.
-
-    Raises:
-        LomitError: for options, models, faces and folders that can't be used.
-    """
-    out = _check(options)
-    of_input = dict(parse_label(options.input_label, "--input-label"))
-    of_exemplar = dict(parse_label(options.exemplar_label, "--exemplar-label"))
-    # Loads torch: not before the options are known to be right.
-    from lomit.apps.study.build import build_study, default_blocks, own_blocks, read_entries, read_texts
-    from lomit.apps.study.definition import StudyDefinition
-    from lomit.apps.study.material import Material, TranslationTable, translated_faces
-
-    texts = read_texts(options.title, options.contact, options.consent, options.completion_url)
-    own = None if options.design is None else Path(options.design)
-    entries = [] if own is None else read_entries(own)
-    material: Material
-    if options.table is not None:
-        real = None if options.real is None else Path(options.real)
-        material = TranslationTable(Path(options.table), real, options.size, SUFFIXES)
-    else:
-        data = None if options.data.root is None else options.data.config
-        material = translated_faces(
-            options.models, options.device, data, of_input, of_exemplar, options.pairs, options.seed
-        )
-    if own is None:
-        blocks = default_blocks(material.models, options.comparisons, options.trials, options.checks, options.practice)
-    else:
-        blocks = own_blocks(entries, own, material.models, options.comparisons)
-    study = StudyDefinition(
-        material.models, blocks, options.lists, options.seed, material.size, texts, options.least_checks,
-        options.external_id, material.facts, material.people,
-    )  # fmt: skip
-    sizes = material.facts.get("sizes", {})
-    if len({*sizes.values()}) > 1:
-        told = ", ".join(f"{name} {side}" for name, side in sizes.items())
-        print(f"The models' sizes differ ({told}): all is shown at {study.size} pixels, the smaller less sharp.")
-    owner = build_study(out, material, study, progress=print)
-    kinds = ", ".join(f"{block.name} ({block.question})" for block in study.blocks)
-    print(f"written to {out}: {', '.join(study.models)}; {kinds}; {study.lists} lists")
-    if study.people:
-        print("The pictures may show people: look up whether the terms of their data set allow showing them.")
-    print(f"\nowner's token, told only now: {owner}\n")
-    print(f"look at it:  lomit study preview {out} --out preview.html\nserve it:    lomit study serve {out}")
-    return 0
-
-
-def _check(options: StudyBuildOptions) -> Path:
-    """What can be known to be wrong before anything is loaded; returns the folder to make."""
-    if options.out is None:
-        raise LomitError("give --out, the folder to make")
-    if os.path.lexists(options.out):
-        raise LomitError(f"{options.out} exists already; choose another --out (a study with answers is never replaced)")
-    if options.table is None and not options.models:
-        raise LomitError("give --models, or --table with translations made elsewhere; see lomit study build --help")
-    if options.table is not None and options.models:
-        raise LomitError("--table takes the place of --models; give one or the other")
-    for name in ("real", "size"):
-        if options.table is None and getattr(options, name) is not None:
-            raise LomitError(f"--{name} goes with --table")
-    for name, least in (("pairs", 1), ("trials", 1), ("checks", 0), ("practice", 0), ("seed", 0), ("size", 16)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise LomitError(f"--{name} must be at least {least}; it is {value}")
-    if options.lists < 2 or options.lists % 2:
-        raise LomitError(f"--lists must be even, at least 2 (they mirror each other); it is {options.lists}")
-    if options.completion_url and not options.completion_url.startswith("https://"):
-        raise LomitError(f"--completion-url must begin with https://; it is '{options.completion_url}'")
-    return Path(options.out)
+    def _check(self) -> None:
+        """What can be known to be wrong before anything is loaded."""
+        if os.path.lexists(self.out):
+            raise LomitError(
+                f"{self.out} exists already; choose another --out (a study with answers is never replaced)"
+            )
+        if self.table is None and not self.models:
+            raise LomitError("give --models, or --table with translations made elsewhere; see lomit study build --help")
+        if self.table is not None and self.models:
+            raise LomitError("--table takes the place of --models; give one or the other")
+        for name in ("real", "size"):
+            if self.table is None and getattr(self, name) is not None:
+                raise LomitError(f"--{name} goes with --table")
+        at_least(1, pairs=self.pairs, trials=self.trials)
+        at_least(0, checks=self.checks, practice=self.practice, seed=self.seed)
+        at_least(16, size=self.size)
+        if self.lists < 2 or self.lists % 2:
+            raise LomitError(f"--lists must be even, at least 2 (they mirror each other); it is {self.lists}")
+        if self.completion_url and not self.completion_url.startswith("https://"):
+            raise LomitError(f"--completion-url must begin with https://; it is '{self.completion_url}'")

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, optimizers_of
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.models.base import Trainable
 from lomit.models.registry import saved_config
 
@@ -161,10 +161,9 @@ def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner
         for name, optimizer in optimizers_of(runners).items():
             _load_optimizer(f"optimizer.{name}.", optimizer, tensors)
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LomitError(
-            f"checkpoint {folder} can't be resumed: {line}; remove that folder and put the name of an older one "
-            f"into {folder.parent / 'latest'}"
+            f"checkpoint {folder} can't be resumed: {line_of(error)}; remove that folder and put the name of an older "
+            f"one into {folder.parent / 'latest'}"
         ) from error
     return state
 

@@ -17,7 +17,7 @@ from lomit import __version__
 from lomit.errors import LomitError
 from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_masks
 from lomit.exported import SUFFIX, ExportedTranslator
-from lomit.images import write_file
+from lomit.images import write_bytes
 from lomit.models.base import Guide, Masks, Translation, Translator
 from lomit.models.registry import method_of, saved_config
 from lomit.nn.blocks import halves, resize_mask
@@ -83,7 +83,7 @@ def export_model(
         raise LomitError(f"the exported graph differs from PyTorch by up to {largest:.2g}; nothing was written")
     _describe(model, translator, {"mean_error": f"{mean:.3g}", "largest_error": f"{largest:.3g}"})
     content = model.SerializeToString()
-    write_file(path, lambda file: file.write(content), overwrite)
+    write_bytes(path, content, overwrite)
     return Exported(path, len(content), mean, largest)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.images.containers import is_heic, without_metadata
 from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size, eight_bits
 from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, decode_samples, read_directory
@@ -178,4 +178,4 @@ def _register_heic(name: str) -> None:
 def _damage(error: Exception, name: str) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"{name} is not an image, or its beginning is damaged"
-    return f"{name} is truncated or damaged: {(str(error) or type(error).__name__).splitlines()[0]}"
+    return f"{name} is truncated or damaged: {line_of(error)}"

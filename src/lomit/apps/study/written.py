@@ -16,7 +16,7 @@ from lomit.apps.study.figure import FORMATS, draw_figure
 from lomit.apps.study.results import answers_csv, panel_csv
 from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
-from lomit.images import write_file
+from lomit.images import write_bytes
 from lomit.stats.proportions import MARK
 
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
@@ -57,7 +57,7 @@ def write_panel(folder: StudyFolder, store: AnswerStore, path: Path, overwrite: 
 
 def _write(path: Path, text: str, overwrite: bool) -> None:
     content = text.encode()
-    write_file(path, lambda file: file.write(content), overwrite)
+    write_bytes(path, content, overwrite)
 
 
 def to_json_text(analysis: Analysis) -> str:
