@@ -126,7 +126,7 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "two masks of one stem": (
         same_stem("masks/good.png", "masks/good.jpg"),
         (*PAIR, "--input-mask", "masks"),
-        "masks/good.jpg and masks/good.png share the stem 'good', by which masks are told; rename one",
+        "masks/good.jpg and masks/good.png share the stem 'good', by which masks are matched; rename one",
     ),
     "a mask for two images": (
         same_stem("folder/good.png", "folder/good.jpg", "masks/good.png"),
@@ -150,10 +150,10 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "table without columns": (
         write("p.csv", b"a,b\n1,2\n"),
         ("--pairs", "p.csv"),
-        "needs the columns input and exemplar in its first line; found a, b",
+        "needs the columns input and exemplar in its first line; it has a, b",
     ),
     "empty table": (write("p.csv", b"input,exemplar\n"), ("--pairs", "p.csv"), "p.csv has no rows"),
-    "table of nothing": (write("p.csv", b""), ("--pairs", "p.csv"), "found nothing"),
+    "table of nothing": (write("p.csv", b""), ("--pairs", "p.csv"), "it has nothing"),
     "table with a gap": (write("p.csv", b"input,exemplar\ngood.png\n"), ("--pairs", "p.csv"), "row 1: input or"),
     "table that is an image": (nothing, ("--pairs", "good.png"), "good.png is not a CSV table"),
     "table and input": (nothing, ("--pairs", "p.csv", *PAIR), "--pairs takes the place of INPUT and EXEMPLAR"),
@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "folders that do not match": (
         two_of_a_name,
         ("a", "red.png", "--match", "zip"),
-        "--match zip needs as many inputs as exemplars; found 2 and 1",
+        "--match zip needs as many inputs as exemplars; there are 2 and 1",
     ),
     "steps": (nothing, (*PAIR, "--steps", "1"), "--steps must be at least 2; it is 1"),
     "batch size": (nothing, (*PAIR, "--batch-size", "0"), "--batch-size must be at least 1; it is 0"),

@@ -17,6 +17,7 @@ from doubles import saved_double
 from lomit.cli import COMMANDS, Command, main
 from lomit.errors import LomitError
 from lomit.inference import catalogue
+from lomit.models import methods, presets
 
 
 def test_overview_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +46,23 @@ def test_every_command_has_help_as_wide_as_the_terminal(
     told = capsys.readouterr().out
     assert f"usage: lomit {name}" in told
     assert max(len(line) for line in told.splitlines() if not line.startswith("usage:")) <= 90
+
+
+def test_the_overview_of_presets_begins_with_what_to_begin_with(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["train", "--help"]) == 0
+    usage, *rest = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith("usage: lomit train PRESET")
+    sections = [part.splitlines() for part in rest[:-1]]
+    headings = [lines[0] for lines in sections]
+    assert headings[:2] == ["to begin with:", "LOMIT:"]
+    assert set(headings[2:]) == {f"{method.title}:" for method in methods().values() if method.name != "lomit"}
+    listed = [[line.split()[0] for line in lines[1:]] for lines in sections]
+    assert len(listed[0]) == 3
+    assert set(listed[0]) <= set(listed[1])
+    assert sorted(name for names in listed[1:] for name in names) == sorted(presets())
 
 
 @pytest.mark.parametrize(

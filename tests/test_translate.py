@@ -19,7 +19,7 @@ from PIL import Image
 from doubles import saved_double
 from lomit.cli import main
 from lomit.errors import LomitError
-from lomit.inference.batch import Outcome, Settings
+from lomit.inference.batch import JobOutcome, Settings
 from lomit.inference.pairs import Guidance, Input, Job, Jobs, check_results, pair_up
 from lomit.inference.worker import AHEAD, Worker
 from lomit.models.lomit.config import LomitConfig
@@ -312,7 +312,7 @@ def test_reading_and_writing_beside_the_network_change_nothing(
     assert main([*words, "--save-masks", "--out", "overlapped"]) == 1
     told = capsys.readouterr()
 
-    def in_turn(self: Worker, batches: Sequence[Sequence[Job]]) -> Iterator[Outcome]:
+    def in_turn(self: Worker, batches: Sequence[Sequence[Job]]) -> Iterator[JobOutcome]:
         for batch in batches:
             yield from self.run(batch)
 

@@ -41,8 +41,8 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
     "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
     "video": Command("translate a face of a video, frame by frame", "lomit.commands.video:Video"),
-    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:Edit"),
-    "recipe": Command("make a result of the editor again", "lomit.commands.recipe:Recipe"),
+    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:EditMasks"),
+    "recipe": Command("make a result of the editor again", "lomit.commands.recipe:RunRecipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate avatars": Command(
         "accuracy, background and masks on rendered faces, beside the same weights without masks",
@@ -83,7 +83,7 @@ COMMANDS: dict[str, Command] = {
         "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:StudyAnalyse"
     ),
     "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:StudyPlan"),
-    "models": Command("list the models that can be used by name", "lomit.commands.models:Models"),
+    "models": Command("list the models that can be used by name", "lomit.commands.models:ListModels"),
     "weights": Command("write a model's weights to share", "lomit.commands.models:Weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.commands.data:DataAvatars"),
     "data pack": Command("write a data set as one compact file", "lomit.commands.data:DataPack"),

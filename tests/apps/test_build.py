@@ -323,7 +323,7 @@ def test_translations_made_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["--table", str(table), "--real", str(table.parent / "real"), "--out", str(tmp_path / "study")]
     assert main(["study", "build", *words, "--trials", "2", "--checks", "1", "--practice", "1"]) == 0
     told = capsys.readouterr().out
-    assert "owner's token, told only now: " in told
+    assert "owner's token, shown only now: " in told
     assert "may show people" in told
     folder = read_folder(tmp_path / "study")
     for picture in folder.key.files:

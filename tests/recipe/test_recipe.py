@@ -17,9 +17,9 @@ from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image, write_png
 from lomit.photo.faces import Face
 from lomit.predictor import Predictor
-from lomit.recipe import Recipe, Scene, Source, read_recipe
+from lomit.recipe import Portrait, Recipe, Scene, read_recipe
 from lomit.recipe.file import Origin, decode_mask, encode_mask, model_hash
-from lomit.recipe.source import Rendered, content_hash
+from lomit.recipe.portrait import Rendered, content_hash
 from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 
@@ -42,7 +42,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def made(work: Path, face: Face | None = None, **edit: Any) -> tuple[Recipe, Image.Image]:
     """A recipe beside its images, and the result that it stands for."""
-    sources = [Source("me.png", lambda: read_image("me.png"), face), Source("you.png", lambda: read_image("you.png"))]
+    sources = [
+        Portrait("me.png", lambda: read_image("me.png"), face),
+        Portrait("you.png", lambda: read_image("you.png")),
+    ]
     scene = Scene(Predictor.from_pretrained("model", "cpu"), sources[0], sources[1:])
     chosen = Edit(**edit)
     image = scene.place(scene.render(chosen), chosen, True)
@@ -178,13 +181,13 @@ def test_the_hash_is_of_pixels(tmp_path: Path) -> None:
 def test_rendered_faces_need_no_file() -> None:
     rendered = Rendered(2019, 3, 64)
     assert rendered.picture().size == (64, 64)
-    source = Source("face.png", rendered.picture, rendered=rendered)
+    source = Portrait("face.png", rendered.picture, rendered=rendered)
     origin = Origin.of(source)
     assert origin.source(rendered.picture()).rendered == rendered
 
 
 def test_scaled_sources_keep_the_face_in_place() -> None:
-    source = Source("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop((100, 20, 260, 180)))
+    source = Portrait("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop((100, 20, 260, 180)))
     small = source.scaled(100)
     assert small.read().size == (100, 50)
     assert small.face is not None
@@ -194,11 +197,11 @@ def test_scaled_sources_keep_the_face_in_place() -> None:
 
 @pytest.mark.parametrize("box", [(100, 20, 260, 180), (-40, 90, 120, 250)])  # the second reaches beyond two edges
 def test_close_ups_show_the_same_crop(box: tuple[int, int, int, int]) -> None:
-    source = Source("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop(box))
+    source = Portrait("me.png", lambda: as_picture(noise(0, 400, 200)), Face.from_crop(box))
     close = source.close_up()
     size = min(400, box[2]) - max(0, box[0]), min(200, box[3]) - max(0, box[1])
     assert np.abs(np.subtract(close.read().size, size)).max() <= 1  # whole pixels around it
     whole, part = (np.asarray(one.seen(32).rgb).astype(int) for one in (source, close))
     assert np.abs(whole - part)[2:-2, 2:-2].max() <= 1
-    plain = Source("me.png", source.read)
+    plain = Portrait("me.png", source.read)
     assert plain.close_up() is plain

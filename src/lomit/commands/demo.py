@@ -41,12 +41,12 @@ class Demo:
         if (self.input is None) != (self.exemplar is None):
             raise LomitError("give both INPUT and EXEMPLAR, or neither for rendered faces")
         # Load torch: not before the options are known to be right.
-        from lomit.figures.demo import Pair, draw_grid, rendered_pairs, single_images
+        from lomit.figures.demo import DemoPair, draw_grid, rendered_pairs, single_images
 
         predictor = self.network.predictor()
         if self.input is not None and self.exemplar is not None:
             caption = f"{Path(self.input).name}, exemplar {Path(self.exemplar).name}"
-            pairs = [Pair(read_image(self.input), read_image(self.exemplar), caption)]
+            pairs = [DemoPair(read_image(self.input), read_image(self.exemplar), caption)]
         else:
             pairs = rendered_pairs(predictor.attributes, predictor.image_size, self.seed)
         results = predictor.translate([pair.input for pair in pairs], [pair.exemplar for pair in pairs])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lomit.commands.groups import Compute
 
 
 @dataclass
-class Edit:
+class EditMasks:
     """Edit masks by hand in the browser and see at once what the model makes of them.
 
     Opens a page on this machine; nothing is sent elsewhere, and what you load is forgotten when the page is closed.
@@ -32,8 +34,7 @@ class Edit:
     """A reverse proxy on this machine passes requests on: take addresses from its X-Forwarded-For."""
     no_browser: bool = False
     """Only print the page's address, instead of opening it in the browser."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
         """Serves the editor until Ctrl-C.
@@ -50,15 +51,14 @@ class Edit:
         from lomit.apps.web import LOOPBACK, check_url
 
         check_url(self.url)
+        self.compute.set_threads()
         password = find_password(self.host, self.password_file, self.url)
-        with running(self.model, self.host, self.port, password, self.device, url=self.url, proxy=self.proxy) as (
-            _,
-            url,
-        ):
+        device = self.compute.device
+        with running(self.model, self.host, self.port, password, device, url=self.url, proxy=self.proxy) as (_, url):
             print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
             if not self.no_browser and self.url is None and self.host in LOOPBACK:
                 webbrowser.open(url)
-            # Being told to end counts as Ctrl-C: the private folder is removed then, too.
+            # SIGTERM counts as Ctrl-C: the private folder is removed then, too.
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:

@@ -151,7 +151,7 @@ class Images(Group):
 
 
 @dataclass
-class Faces(Group):
+class FaceChoice(Group):
     """Which faces are meant, and how much they change."""
 
     face: str = field(default="1", metadata=named("N|all"))

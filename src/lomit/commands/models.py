@@ -11,7 +11,7 @@ from lomit.inference.catalogue import known_models, saved_values
 
 
 @dataclass
-class Models:
+class ListModels:
     """List the models that can be used by name: those in the package and, in a checkout, under weights/."""
 
     json: Path | None = None

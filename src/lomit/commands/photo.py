@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lomit.commands.groups import Faces, Images, Network, Output, parse_label
+from lomit.commands.groups import FaceChoice, Images, Network, Output, parse_label
 from lomit.commands.options import named
 from lomit.errors import LomitError
 from lomit.inference.batch import count, run_batch
@@ -22,7 +22,7 @@ class Photo:
     """
 
     images: Images = field(default_factory=Images)
-    faces: Faces = field(default_factory=Faces)
+    faces: FaceChoice = field(default_factory=FaceChoice)
     face_box: tuple[int, int, int, int] | None = field(default=None, metadata=named("LEFT TOP RIGHT BOTTOM"))
     """Square in pixels to take for the crop of the input's face where the detector finds none."""
     format: Literal["same", "jpeg", "png", "webp", "tiff"] = "same"

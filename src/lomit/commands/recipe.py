@@ -11,7 +11,7 @@ from lomit.errors import LomitError
 
 
 @dataclass
-class Recipe:
+class RunRecipe:
     """Make a result of the editor (`lomit edit`) again, from the recipe that was saved with it.
 
     Says whether it is the same, bit for bit.
@@ -44,7 +44,7 @@ class Recipe:
         from lomit.predictor import Predictor
         from lomit.recipe import Scene, read_recipe
         from lomit.recipe.file import gather, model_hash
-        from lomit.recipe.source import content_hash
+        from lomit.recipe.portrait import content_hash
 
         recipe = read_recipe(self.recipe)
         if len(self.exemplar) > len(recipe.exemplars):

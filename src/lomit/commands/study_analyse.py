@@ -113,13 +113,14 @@ class StudyPlan:
             if value is not None and not least <= value <= most:
                 raise LomitError(f"--{name} must lie in {least} to {most}; it is {value}")
         from lomit.apps.study.inference import require
-        from lomit.apps.study.power import FALSE_ALARMS, Need, participants_needed, power_table, simulate_power
+        from lomit.apps.study.power import FALSE_ALARMS, Need, Power, participants_needed, power_table, simulate_power
 
         require()
         need = Need(self.share, self.trials, self.spread, self.alpha, self.tests)
+        best: Power | None
         if self.participants is not None:
-            found = simulate_power(need, self.participants, self.studies, self.seed)
-            tried = [found]
+            best = simulate_power(need, self.participants, self.studies, self.seed)
+            tried = [best]
         else:
             best, tried = participants_needed(need, self.power, self.studies, self.seed)
             if best is None:
@@ -127,13 +128,12 @@ class StudyPlan:
                     f"{tried[-1].participants} participants are not enough (power {100 * tried[-1].people:.0f} %); ask "
                     "them more with --trials, or look for a larger difference with --share"
                 )
-            found = best
         print(power_table(need, tried))
         if self.participants is None:
             print(
-                f"\n{found.participants} participants: both tests find the difference "
+                f"\n{best.participants} participants: both tests find the difference "
                 f"in {100 * self.power:.0f} % of studies"
             )
-        if found.false > 1.5 * need.level:
+        if best.false > 1.5 * need.level:
             print(FALSE_ALARMS)
         return 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lomit.commands.groups import LabelledData, parse_label
+from lomit.commands.groups import Compute, LabelledData, parse_label
 from lomit.commands.options import named
 from lomit.config import DEMO_SEED
 from lomit.errors import LomitError, at_least
@@ -71,8 +71,7 @@ class StudyBuild:
     """Parameter in the join link that a panel fills in, such as PROLIFIC_PID; it is stored then."""
     completion_url: str = ""
     """Link on the last page, for panels."""
-    device: str | None = None
-    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
         """Builds the folder and prints the owner's token.
@@ -88,6 +87,7 @@ class StudyBuild:
         from lomit.apps.study.definition import StudyDefinition
         from lomit.apps.study.material import Material, TranslationTable, translated_faces
 
+        self.compute.set_threads()
         texts = read_texts(self.title, self.contact, self.consent, self.completion_url)
         own = self.design
         entries = [] if own is None else read_entries(own)
@@ -96,7 +96,9 @@ class StudyBuild:
             material = TranslationTable(self.table, self.real, self.size, SUFFIXES)
         else:
             data = None if self.data.root is None else self.data.config
-            material = translated_faces(self.models, self.device, data, of_input, of_exemplar, self.pairs, self.seed)
+            material = translated_faces(
+                self.models, self.compute.device, data, of_input, of_exemplar, self.pairs, self.seed
+            )
         if own is None:
             blocks = default_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
         else:
@@ -107,14 +109,14 @@ class StudyBuild:
         )  # fmt: skip
         sizes = material.facts.get("sizes", {})
         if len({*sizes.values()}) > 1:
-            told = ", ".join(f"{name} {side}" for name, side in sizes.items())
-            print(f"The models' sizes differ ({told}): all is shown at {study.size} pixels, the smaller less sharp.")
+            sides = ", ".join(f"{name} {side}" for name, side in sizes.items())
+            print(f"The models' sizes differ ({sides}): all is shown at {study.size} pixels, the smaller less sharp.")
         owner = build_study(self.out, material, study, progress=print)
         kinds = ", ".join(f"{block.name} ({block.question})" for block in study.blocks)
         print(f"written to {self.out}: {', '.join(study.models)}; {kinds}; {study.lists} lists")
         if study.people:
             print("The pictures may show people: look up whether the terms of their data set allow showing them.")
-        print(f"\nowner's token, told only now: {owner}\n")
+        print(f"\nowner's token, shown only now: {owner}\n")
         folder = shlex.quote(str(self.out))
         print(f"look at it:  lomit study preview {folder} --out preview.html\nserve it:    lomit study serve {folder}")
         return 0

@@ -84,7 +84,7 @@ def _overview() -> str:
     ]
     ours_first = sorted(methods().values(), key=lambda method: method.name != "lomit")
     for method in ours_first:
-        lines += ["", f"{method.name}:", *two_columns({name: line for name, (line, _) in method.presets.items()})]
+        lines += ["", f"{method.title}:", *two_columns({name: line for name, (line, _) in method.presets.items()})]
     return "\n".join([*lines, "", "`lomit train PRESET --help` lists every option with the preset's value."])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lomit.commands.groups import Faces, Network, Output, parse_label
+from lomit.commands.groups import FaceChoice, Network, Output, parse_label
 from lomit.commands.options import named, positional
 from lomit.errors import LomitError
 
@@ -26,7 +26,7 @@ class Video:
     """Image whose style is taken."""
     label: tuple[str, ...] = field(default=(), metadata=named("NAME=0|1 ..."))
     """Target attributes, in place of an exemplar for a method that is guided by labels; those left out are 0."""
-    faces: Faces = field(default_factory=Faces)
+    faces: FaceChoice = field(default_factory=FaceChoice)
     compile: bool = False
     """Compile the network first, which takes a minute and needs a C++ compiler."""
     network: Network = field(default_factory=Network)

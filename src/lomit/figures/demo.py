@@ -29,7 +29,7 @@ WISHES: tuple[tuple[str, Labels, Labels], ...] = (
 
 
 @dataclass(frozen=True)
-class Pair:
+class DemoPair:
     """An input, its exemplar, and what the grid says below them."""
 
     input: Picture
@@ -37,7 +37,7 @@ class Pair:
     caption: str
 
 
-def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[Pair]:
+def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[DemoPair]:
     """Pairs of rendered faces that fulfil `WISHES` and are alike in the other attributes of the model.
 
     Args:
@@ -60,7 +60,7 @@ def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[Pair
         same = {a: v for a, v in labels(first).items() if a in attributes and a not in differing | _hair(differing)}
         second = _first(labels, used, {**same, **offered})
         faces = [as_picture(render_face(seed, index, size, regions=False).image) for index in (first, second)]
-        pairs.append(Pair(faces[0], faces[1], caption))
+        pairs.append(DemoPair(faces[0], faces[1], caption))
     if not pairs:
         raise LomitError(
             "the model knows none of the rendered faces' attributes "
@@ -88,7 +88,7 @@ def _square(image: Image.Image) -> Image.Image:
     return image.crop(centre_box(image.size))
 
 
-def draw_grid(pairs: Sequence[Pair], results: Sequence[Result]) -> Image.Image:
+def draw_grid(pairs: Sequence[DemoPair], results: Sequence[Result]) -> Image.Image:
     """The centre squares of the pairs, one a row."""
     columns: dict[str, list[Image.Image]] = {}
     for pair, result in zip(pairs, results, strict=True):
@@ -108,7 +108,7 @@ def draw_grid(pairs: Sequence[Pair], results: Sequence[Result]) -> Image.Image:
     return grid(columns, cell=144, rows=[pair.caption for pair in pairs])
 
 
-def single_images(pair: Pair, result: Result) -> dict[str, Image.Image]:
+def single_images(pair: DemoPair, result: Result) -> dict[str, Image.Image]:
     """Kind -> image, as large as the input or exemplar itself."""
     before = pair.input.with_colours(pair.input.rgb)
     singles = {"input": before, "exemplar": pair.exemplar.with_colours(pair.exemplar.rgb), "result": result.image}

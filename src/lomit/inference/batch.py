@@ -60,7 +60,7 @@ def step_names(steps: int) -> list[str]:
 
 
 @dataclass
-class Outcome:
+class JobOutcome:
     """What became of a job.
 
     Attributes:
@@ -106,7 +106,7 @@ class Tally:
 
 
 def run_batch(
-    outcomes: Generator[Outcome, None, None], total: int, unit: str, by_row: bool, named: Collection[Path] = ()
+    outcomes: Generator[JobOutcome, None, None], total: int, unit: str, by_row: bool, named: Collection[Path] = ()
 ) -> Tally:
     """Goes through all outcomes under a progress bar.
 

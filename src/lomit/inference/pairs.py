@@ -181,7 +181,9 @@ def pair_up(inputs: str, exemplars: Sequence[str], match: Literal["all", "zip"])
     if match == "all":
         return Jobs(sources, guidances)
     if len(sources) != len(guidances):
-        raise LomitError(f"--match zip needs as many inputs as exemplars; found {len(sources)} and {len(guidances)}")
+        raise LomitError(
+            f"--match zip needs as many inputs as exemplars; there are {len(sources)} and {len(guidances)}"
+        )
     names = [f"{source.name}__{guidance.name}" for source, guidance in zip(sources, guidances, strict=True)]
     return Jobs(sources, guidances, names)
 
@@ -213,7 +215,7 @@ def read_pairs(table: str) -> Jobs:
             for column in ("input", "exemplar"):
                 if column not in columns:
                     there = ", ".join(columns) or "nothing"
-                    raise LomitError(f"{path} needs the columns input and exemplar in its first line; found {there}")
+                    raise LomitError(f"{path} needs the columns input and exemplar in its first line; it has {there}")
             rows = list(reader)
     except OSError as error:
         raise LomitError(f"{path} can't be read: {error.strerror}") from None
@@ -295,7 +297,7 @@ def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     for path in sorted(paths):
         other = by_stem.setdefault(path.stem, path)
         if other != path:
-            raise LomitError(f"{other} and {path} share the stem '{path.stem}', by which masks are told; rename one")
+            raise LomitError(f"{other} and {path} share the stem '{path.stem}', by which masks are matched; rename one")
     return by_stem
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from lomit.errors import LomitError
 from lomit.exported import is_exported
 from lomit.images import Picture, read_image, read_mask, write_gif, write_png
-from lomit.inference.batch import Outcome, Settings, ahead, batched, step_names
+from lomit.inference.batch import JobOutcome, Settings, ahead, batched, step_names
 from lomit.inference.pairs import Job, Jobs
 from lomit.predictor import Predictor, Result
 from lomit.squares import mask_planes
@@ -37,7 +37,7 @@ _Write = Callable[[], None]
 
 def translate_all(
     settings: Settings, jobs: Jobs, batch_size: int, processes: int = 1
-) -> Generator[Outcome, None, None]:
+) -> Generator[JobOutcome, None, None]:
     """The outcomes of all jobs in order, each when its files are written.
 
     Args:
@@ -99,7 +99,7 @@ class Worker:
         random = self.settings.random
         return None if random is None else self.predictor.random_styles(random, self.settings.seed)
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job]) -> list[JobOutcome]:
         """Translates the jobs as one batch.
 
         An image that can't be read makes an outcome, so that the others are still translated.
@@ -112,7 +112,7 @@ class Worker:
             write()
         return outcomes
 
-    def run_all(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
+    def run_all(self, batches: Iterable[Sequence[Job]]) -> Iterator[JobOutcome]:
         """`run` for each batch in turn, with reading and writing in threads of their own.
 
         Everything happens in the order of the batches and gives what `run` gives.  An outcome is yielded when its
@@ -121,7 +121,7 @@ class Worker:
         Raises:
             LomitError: as `run`.
         """
-        writing: deque[tuple[list[Outcome], list[Future[None]]]] = deque()
+        writing: deque[tuple[list[JobOutcome], list[Future[None]]]] = deque()
         with ExitStack() as stack:
             # One reader: two would decode a shared exemplar twice.  Compressing a large image takes the longest.
             reader, writer = (stack.enter_context(ThreadPoolExecutor(threads)) for threads in (1, 2))
@@ -136,13 +136,13 @@ class Worker:
             while writing:
                 yield from _written(*writing.popleft())
 
-    def _load_all(self, jobs: Sequence[Job]) -> list[_Images | Outcome]:
+    def _load_all(self, jobs: Sequence[Job]) -> list[_Images | JobOutcome]:
         return [self._load(job) for job in jobs]
 
-    def _compute(self, loaded: Sequence[_Images | Outcome]) -> tuple[list[Outcome], list[_Write]]:
+    def _compute(self, loaded: Sequence[_Images | JobOutcome]) -> tuple[list[JobOutcome], list[_Write]]:
         """The outcomes of a batch, and the calls that write its files."""
         ready = [item for item in loaded if isinstance(item, _Images)]
-        outcomes = [item for item in loaded if isinstance(item, Outcome)]
+        outcomes = [item for item in loaded if isinstance(item, JobOutcome)]
         writes: list[_Write] = []
         if ready and self.settings.steps:
             outcomes += [self._interpolate(images, self.settings.steps, writes) for images in ready]
@@ -150,7 +150,7 @@ class Worker:
             outcomes += self._translate(ready, writes)
         return outcomes, writes
 
-    def _load(self, job: Job) -> _Images | Outcome:
+    def _load(self, job: Job) -> _Images | JobOutcome:
         """The job's images, or the first one that can't be used."""
         path = job.input.path
         try:
@@ -164,10 +164,10 @@ class Worker:
                 path = job.guidance.mask
                 images.exemplar_mask = _read_mask(path, images.exemplars[-1])
         except LomitError as error:
-            return Outcome(job, bad=path, error=str(error))
+            return JobOutcome(job, bad=path, error=str(error))
         return images
 
-    def _translate(self, batch: Sequence[_Images], writes: list[_Write]) -> list[Outcome]:
+    def _translate(self, batch: Sequence[_Images], writes: list[_Write]) -> list[JobOutcome]:
         jobs = [images.job for images in batch]
         results = self.predictor.translate(
             [images.input for images in batch],
@@ -182,10 +182,10 @@ class Worker:
         outcomes = []
         for images, result in zip(batch, results, strict=True):
             writes.append(self._write(f"{images.job.name}.png", result.image))
-            outcomes.append(Outcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
+            outcomes.append(JobOutcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
         return outcomes
 
-    def _interpolate(self, images: _Images, steps: int, writes: list[_Write]) -> Outcome:
+    def _interpolate(self, images: _Images, steps: int, writes: list[_Write]) -> JobOutcome:
         name = images.job.name
         results = self.predictor.interpolate(images.input, images.exemplars, steps, composite=self.settings.composite)
         for step, result in zip(step_names(steps), results, strict=True):
@@ -194,7 +194,7 @@ class Worker:
             frames = [result.image for result in results]
             path = self.settings.out / f"{name}.gif"
             writes.append(partial(write_gif, path, frames, overwrite=self.settings.overwrite))
-        return Outcome(images.job, written=steps + self.settings.gif + self._write_masks(name, results[-1], writes))
+        return JobOutcome(images.job, written=steps + self.settings.gif + self._write_masks(name, results[-1], writes))
 
     def _write_masks(self, name: str, result: Result, writes: list[_Write]) -> int:
         """Has the masks written if they are wanted; returns how many."""
@@ -217,14 +217,14 @@ def _read_mask(path: Path, picture: Picture) -> Image.Image:
     return mask
 
 
-def _written(outcomes: list[Outcome], writes: Sequence[Future[None]]) -> list[Outcome]:
+def _written(outcomes: list[JobOutcome], writes: Sequence[Future[None]]) -> list[JobOutcome]:
     """The outcomes, once their files are there."""
     for write in writes:
         write.result()
     return outcomes
 
 
-def _run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[Outcome]:
+def _run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[JobOutcome]:
     """`Worker.run` in a process of a pool that serves these settings alone, and so keeps its worker."""
     return _pool_worker(settings).run(jobs)
 

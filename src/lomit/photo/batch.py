@@ -12,7 +12,7 @@ from PIL import Image
 
 from lomit.errors import LomitError, line_of
 from lomit.images import Picture, read_image, read_mask, write_png
-from lomit.inference.batch import Outcome
+from lomit.inference.batch import JobOutcome
 from lomit.inference.pairs import Job, Jobs
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
@@ -54,7 +54,7 @@ class PhotoWorker:
     def __post_init__(self) -> None:
         self._exemplar = lru_cache(maxsize=16)(self._read_exemplar)
 
-    def translate_all(self, jobs: Jobs) -> Generator[Outcome, None, None]:
+    def translate_all(self, jobs: Jobs) -> Generator[JobOutcome, None, None]:
         """Translates photographs in order.
 
         Of several, one that can't be used, for whatever reason, makes an outcome, so that the others go on.
@@ -71,9 +71,9 @@ class PhotoWorker:
                 if len(jobs) == 1:
                     raise
                 path = job.input.path
-                yield Outcome(job, bad=path, error=f"{path}: {type(error).__name__}: {line_of(error)}")
+                yield JobOutcome(job, bad=path, error=f"{path}: {type(error).__name__}: {line_of(error)}")
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: Job) -> JobOutcome:
         path = job.input.path
         try:
             photo = read_photograph(path)
@@ -91,7 +91,7 @@ class PhotoWorker:
                 path = job.guidance.mask
                 guide = read_mask(path)
         except LomitError as error:
-            return Outcome(job, bad=path, error=str(error))
+            return JobOutcome(job, bad=path, error=str(error))
         result = translate_photo(
             self.predictor,
             photo.picture,
@@ -110,7 +110,7 @@ class PhotoWorker:
         masks = _masks(result) if self.save_masks else {}
         for ending, image in masks.items():
             write_png(self.out / f"{job.name}{ending}.png", image, self.overwrite)
-        return Outcome(job, written=1 + len(masks), faces=len(result.results))
+        return JobOutcome(job, written=1 + len(masks), faces=len(result.results))
 
     def _read_exemplar(self, path: Path) -> tuple[Picture, list[Face]]:
         picture = read_image(path)

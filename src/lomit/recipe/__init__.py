@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lomit.recipe.file import Recipe, read_recipe
+from lomit.recipe.portrait import Portrait
 from lomit.recipe.scene import Scene
-from lomit.recipe.source import Source
 
-__all__ = ["Recipe", "Scene", "Source", "read_recipe"]
+__all__ = ["Portrait", "Recipe", "Scene", "read_recipe"]

@@ -24,7 +24,7 @@ from lomit.images import Picture
 from lomit.inference.catalogue import CONFIG
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face
-from lomit.recipe.source import Rendered, Source, content_hash
+from lomit.recipe.portrait import Portrait, Rendered, content_hash
 from lomit.weights import WEIGHTS, find_model
 
 FORMAT = 1
@@ -43,10 +43,10 @@ class Origin:
     rendered: Rendered | None = None
 
     @classmethod
-    def of(cls, source: Source) -> Origin:
+    def of(cls, source: Portrait) -> Origin:
         return cls(source.name, content_hash(source.read()), source.face, source.rendered)
 
-    def source(self, picture: Picture) -> Source:
+    def source(self, picture: Picture) -> Portrait:
         """The image with its face.
 
         Raises:
@@ -56,7 +56,7 @@ class Origin:
             raise LomitError(f"{picture.name} is not the image that the recipe calls {self.name}: its pixels differ")
         if self.face is not None:
             check_place(self.face, picture)
-        return Source(self.name, lambda: picture, self.face, self.rendered)
+        return Portrait(self.name, lambda: picture, self.face, self.rendered)
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _origin(values: Mapping[str, Any]) -> Origin:
 
 def gather(
     recipe: Recipe, given: Sequence[str | os.PathLike[str] | None], folder: Path, read: Callable[[Path], Picture]
-) -> list[Source]:
+) -> list[Portrait]:
     """The images of a recipe: those given, else rendered anew, else the files of these names in a folder.
 
     Args:

@@ -10,7 +10,7 @@ from PIL import Image
 from lomit.editing import Edit, Edited
 from lomit.photo.paste import paste
 from lomit.predictor import Predictor
-from lomit.recipe.source import Source
+from lomit.recipe.portrait import Portrait
 
 
 class Scene:
@@ -27,7 +27,11 @@ class Scene:
     """
 
     def __init__(
-        self, predictor: Predictor, input: Source, exemplars: Sequence[Source], label: Mapping[str, float] | None = None
+        self,
+        predictor: Predictor,
+        input: Portrait,
+        exemplars: Sequence[Portrait],
+        label: Mapping[str, float] | None = None,
     ) -> None:
         self.input, self._size = input, predictor.image_size
         guides = [exemplar.seen(self._size) for exemplar in exemplars]
@@ -38,7 +42,7 @@ class Scene:
         """The translated square; see `Editing.render`."""
         return self.editing.render(edit)
 
-    def place(self, edited: Edited, edit: Edit, composite: bool, source: Source | None = None) -> Image.Image:
+    def place(self, edited: Edited, edit: Edit, composite: bool, source: Portrait | None = None) -> Image.Image:
         """The whole picture with the translated square in its place.
 
         The change of an aligned face is carried back as `lomit photo` does, relative to what the network

@@ -69,7 +69,7 @@ class Costs:
         device: where to compute.
         threads: CPU threads, None for PyTorch's choice.
         known: what an earlier process measured (`to_dict`), which is taken instead of measuring again.
-        say: is told a line before each measurement, which may take half a minute.
+        say: gets a line before each measurement, which may take half a minute.
     """
 
     def __init__(

@@ -46,12 +46,14 @@ def costs_table(models: Sequence[Trained], ledger: Ledger) -> str:
     return markdown_table(rows)
 
 
-def claims_table(experiment: Experiment, found: dict[str, list[Results]]) -> str:
+def claims_table(experiment: Experiment, by_model: dict[str, list[Results]]) -> str:
     """The telling rows, one column a model, and beside them what bounds each; turned where the models are many."""
-    bounds = [b for b in BOUNDS if any(b in row.cells for results in found.values() for r in results for row in r.rows)]
+    bounds = [
+        b for b in BOUNDS if any(b in row.cells for results in by_model.values() for r in results for row in r.rows)
+    ]
     lines = [["measure", *(model.label for model in experiment.models), *bounds, "samples", "people"]]
     for measure, of in experiment.claims:
-        rows = [_find(found[model.name], measure, of) for model in experiment.models]
+        rows = [_find(by_model[model.name], measure, of) for model in experiment.models]
         first = next((row for row in rows if row is not None), None)
         if first is None:
             continue
@@ -94,10 +96,10 @@ def _results(model: Trained, out: Path) -> list[Results]:
 
 def _find(results: Sequence[Results], measure: str, of: str) -> Row | None:
     """The row of that key in the first evaluation that has it."""
-    return next((row for found in results if (row := found.row(measure, of)) is not None), None)
+    return next((row for each in results if (row := each.row(measure, of)) is not None), None)
 
 
-def _notes(found: dict[str, list[Results]]) -> list[str]:
+def _notes(by_model: dict[str, list[Results]]) -> list[str]:
     """The protocols' own definitions, each once; those of the first model, whose attributes are the most."""
-    first = next(iter(found.values()), [])
+    first = next(iter(by_model.values()), [])
     return list(dict.fromkeys(note for results in first for note in results.notes))

@@ -20,7 +20,7 @@ from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.photo.faces import Face
-from lomit.recipe.source import Source
+from lomit.recipe.portrait import Portrait
 from lomit.weights import save_pretrained
 from support.photos import noise, wide_profile
 from support.tiny import tiny_translator
@@ -104,7 +104,7 @@ def test_variants(session: Session) -> None:
 def test_a_close_up_shows_the_face_of_a_photograph(session: Session) -> None:
     assert not views.viewer(session)["can_close"]
     photo = Picture(noise(900, 700))
-    session.slots[0] = Slot(Source("me.png", lambda: photo, Face.from_crop((300, 200, 500, 400))))
+    session.slots[0] = Slot(Portrait("me.png", lambda: photo, Face.from_crop((300, 200, 500, 400))))
     session.keep()
 
     def shown(name: str) -> Image.Image:

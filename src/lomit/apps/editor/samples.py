@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lomit.errors import LomitError
 from lomit.images import Picture
-from lomit.recipe.source import Rendered, Source
+from lomit.recipe.portrait import Portrait, Rendered
 
 SEED, SIZE = 2019, 256
 WISHES: tuple[Mapping[str, int], ...] = (
@@ -28,8 +28,8 @@ class Sample:
         self.rendered = Rendered(SEED, index, SIZE)
         self.picture: Picture = self.rendered.picture()
 
-    def source(self) -> Source:
-        return Source(f"{self.rendered.name}.png", lambda: self.picture, rendered=self.rendered)
+    def source(self) -> Portrait:
+        return Portrait(f"{self.rendered.name}.png", lambda: self.picture, rendered=self.rendered)
 
 
 def draw_samples() -> list[Sample]:

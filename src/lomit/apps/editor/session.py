@@ -20,8 +20,8 @@ from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
 from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
+from lomit.recipe.portrait import Portrait, content_hash
 from lomit.recipe.scene import Scene
-from lomit.recipe.source import Source, content_hash
 
 PREVIEW = 640
 """Longest side of what a page shows of a picture."""
@@ -34,7 +34,7 @@ class _Cache:
     key: object = None
     scene: Scene | None = None
     size: tuple[int, int] = (0, 0)
-    previews: dict[bool, tuple[Source, str]] = field(default_factory=dict)
+    previews: dict[bool, tuple[Portrait, str]] = field(default_factory=dict)
     """Of the close-up, and of the whole picture: the picture, and what it is sent as."""
 
 
@@ -71,7 +71,7 @@ class Session:
         # Decoded anew where all of it is needed: a page holds files, not their pixels.
         # A square is a crop already, as the images of a training set are.
         chosen = faces[0] if faces and picture.size[0] != picture.size[1] else None
-        self._put(pane, Slot(Source(name, read, chosen), faces, data, note=note))
+        self._put(pane, Slot(Portrait(name, read, chosen), faces, data, note=note))
 
     def sample(self, pane: int, index: int) -> None:
         """Takes one of the samples."""
@@ -192,7 +192,7 @@ class Session:
         source, _ = self._preview(self.close if close is None else close)
         return self._cache.scene.place(edited, self.edit, self.settings.composite, source)
 
-    def _preview(self, close: bool) -> tuple[Source, str]:
+    def _preview(self, close: bool) -> tuple[Portrait, str]:
         assert self._cache.scene is not None
         if close not in self._cache.previews:
             own = self._cache.scene.input

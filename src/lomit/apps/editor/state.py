@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from lomit.photo.faces import Face
-from lomit.recipe.source import Source
+from lomit.recipe.portrait import Portrait
 
 INPUT, EXEMPLAR, SECOND = range(3)
 MASK_SIDE = 256
@@ -27,7 +27,7 @@ class Slot:
         stamp: changes where a page has to take over image and mask, instead of keeping what it edits.
     """
 
-    source: Source
+    source: Portrait
     faces: tuple[Face, ...] = ()
     data: bytes | None = None
     mask: Image.Image | None = None

@@ -34,7 +34,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class Portrait:
     """An image and what of it is translated.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source:
             self._seen[size] = Picture(square, name=self.name)
         return self._seen[size]
 
-    def close_up(self) -> Source:
+    def close_up(self) -> Portrait:
         """The part of the image around the face; the same where no face is meant."""
         face = self.face
         if face is None:
@@ -71,7 +71,7 @@ class Source:
         part = Picture(picture.rgb.crop(box), picture.alpha and picture.alpha.crop(box), picture.icc, picture.name)
         return replace(self, read=lambda: part, face=face.moved(-box[0], -box[1]), _seen={})
 
-    def scaled(self, longest: int) -> Source:
+    def scaled(self, longest: int) -> Portrait:
         """The same image, no side longer than this."""
         picture = self.read()
         scale = min(1.0, longest / max(picture.size))
