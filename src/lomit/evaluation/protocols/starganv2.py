@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
-from lomit.evaluation.domains import Crossing, domains_of, draw_crossing
+from lomit.evaluation.crossings import Crossing, domains_of, draw_crossing
 from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.results import MEAN, Row
 from lomit.evaluation.settings import Findings, Setting
