@@ -21,8 +21,8 @@ from lomit.apps.study.trials import order_of
 from lomit.apps.study.written import to_json, to_markdown
 from lomit.cli import main
 from lomit.errors import LomitError
-from lomit.report.page import part
-from lomit.report.study import figure_7, read_study
+from lomit.report.figure7 import figure_7, read_study
+from lomit.report.render import part
 from lomit.stats.proportions import MARK, wilson
 from support.studies import MODELS, small_blocks, small_study
 

@@ -42,7 +42,7 @@ def test_the_papers_counts() -> None:
 
 
 def test_questions_are_the_papers() -> None:
-    from lomit.report.study import PAPER_COMPARISONS
+    from lomit.report.figure7 import PAPER_COMPARISONS
 
     assert tuple(block.question for block in BLOCKS[1:]) == tuple(question for question, _ in PAPER_COMPARISONS)
 

@@ -109,7 +109,9 @@ def test_attributes_are_chosen_in_either_way(painted: Path, tmp_path: Path) -> N
 def test_evaluation_is_printed_and_written(
     model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(evaluate(model, painted, classifier, "--out", str(tmp_path / "e"))) == 0
+    more = ("--out", str(tmp_path / "e"), "--json", str(tmp_path / "mine.json"))
+    assert main(evaluate(model, painted, classifier, *more)) == 0
+    assert (tmp_path / "mine.json").read_bytes() == (tmp_path / "e" / "results.json").read_bytes()
     table, text = (tmp_path / "e" / "results.md").read_text(), (tmp_path / "e" / "results.json").read_text()
     assert table in capsys.readouterr().out
     values = json.loads(text)

@@ -12,8 +12,8 @@ import pytest
 
 from lomit.config import to_dict
 from lomit.models.registry import saved_config
-from lomit.report.blocks import Block
-from lomit.report.page import part
+from lomit.report.parts import PagePart
+from lomit.report.render import part
 from lomit.weights import save_pretrained
 from support.tiny import tiny_config, tiny_translator, write_folder
 
@@ -62,9 +62,9 @@ def write_log(run: Path, lines: list[dict[str, Any]] | str) -> Path:
     return run
 
 
-def shown(blocks: Block | Sequence[Block]) -> Page:
+def shown(blocks: PagePart | Sequence[PagePart]) -> Page:
     """Blocks as they stand on a page."""
-    return Page(part([blocks] if isinstance(blocks, Block) else blocks))
+    return Page(part([blocks] if isinstance(blocks, PagePart) else blocks))
 
 
 class Page(HTMLParser):

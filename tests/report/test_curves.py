@@ -8,7 +8,7 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.curves import POINTS, curves, memorised, read_log, thinned
-from lomit.report.page import part
+from lomit.report.render import part
 from report.conftest import shown, write_log
 
 LINES = [

@@ -12,7 +12,7 @@ from PIL import Image
 from lomit.errors import LomitError
 from lomit.predictor import Predictor
 from lomit.report.edits import edited_figure, read_edits, removed
-from lomit.report.pictures import Subject
+from lomit.report.figures import Subject
 from report.conftest import shown, write_json
 
 EDIT = {"caption": "hair only", "input": "a.png", "exemplar": "b.png", "input_mask": "m.png", "exemplar_mask": "m.png"}

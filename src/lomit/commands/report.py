@@ -57,8 +57,8 @@ class Report:
         from lomit.images import write_bytes
         from lomit.report.build import Request, build
         from lomit.report.edits import read_edits
+        from lomit.report.figure7 import read_study
         from lomit.report.inputs import collect
-        from lomit.report.study import read_study
 
         items = collect(self.inputs)
         edits = [] if self.edits is None else read_edits(self.edits)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.evaluation import labels
+from lomit.evaluation import label_pictures
 from lomit.evaluation.pairs import Pairs, alike_note, draw_pairs, of_data, pairs_note, usable_rows
 from lomit.evaluation.regions import ExpectedRegions, LabelRegions, Regions, TrueRegions
 from lomit.evaluation.settings import Setting
@@ -91,14 +91,14 @@ def _by_label(setting: Setting, count: int, differ: tuple[str, ...], alike: tupl
     every, names = usable_rows(setting), differ or setting.attributes
     rows = setting.labels.rows(setting.cache.names, every)
     members = {
-        kind: tuple(name for name in names if labels.REGION_OF.get(name) == kind)
-        for kind in dict.fromkeys(labels.REGION_OF.get(name) for name in names if name in setting.attributes)
+        kind: tuple(name for name in names if label_pictures.REGION_OF.get(name) == kind)
+        for kind in dict.fromkeys(label_pictures.REGION_OF.get(name) for name in names if name in setting.attributes)
         if kind is not None
     }
     if not members:
         raise LomitError(f"label pictures tell of hair and mouth, not of {', '.join(names)}; leave out --labels")
     # Where a beard or a whole face is, the labels don't tell.
-    untold = elsewhere and any(name not in labels.REGION_OF for name in setting.attributes)
+    untold = elsewhere and any(name not in label_pictures.REGION_OF for name in setting.attributes)
     expected = ExpectedRegions(setting) if untold else None
     draws, facts = [], {}
     for kind, own in members.items():

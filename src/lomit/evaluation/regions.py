@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lomit.data.decode import Geometry
 from lomit.errors import LomitError
-from lomit.evaluation import labels, landmarks
-from lomit.evaluation.labels import averaged
+from lomit.evaluation import label_pictures, landmarks
+from lomit.evaluation.label_pictures import averaged
 from lomit.evaluation.settings import Setting
 
 CANVAS = 512
@@ -163,14 +163,16 @@ class LabelRegions(Regions):
     def __init__(self, setting: Setting, only: str, expected: ExpectedRegions | None = None) -> None:
         super().__init__(setting)
         self.only, self.expected = only, expected
-        self.region_of = {name: (labels.REGION_OF[name],) for name in setting.attributes if name in labels.REGION_OF}
+        self.region_of = {
+            name: (label_pictures.REGION_OF[name],) for name in setting.attributes if name in label_pictures.REGION_OF
+        }
 
     def shares(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Each region's share of every pixel: name -> float32 on the device, B x 1 x S x S, nan as for `unions`."""
         s = self.setting
         assert s.labels is not None
         planes = [s.labels.shares(s.source, s.data, int(s.cache.source_index[row])) for row in rows]
-        return dict(zip(labels.LABELS, torch.stack(planes).to(s.device).split(1, dim=1), strict=True))
+        return dict(zip(label_pictures.LABELS, torch.stack(planes).to(s.device).split(1, dim=1), strict=True))
 
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
         shares = self.shares(np.array([row]))

@@ -14,7 +14,7 @@ from torch import Tensor
 from lomit.config import DataConfig
 from lomit.data.cache import Cache
 from lomit.data.source import Source
-from lomit.evaluation.labels import LabelPictures
+from lomit.evaluation.label_pictures import LabelPictures
 from lomit.evaluation.protocols import EvaluatedSplit, no_classifier
 from lomit.evaluation.results import Row
 from lomit.evaluation.store import Store

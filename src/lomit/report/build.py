@@ -16,17 +16,16 @@ from lomit.evaluation.classes import NAME_OF
 from lomit.images import read_image
 from lomit.models.registry import method_of
 from lomit.predictor import Predictor
-from lomit.report import codes
-from lomit.report.blocks import Block, Cell, Content, HowTo, Paragraph, Sheet, Table, picture
+from lomit.report import figure8
 from lomit.report.curves import curves, read_log
 from lomit.report.edits import EditedPair, edited_figure
-from lomit.report.faces import many_exemplars, pairs
+from lomit.report.face_pairs import many_exemplars, pairs
+from lomit.report.figure7 import StudyCounts, figure_7
+from lomit.report.figures import Subject, common, comparison, exemplars, source_note
 from lomit.report.inputs import LOG, Item, data_of, photographs, sheet_of
-from lomit.report.measures import ablations, measures
-from lomit.report.page import page
-from lomit.report.pictures import Subject, common, comparison, exemplars, source_note
-from lomit.report.study import StudyCounts, figure_7
-from lomit.report.table1 import table_1
+from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, picture
+from lomit.report.render import page
+from lomit.report.tables import ablations, measures, table_1
 from lomit.stats.text import NONE
 from lomit.weights import WEIGHTS
 
@@ -122,7 +121,7 @@ def build(request: Request) -> str:
     runs = {item.label: item.run for item in items if item.run is not None}
     source = None if request.data is None else open_source(request.data)
     figures, people = _figures(request, subjects, source)
-    found: dict[str, Sequence[Block]] = {
+    found: dict[str, Sequence[PagePart]] = {
         "Table 1": table_1(evaluations),
         "Measures": measures(evaluations),
         **figures,
@@ -133,7 +132,7 @@ def build(request: Request) -> str:
         "Ablations": ablations(evaluations, {item.label: item.config() for item in items}),
     }
     missing = dict(HOW)
-    sections: dict[str, Sequence[Block]] = {"What is on this page": [overview(items)]}
+    sections: dict[str, Sequence[PagePart]] = {"What is on this page": [overview(items)]}
     for heading in HOW:
         match found[heading]:
             case []:
@@ -149,7 +148,7 @@ def build(request: Request) -> str:
     return page(request.title, _introduction(people), sections)
 
 
-def _introduction(people: bool) -> list[Block]:
+def _introduction(people: bool) -> list[PagePart]:
     about = (
         "Exemplar-guided image-to-image translation with local masks (LOMIT): the paper's tables and figures, from the "
         "runs, models and evaluations that were given."
@@ -161,7 +160,7 @@ def _introduction(people: bool) -> list[Block]:
     return [Paragraph((about,)), *([Paragraph((warning,), "warning")] if people else [])]
 
 
-def overview(items: Sequence[Item]) -> Table:
+def overview(items: Sequence[Item]) -> PageTable:
     """What was given, with what identifies it; no paths of the machine."""
     rows: list[list[Content]] = []
     for item in items:
@@ -177,7 +176,7 @@ def overview(items: Sequence[Item]) -> Table:
             NONE if item.model is None else Cell(file_sha256(item.model / WEIGHTS)[:12], look="code"),
         ])  # fmt: skip
     header = ["label", "given", "method", "attributes", "iterations", "SHA-256 of the weights"]
-    return Table("Runs, models and evaluations", [header], rows, "text")
+    return PageTable("Runs, models and evaluations", [header], rows, "text")
 
 
 def faces_of(request: Request, size: int, source: Source | None = None) -> Faces:
@@ -207,7 +206,7 @@ def faces_of(request: Request, size: int, source: Source | None = None) -> Faces
 
 def _figures(
     request: Request, subjects: Sequence[Subject], source: Source | None
-) -> tuple[dict[str, list[Block]], bool]:
+) -> tuple[dict[str, list[PagePart]], bool]:
     """Figures 4 to 11, or for each why there is none; and whether they may show people."""
     faces, problem = None, ""
     if subjects:
@@ -222,8 +221,8 @@ def _figures(
     def drawn(
         heading: str,
         groups: Sequence[tuple[list[Subject], list[str]]],
-        make: Callable[[Faces, list[Subject], list[str]], list[Block]],
-    ) -> list[Block]:
+        make: Callable[[Faces, list[Subject], list[str]], list[PagePart]],
+    ) -> list[PagePart]:
         """The figure for each group of models and the attributes that they share."""
         why = problem
         if faces is not None:
@@ -233,21 +232,21 @@ def _figures(
                 why = str(error)
         return [HowTo({heading: (f"{why}.",)})] if why and groups else []
 
-    def compared(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
+    def compared(faces: Faces, members: list[Subject], names: list[str]) -> list[PagePart]:
         chosen = pairs(faces, names, request.columns, request.seed)
         return [comparison(_of(members), members, faces, chosen, masks=True), source_note(faces, members)]
 
-    def multimodal(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
+    def multimodal(faces: Faces, members: list[Subject], names: list[str]) -> list[PagePart]:
         chosen = many_exemplars(faces, names, request.exemplars, request.seed)
         return [exemplars(_of(members), members, faces, *chosen), source_note(faces, members)]
 
-    def embedded(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
-        found = [b for subject in members for b in codes.figure_8(subject, faces, request.codes, request.seed)]
-        return [*found, codes.notes(faces)] if found else []
+    def embedded(faces: Faces, members: list[Subject], names: list[str]) -> list[PagePart]:
+        found = [b for subject in members for b in figure8.figure_8(subject, faces, request.codes, request.seed)]
+        return [*found, figure8.notes(faces)] if found else []
 
-    def more(faces: Faces, members: list[Subject], names: list[str]) -> list[Block]:
+    def more(faces: Faces, members: list[Subject], names: list[str]) -> list[PagePart]:
         about = [n for n in names if n in faces.attributes and NAME_OF.get(n) in ("facial hair", "gender")]
-        tables: list[Block] = []
+        tables: list[PagePart] = []
         for number in APPENDIX:
             chosen = pairs(faces, names, request.columns, request.seed + number, about or None)
             tables.append(comparison(f"Figure {number}: {_of(members)}", members, faces, chosen, masks=False))
@@ -268,9 +267,9 @@ def _of(members: Sequence[Subject]) -> str:
     return "translated by " + ", ".join(member.label for member in members)
 
 
-def _sheets(runs: dict[str, Path]) -> list[Block]:
+def _sheets(runs: dict[str, Path]) -> list[PagePart]:
     """The newest sample sheet of each run."""
-    found: list[Block] = []
+    found: list[PagePart] = []
     for label, run in runs.items():
         sheet = sheet_of(run)
         if sheet is not None:

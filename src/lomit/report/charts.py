@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lomit.report.blocks import Chart
+from lomit.report.parts import Chart
 
 COLOURS = 8
 """Colours of the page's style sheet, classes `c0` to `c7`; more series begin again."""

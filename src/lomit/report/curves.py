@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from lomit.errors import LomitError
-from lomit.report.blocks import Block, Chart, Charts, Content, Paragraph, Table
 from lomit.report.charts import Series, line_chart
 from lomit.report.inputs import LOG
+from lomit.report.parts import Chart, Charts, Content, PagePart, PageTable, Paragraph
 
 POINTS = 120
 """Points of a line; longer logs are averaged over as many stretches."""
@@ -94,7 +94,7 @@ def read_log(path: Path) -> Log:
     return log
 
 
-def curves(runs: Mapping[str, Path]) -> list[Block]:
+def curves(runs: Mapping[str, Path]) -> list[PagePart]:
     """A chart for each term; nothing where no log has a line yet.
 
     Args:
@@ -173,7 +173,7 @@ def thinned(points: Points) -> Points:
     return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
 
 
-def _warnings(logs: Mapping[str, Log]) -> list[Block]:
+def _warnings(logs: Mapping[str, Log]) -> list[PagePart]:
     rows: list[list[Content]] = []
     for label, log in logs.items():
         counts: dict[str, list[int]] = {}
@@ -182,4 +182,4 @@ def _warnings(logs: Mapping[str, Log]) -> list[Block]:
         rows += [[label, text, f"{len(s)} times, step {s[0]} to {s[-1]}"] for text, s in counts.items()]
         if log.skipped:
             rows.append([label, f"{log.skipped} unreadable lines of {LOG} left out", ""])
-    return [Table("Warnings of the runs", [["run", "warning", "when"]], rows, "text")] if rows else []
+    return [PageTable("Warnings of the runs", [["run", "warning", "when"]], rows, "text")] if rows else []

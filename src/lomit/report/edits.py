@@ -33,10 +33,9 @@ from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
 from lomit.evaluation.results import read_json
 from lomit.figures.grids import overlay
-from lomit.images import Picture as Still
-from lomit.images import read_image, read_mask
-from lomit.report.blocks import Block, Content, Paragraph, Picture, Table, picture
-from lomit.report.pictures import CELL, Subject, masked, shown
+from lomit.images import Picture, read_image, read_mask
+from lomit.report.figures import CELL, Subject, masked, shown
+from lomit.report.parts import Content, PagePart, PagePicture, PageTable, Paragraph, picture
 
 VERSION = 1
 REMOVED = 0.25
@@ -55,8 +54,8 @@ class EditedPair:
     """
 
     caption: str
-    input: Still
-    exemplar: Still
+    input: Picture
+    exemplar: Picture
     input_mask: Image.Image
     exemplar_mask: Image.Image | None
 
@@ -102,9 +101,9 @@ def _below(path: Path, name: str, where: str) -> Path:
     return path.parent / parts
 
 
-def edited_figure(subjects: Sequence[Subject], edits: Sequence[EditedPair]) -> list[Block]:
+def edited_figure(subjects: Sequence[Subject], edits: Sequence[EditedPair]) -> list[PagePart]:
     """For each model with masks: the pair, predicted and edited masks, both results; nothing without such a model."""
-    parts: list[Block] = []
+    parts: list[PagePart] = []
     for subject in subjects:
         columns = [_column(subject, edit) for edit in edits]
         if any(column is None for column in columns):
@@ -112,12 +111,12 @@ def edited_figure(subjects: Sequence[Subject], edits: Sequence[EditedPair]) -> l
         names = list(columns[0] or {})
         rows: list[list[Content]] = [[name, *((column or {})[name] for column in columns)] for name in names]
         caption = f"{subject.label}: single attributes by edited masks"
-        parts.append(Table(caption, [["", *(edit.caption for edit in edits)]], rows, "pictures"))
+        parts.append(PageTable(caption, [["", *(edit.caption for edit in edits)]], rows, "pictures"))
     note = "Masks edited by hand, as in Figure 4 a' to c'. Red: around what was removed from the predicted mask."
     return [*parts, Paragraph((note,), "notes")] if parts else []
 
 
-def _column(subject: Subject, edit: EditedPair) -> dict[str, Picture] | None:
+def _column(subject: Subject, edit: EditedPair) -> dict[str, PagePicture] | None:
     """Row's heading -> picture; None for a method without masks."""
     pair = [edit.input], [edit.exemplar]
     if "exemplar" not in subject.predictor.translator.guides:
@@ -141,7 +140,7 @@ def _column(subject: Subject, edit: EditedPair) -> dict[str, Picture] | None:
     return column
 
 
-def _cut(image: Image.Image, predicted: Image.Image, edited: Image.Image, alt: str) -> Picture:
+def _cut(image: Image.Image, predicted: Image.Image, edited: Image.Image, alt: str) -> PagePicture:
     """The edited mask over the image, with a rectangle around what was removed."""
     square = image.crop(centre_box(image.size))
     if edited.size == image.size:

@@ -14,8 +14,8 @@ from lomit.evaluation.pairs import draw_pairs
 from lomit.evaluation.results import MEAN, RESULTS, Results, Row, read_results
 from lomit.figures.grids import grid, overlay
 from lomit.predictor import Predictor
-from lomit.report.faces import Pair
-from lomit.report.pictures import Subject
+from lomit.report.face_pairs import FacePair
+from lomit.report.figures import Subject
 from lomit.reproduce.experiments import Experiment, Trained
 from lomit.reproduce.stages import Ledger
 from lomit.stats.text import NONE, markdown_table
@@ -74,7 +74,7 @@ def figure(experiment: Experiment, out: Path) -> Image.Image | None:
     faces = RenderedFaces(DEMO_SEED, size)
     differ, alike = faces.columns([experiment.drawn]), faces.columns(experiment.alike)
     drawn = draw_pairs(differ, np.arange(len(differ)), FIGURE_PAIRS, DEMO_SEED, alike=alike)
-    chosen = [Pair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
+    chosen = [FacePair(int(i), int(e), "") for i, e in zip(drawn.inputs, drawn.exemplars, strict=True)]
     columns: dict[str, list[Image.Image]] = {
         "input": [faces.image(pair.input) for pair in chosen],
         "exemplar": [faces.image(pair.exemplar) for pair in chosen],

@@ -108,7 +108,7 @@ class Labelled(Differing):
     in the mouth alone, --pairs of each, and the labels say where these are."""
 
     def prepare(self, setting: Setting) -> Setting:
-        from lomit.evaluation.labels import LabelPictures
+        from lomit.evaluation.label_pictures import LabelPictures
 
         setting = super().prepare(setting)
         if self.labels is not None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
-from lomit.evaluation.domains import Crossing, domains_of, draw_crossing
+from lomit.evaluation.crossings import Crossing, domains_of, draw_crossing
 from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.results import MEAN, Row
 from lomit.evaluation.settings import Findings, Setting
@@ -86,7 +86,7 @@ def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
         "exemplars": options.exemplars,
         "domains": {d.name: {"train": len(d.train), "test": len(d.test), "people": d.people} for d in chosen},
         "sources": {c.name: len(c.sources) for c in crossings},
-        "interval_of_distances": "delete-a-group jackknife over people",
+        "interval_of_distances": f"delete-a-group jackknife over {setting.resampled}",
     }
     return Findings(facts, notes(setting, options, modes), rows, counted="samples")
 

@@ -14,7 +14,7 @@ from lomit.stats.text import NONE
 
 
 @dataclass(frozen=True)
-class Block:
+class PagePart:
     """Base of what stands one below the other."""
 
     @property
@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """An image within the page: its PNG as an address, what it shows, and its size in CSS pixels."""
 
     source: str
@@ -42,7 +42,7 @@ class Picture:
     height: int
 
 
-Content = str | Cell | Picture
+Content = str | Cell | PagePicture
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Paragraph(Block):
+class Paragraph(PagePart):
     """Text and commands to type in turn; a look (`notes`, `warning`), and words in front that must not be missed."""
 
     parts: tuple[str, ...]
@@ -64,14 +64,14 @@ class Paragraph(Block):
 
 
 @dataclass(frozen=True)
-class Notes(Block):
+class Notes(PagePart):
     """A list in small print."""
 
     items: Sequence[str]
 
 
 @dataclass(frozen=True)
-class Table(Block):
+class PageTable(PagePart):
     """A table in a box that scrolls sideways by itself; the first cell of a row is its heading.
 
     Attributes:
@@ -88,11 +88,11 @@ class Table(Block):
 
 
 @dataclass(frozen=True)
-class Sheet(Block):
+class Sheet(PagePart):
     """A picture as wide as the page allows."""
 
     caption: str
-    picture: Picture
+    picture: PagePicture
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Charts(Block):
+class Charts(PagePart):
     """Charts side by side, and above them the names of their colours.
 
     Attributes:
@@ -134,19 +134,19 @@ class Charts(Block):
 
 
 @dataclass(frozen=True)
-class HowTo(Block):
+class HowTo(PagePart):
     """What is not on the page, and what makes it: text and commands in turn."""
 
     entries: Mapping[str, tuple[str, ...]]
 
 
-def picture(image: Image.Image, alt: str, width: int | None = None) -> Picture:
+def picture(image: Image.Image, alt: str, width: int | None = None) -> PagePicture:
     """An image (mode RGB or L) as PNG, by default at its own width; the same pixels give the same text."""
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     width = width or image.width
-    return Picture(source, alt, width, round(width * image.height / image.width))
+    return PagePicture(source, alt, width, round(width * image.height / image.width))
 
 
 def number(estimate: Estimate | None, digits: int, below: tuple[str, ...] = (), mark: str = "") -> Content:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lomit.errors import LomitError
-from lomit.report.study import figure_7, read_study
+from lomit.report.figure7 import figure_7, read_study
 from lomit.stats.proportions import MARK, wilson
 from report.conftest import HOSTILE, Page, shown, write_json
 

@@ -13,10 +13,10 @@ from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.transforms import normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
 from lomit.metrics.separation import FOLDS, coordinates, separation
-from lomit.report.blocks import Block, Charts, Content, Paragraph, Table, counted, number
 from lomit.report.charts import scatter
-from lomit.report.faces import targets
-from lomit.report.pictures import Subject
+from lomit.report.face_pairs import targets
+from lomit.report.figures import Subject
+from lomit.report.parts import Charts, Content, PagePart, PageTable, Paragraph, counted, number
 
 SPACES = {
     "c": "content c",
@@ -30,7 +30,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Domains:
+class DrawnDomains:
     """Faces by domain.
 
     Attributes:
@@ -46,7 +46,7 @@ class Domains:
     names: Sequence[str]
 
 
-def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> Domains:
+def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> DrawnDomains:
     """As many faces of each domain; the domains are the first group of exclusive attributes that the faces know, or
     the first attribute and its absence.
 
@@ -78,10 +78,10 @@ def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int)
     chosen = [rng.permutation(part)[:each] for part in rows]
     partners = [rng.choice(np.concatenate([p for p in chosen if p is not part]), each) for part in chosen]
     domain = np.repeat(np.arange(len(rows)), each)
-    return Domains(np.concatenate(chosen).tolist(), domain.tolist(), np.concatenate(partners).tolist(), names)
+    return DrawnDomains(np.concatenate(chosen).tolist(), domain.tolist(), np.concatenate(partners).tolist(), names)
 
 
-def codes_of(subject: Subject, faces: Faces, drawn: Domains) -> dict[str, Tensor]:
+def codes_of(subject: Subject, faces: Faces, drawn: DrawnDomains) -> dict[str, Tensor]:
     """Code's name -> N x D on the CPU; empty for a method that has no codes."""
     predictor = subject.predictor
     needed = sorted({*drawn.faces, *drawn.partner})
@@ -117,7 +117,7 @@ def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
     return [(float(a), float(b)) for a, b in method.fit_transform(x.numpy())]
 
 
-def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> list[Block]:
+def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> list[PagePart]:
     """The three pictures and the table of one model; nothing for a method that has no codes.
 
     Raises:
@@ -149,7 +149,7 @@ def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> list[Bloc
         for name, far in numbers.items()
     ]
     header = ["code", "entries", "silhouette", "linear probe, %", "chance, %", "of"]
-    table = Table(f"{subject.label}: how well the codes tell the domains apart", [header], rows)
+    table = PageTable(f"{subject.label}: how well the codes tell the domains apart", [header], rows)
     return [Charts(charts, drawn.names, title=subject.label), table]
 
 

@@ -12,7 +12,7 @@ from lomit.errors import LomitError
 
 
 @dataclass(frozen=True)
-class Pair:
+class FacePair:
     """An input and an exemplar.
 
     Attributes:
@@ -36,7 +36,7 @@ def targets(faces: Faces, attributes: Sequence[str]) -> list[tuple[str, ...]]:
 
 def pairs(
     faces: Faces, attributes: Sequence[str], count: int, seed: int, about: Sequence[str] | None = None
-) -> list[Pair]:
+) -> list[FacePair]:
     """Pairs for a figure: for each target in turn one that differs in it and in little else, then one that does in all.
 
     Args:
@@ -66,7 +66,7 @@ def pairs(
     asked = np.array([about is None or bool({*kind} & {*about}) for kind in kinds])
     wishes = [np.arange(len(kinds)) == k for k in np.flatnonzero(asked)]
     wishes += [asked] if len(wishes) > 1 else []
-    found: list[Pair] = []
+    found: list[FacePair] = []
     used: set[int] = set()
     for turn in range(count):
         wish = wishes[turn % len(wishes)]
@@ -78,7 +78,7 @@ def pairs(
             continue
         a, b = int(first[best]), int(second[best])
         used |= {a, b}
-        found.append(Pair(a, b, _caption(dict(zip(names, zip(y[a], y[b], strict=True), strict=True)))))
+        found.append(FacePair(a, b, _caption(dict(zip(names, zip(y[a], y[b], strict=True), strict=True)))))
     if not found:
         raise LomitError(f"no two of the faces ({faces.what}) differ in {', '.join(names)}; give others")
     return found

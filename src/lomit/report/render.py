@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lomit import __version__
-from lomit.report.blocks import Block
+from lomit.report.parts import PagePart
 
 
-def page(title: str, introduction: Sequence[Block], sections: Mapping[str, Sequence[Block]]) -> str:
+def page(title: str, introduction: Sequence[PagePart], sections: Mapping[str, Sequence[PagePart]]) -> str:
     """A complete document; its policy lets it load nothing, whatever were written into it.
 
     Args:
@@ -20,7 +20,7 @@ def page(title: str, introduction: Sequence[Block], sections: Mapping[str, Seque
     return _render(title=title, introduction=introduction, sections=sections)
 
 
-def part(blocks: Sequence[Block]) -> str:
+def part(blocks: Sequence[PagePart]) -> str:
     """Blocks alone."""
     return _render(introduction=blocks)
 

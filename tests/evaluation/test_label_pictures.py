@@ -20,7 +20,7 @@ from lomit.data.decode import Geometry
 from lomit.data.folder import FolderSource
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation.labels import LABELS, LabelPictures, averaged
+from lomit.evaluation.label_pictures import LABELS, LabelPictures, averaged
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
 from lomit.evaluation.settings import Setting
 from lomit.models import get_method

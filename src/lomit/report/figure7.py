@@ -27,7 +27,7 @@ from pathlib import Path
 from lomit.config import from_dict
 from lomit.errors import LomitError
 from lomit.evaluation.results import read_json
-from lomit.report.blocks import Block, Cell, Content, Paragraph, Table, between
+from lomit.report.parts import Cell, Content, PagePart, PageTable, Paragraph, between
 from lomit.stats.proportions import MARK, wilson
 from lomit.stats.text import NONE
 
@@ -121,7 +121,7 @@ def read_study(path: Path) -> StudyCounts:
     return from_dict(StudyCounts, {key: value for key, value in values.items() if key in known}, str(path))
 
 
-def figure_7(study: StudyCounts) -> list[Block]:
+def figure_7(study: StudyCounts) -> list[PagePart]:
     """Our answers beside the paper's."""
     analysed = any(a.people is not None or a.p is not None for a in (*study.realism, *study.comparisons))
 
@@ -157,7 +157,7 @@ def figure_7(study: StudyCounts) -> list[Block]:
     note += "The paper's text does not tell which row of a question is DRIT and which MUNIT."
     return [
         Paragraph((who,), "warning" if study.simulated else "", mark),
-        Table("Figure 7: user study", [header], rows),
+        PageTable("Figure 7: user study", [header], rows),
         Paragraph((note,), "notes"),
     ]
 

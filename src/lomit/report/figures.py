@@ -15,8 +15,8 @@ from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
 from lomit.models.base import Guide
 from lomit.predictor import Predictor
-from lomit.report.blocks import Content, Paragraph, Picture, Table, picture
-from lomit.report.faces import Pair
+from lomit.report.face_pairs import FacePair
+from lomit.report.parts import Content, PagePicture, PageTable, Paragraph, picture
 
 CELL = 112
 """Width of a picture on the page, in CSS pixels."""
@@ -38,7 +38,7 @@ class Subject:
     label: str
     predictor: Predictor
 
-    def translate(self, faces: Faces, pair: Pair) -> Shown:
+    def translate(self, faces: Faces, pair: FacePair) -> Shown:
         """One pair, as the evaluation translates it: every method is given exemplar and labels, and leaves unused
         what it does not need."""
         predictor = self.predictor
@@ -69,7 +69,9 @@ def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]
     return groups
 
 
-def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[Pair], masks: bool) -> Table:
+def comparison(
+    caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[FacePair], masks: bool
+) -> PageTable:
     """Figures 4, 5 and 9 to 11: one column a pair, one row each for inputs, masks, exemplars and results.
 
     Args:
@@ -94,27 +96,27 @@ def comparison(caption: str, subjects: Sequence[Subject], faces: Faces, pairs: S
     for label, found in results.items():
         alts = [f"result of {label}: {pair.caption}" for pair in pairs]
         rows.append([label, *(shown(r.image, a) for r, a in zip(found, alts, strict=True))])
-    return Table(caption, [["", *(pair.caption for pair in pairs)]], rows, "pictures")
+    return PageTable(caption, [["", *(pair.caption for pair in pairs)]], rows, "pictures")
 
 
-def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: int, others: Sequence[int]) -> Table:
+def exemplars(caption: str, subjects: Sequence[Subject], faces: Faces, input_: int, others: Sequence[int]) -> PageTable:
     """Figure 6: one input with many exemplars; a method guided by labels alone gives one result for equal labels."""
     rows: list[list[Content]] = [["input", shown(faces.image(input_), "the input"), *[""] * (len(others) - 1)]]
     rows.append(["exemplar", *(shown(faces.image(o), f"exemplar {k}") for k, o in enumerate(others, start=1))])
     for subject in subjects:
-        results = [subject.translate(faces, Pair(input_, other, "")) for other in others]
+        results = [subject.translate(faces, FacePair(input_, other, "")) for other in others]
         alts = [f"result of {subject.label} with exemplar {k}" for k in range(1, len(others) + 1)]
         rows.append([subject.label, *(shown(r.image, a) for r, a in zip(results, alts, strict=True))])
-    return Table(caption, [["", *(str(k) for k in range(1, len(others) + 1))]], rows, "pictures")
+    return PageTable(caption, [["", *(str(k) for k in range(1, len(others) + 1))]], rows, "pictures")
 
 
-def shown(image: Image.Image, alt: str) -> Picture:
+def shown(image: Image.Image, alt: str) -> PagePicture:
     """The centre square of an image, as a cell of a figure."""
     image = as_picture(image).on_white()
     return picture(image.crop(centre_box(image.size)), alt, CELL)
 
 
-def masked(image: Image.Image, mask: Image.Image, alt: str) -> Picture:
+def masked(image: Image.Image, mask: Image.Image, alt: str) -> PagePicture:
     """The centre square in grey with the mask laid over it in colour."""
     image = as_picture(image).on_white()
     return picture(overlay(image.crop(centre_box(image.size)), mask), alt, CELL)

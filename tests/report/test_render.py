@@ -8,8 +8,8 @@ import io
 import pytest
 from PIL import Image
 
-from lomit.report.blocks import Block, Cell, Charts, Head, HowTo, Notes, Paragraph, Sheet, Table, picture
 from lomit.report.charts import Series, line_chart, scatter, short, ticks
+from lomit.report.parts import Cell, Charts, Head, HowTo, Notes, PagePart, PageTable, Paragraph, Sheet, picture
 from report.conftest import HOSTILE, Page, shown
 
 IMAGE = picture(Image.new("RGB", (8, 4), (10, 20, 30)), HOSTILE, width=16)
@@ -21,7 +21,9 @@ IMAGE = picture(Image.new("RGB", (8, 4), (10, 20, 30)), HOSTILE, width=16)
         (Paragraph((HOSTILE, HOSTILE), "notes", HOSTILE), 3),
         (Notes([HOSTILE]), 1),
         (
-            Table(HOSTILE, [[HOSTILE, Head(HOSTILE, 2)]], [[HOSTILE], [Cell(HOSTILE, (HOSTILE,), "code"), IMAGE]], "x"),
+            PageTable(
+                HOSTILE, [[HOSTILE, Head(HOSTILE, 2)]], [[HOSTILE], [Cell(HOSTILE, (HOSTILE,), "code"), IMAGE]], "x"
+            ),
             7,
         ),
         (Charts([line_chart(HOSTILE, HOSTILE, [Series([(0, 1), (1, 2)], 0)])], [HOSTILE], HOSTILE, HOSTILE), 5),
@@ -31,13 +33,13 @@ IMAGE = picture(Image.new("RGB", (8, 4), (10, 20, 30)), HOSTILE, width=16)
     ],
     ids=lambda value: getattr(value, "kind", None),
 )
-def test_text_is_escaped(block: Block, times: int) -> None:
+def test_text_is_escaped(block: PagePart, times: int) -> None:
     page = shown(block)
-    allowed = {"img"} if isinstance(block, Table | Sheet) else set()
+    allowed = {"img"} if isinstance(block, PageTable | Sheet) else set()
     assert not {name for name, _ in page.tags} & {"script", "img"} - allowed
     assert not page.stray
     attributes = [value for _, values in page.tags for value in values.values() if value == HOSTILE]
-    assert page.text.count(HOSTILE) + len(attributes) == times + isinstance(block, Table)  # the box has a name, too
+    assert page.text.count(HOSTILE) + len(attributes) == times + isinstance(block, PageTable)  # the box has a name, too
 
 
 def test_picture_is_within_the_page() -> None:
@@ -51,7 +53,7 @@ def test_picture_is_within_the_page() -> None:
 
 
 def test_a_row_of_one_cell_is_a_heading_over_the_others() -> None:
-    page = shown(Table("x", [["a", "b"]], [["over"], ["left", "right"]]))
+    page = shown(PageTable("x", [["a", "b"]], [["over"], ["left", "right"]]))
     heads = [attributes for name, attributes in page.tags if name == "th"]
     assert [(h.get("scope"), h.get("colspan")) for h in heads] == [
         ("col", None), ("col", None), ("colgroup", "2"), ("row", None)
