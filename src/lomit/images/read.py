@@ -107,7 +107,8 @@ def read_with_header(
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror or error
         raise LomitError(f"{name} can't be read: {reason}") from None
     except Image.DecompressionBombError:
-        raise LomitError(f"{name} has more than {MAX_PIXELS / 1e6:.0f} megapixels; scale it down first") from None
+        most = MAX_PIXELS if max_pixels is None else max_pixels
+        raise LomitError(f"{name} has more than {most / 1e6:.0f} megapixels; scale it down first") from None
     except MemoryError:
         raise LomitError(f"{name} does not fit into memory; scale it down first") from None
 
