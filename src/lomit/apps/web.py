@@ -259,11 +259,12 @@ class Login:
         return False
 
     async def _check(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Read even where it is refused: a connection that is closed on unread bytes is reset, and the answer lost.
+        body = await read_body(scope, receive, FORM)
         # A right password counts as an attempt, too: else guesses would cost nothing where they succeed.
         seconds = self._attempts.wait(address_of(scope))
         if seconds:
             return await self._ask(send, 429, "Too many attempts. Wait a minute.", retry_after=str(int(seconds) + 1))
-        body = await read_body(scope, receive, FORM)
         fields = parse_qs((body or b"").decode("utf-8", "replace"), keep_blank_values=True)
         if not hmac.compare_digest(hashed(fields.get("password", [""])[-1]), self._password):
             return await self._ask(send, 401, "This is not the password.")
