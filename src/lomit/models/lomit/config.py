@@ -81,7 +81,7 @@ class LomitConfig(ModelConfig):
     mask_sees: Literal["content", "differences"] = "content"
     """What the co-segmentation networks know of the partner: its pooled content code (the paper's), or also in which
     attributes the two images differ, as the foreground codes of the whole images tell (not in the paper).  Instance
-    norm takes colours out of the content: its pooled code tells 60 % of the smiles, that foreground code 90 %, and
+    norm takes colours out of the content: its pooled code tells 58 % of the smiles, that foreground code 90 %, and
     masks by the former hardly depend on the partner (docs/experiments.md, 18)."""
     r1_alike: float | None = None
     """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
