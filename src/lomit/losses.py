@@ -242,10 +242,10 @@ def mask_agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
     """Not in the paper: R1 among alike pixels, each with a say of its own.
 
     The mean over pixels i of sum_j w_ij |m_i - m_j| / sum_j w_ij, where w_ij = max(0, cos(c_i, c_j) - alike).  In
-    Eq. 13 a pixel is bound to a region by its similarity times the region's size, so a mouth hangs on the skin around it eight
-    times as hard as on itself (docs/experiments.md, 18), and unlike regions are driven apart.  Here pixels below the cut
-    take no part, and a small region is bound to itself as hard as a large one.  No gradient reaches c.  Of more than
-    256 pixels that many are drawn as i: the mean's expectation stays.
+    Eq. 13 a pixel is bound to a region by its similarity times the region's size: a mouth hangs on the skin around it
+    eight times as hard as on itself (docs/experiments.md, 18), and unlike regions are driven apart.  Here pixels below
+    the cut take no part, and a small region is bound to itself as hard as a large one.  No gradient reaches c.  Of more
+    than 256 pixels that many are drawn as i: the mean's expectation stays.
 
     Args:
         m: masks, B x K x h x w; an image's K masks share its content.
