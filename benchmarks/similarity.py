@@ -22,6 +22,7 @@ from lomit.data.open import open_source
 from lomit.data.transforms import normalise
 from lomit.evaluation.label_pictures import LABELS, LabelPictures
 from lomit.models.lomit.generator import LomitGenerator
+from lomit.models.lomit.model import Lomit
 from lomit.stats.text import markdown_table
 from lomit.weights import load_pretrained
 
@@ -43,7 +44,7 @@ def similarities(generator: LomitGenerator, x: Tensor, shares: Tensor) -> list[l
     c = generator.content(x)
     c_hat = F.normalize(c.flatten(2), dim=1)
     similarity = c_hat.transpose(1, 2) @ c_hat
-    cells = (F.adaptive_avg_pool2d(shares, c.shape[-2:]).flatten(2) >= WITHIN).float()
+    cells = (F.adaptive_avg_pool2d(shares, (c.shape[-2], c.shape[-1])).flatten(2) >= WITHIN).float()
     pairs = torch.einsum("bpn,bqm->pq", cells, cells)
 
     def mean(values: Tensor) -> Tensor:
@@ -97,6 +98,8 @@ def spread(rows: np.ndarray, count: int) -> np.ndarray:
 @torch.no_grad()
 def main(name: str, root: str, labels: str) -> None:
     model = load_pretrained(name)
+    if not isinstance(model, Lomit):
+        raise SystemExit(f"{name} is no LOMIT: it has no content code on a grid")
     config = DataConfig(
         kind="celeba", root=root, attributes=model.config.attributes, image_size=model.config.image_size
     )

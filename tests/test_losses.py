@@ -353,6 +353,18 @@ def test_agreement_binds_a_small_region_to_itself_and_eq_13_to_what_surrounds_it
     assert not by_agreement.any(), "each region already agrees with itself"
 
 
+@pytest.mark.parametrize("alike", [0.0, 0.3, 1 - 1e-7])
+def test_pixels_without_content_agree_with_none(alike: float) -> None:
+    """A uniform image has the code 0 at first: 0 / 0 would end the run."""
+    m, c = draw_mask(2, 1, 4, 5).requires_grad_(), draw(2, 3, 4, 5, seed=1)
+    c[0], c[1, :, 0] = 0.0, 0.0
+    loss = losses.mask_agreement(m, c, alike)
+    (slope,) = torch.autograd.grad(loss, m)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(slope).all()
+    assert not slope[0].any()
+
+
 def test_agreement_of_many_pixels_is_estimated_without_bias() -> None:
     m, c = draw_mask(1, 2, 20, 20), draw(1, 6, 20, 20, seed=1)
     torch.manual_seed(0)

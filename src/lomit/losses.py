@@ -8,7 +8,7 @@ both, so a mean over the stack is the mean of the two directions and the caller 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -171,28 +171,28 @@ def _slopes_by_sorting(m: Tensor, c: Tensor) -> Tensor:
     return torch.empty_like(slopes).scatter_(-1, order, slopes)
 
 
-class _MaskSmoothness(torch.autograd.Function):
-    """Eq. 13 and its derivative in one pass.
+def _from_slopes(slopes_of: Callable[[Tensor, Tensor], Tensor], m: Tensor, c: Tensor) -> Tensor:
+    """A term that is homogeneous of degree 1 in the masks, as Eq. 13 is, from its slopes: sum_k m_k dR/dm_k (Euler).
 
-    R1 is homogeneous of degree 1 in the mask, so R1 = sum_k m_k dR1/dm_k (Euler): the slopes are all that either
-    direction needs.
+    The slopes are constant between ties, so the product with them has the term's own gradient, too.
+
+    Args:
+        slopes_of: from some images' masks and content vectors, B x K x N and B x N x C, to the slopes, B x K x N.
+        m: masks, B x K x h x w.
+        c: content codes, B x C x h x w; no gradient reaches them.
+
+    Returns:
+        The mean over images and masks.
     """
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, m: Tensor, c: Tensor) -> Tensor:
-        slopes_of = _slopes_by_pairs if m.shape[-1] <= _PAIRS_UP_TO else _slopes_by_sorting
+    m = _at_least_float32(m).flatten(2)
+    with torch.no_grad():
+        c = F.normalize(_at_least_float32(c).flatten(2), dim=1).transpose(1, 2)
         if m.device.type == "cpu" and not torch.compiler.is_compiling():
             # One image at a time stays in the processor's cache: up to three times as fast as the whole batch.
             slopes = torch.cat([slopes_of(m[i : i + 1], c[i : i + 1]) for i in range(len(m))])
         else:
             slopes = slopes_of(m, c)
-        ctx.save_for_backward(slopes)
-        return (m * slopes).sum(-1)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        (slopes,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return grad[..., None] * slopes, None
+    return (m * slopes).sum(-1).mean()
 
 
 def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
@@ -205,37 +205,12 @@ def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
         m: masks, B x K x h x w; an image's K masks share its content.
         c: content codes, B x C x h x w.
     """
-    c_hat = F.normalize(_at_least_float32(c.detach()).flatten(2), dim=1).transpose(1, 2)
-    return _MaskSmoothness.apply(_at_least_float32(m).flatten(2), c_hat).mean()  # type: ignore[no-any-return]
+    by_pairs = m.shape[-2] * m.shape[-1] <= _PAIRS_UP_TO
+    return _from_slopes(_slopes_by_pairs if by_pairs else _slopes_by_sorting, m, c)
 
 
 _ANCHORS = 256
 """Pixels that `mask_agreement` starts from, drawn anew each time where there are more."""
-
-
-class _MaskAgreement(torch.autograd.Function):
-    """`mask_agreement` and its derivative in one pass; homogeneous of degree 1 in the mask, as `_MaskSmoothness`."""
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, m: Tensor, c: Tensor, anchors: Tensor, alike: float
-    ) -> Tensor:
-        def slopes_of(m: Tensor, c: Tensor) -> Tensor:
-            weight = (c[:, anchors] @ c.transpose(-2, -1)).sub_(alike).clamp_(min=0)
-            weight /= weight.sum(-1, keepdim=True).mul_(len(anchors))
-            signs = torch.sign(m[:, :, anchors, None] - m[:, :, None, :]).mul_(weight[:, None])
-            slopes = -signs.sum(-2)
-            return slopes.index_add_(-1, anchors, signs.sum(-1))
-
-        # One image at a time stays in the processor's cache.
-        slopes = torch.cat([slopes_of(m[i : i + 1], c[i : i + 1]) for i in range(len(m))])
-        ctx.save_for_backward(slopes)
-        return (m * slopes).sum(-1)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        (slopes,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return grad[..., None] * slopes, None, None, None
 
 
 def mask_agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
@@ -252,10 +227,19 @@ def mask_agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
         c: content codes, B x C x h x w.
         alike: cosine similarity from which pixels count, below 1.
     """
-    c_hat = F.normalize(_at_least_float32(c.detach()).flatten(2), dim=1).transpose(1, 2)
-    n = c_hat.shape[1]
+    n = m.shape[-2] * m.shape[-1]
     anchors = torch.arange(n, device=c.device) if n <= _ANCHORS else torch.randperm(n, device=c.device)[:_ANCHORS]
-    return _MaskAgreement.apply(_at_least_float32(m).flatten(2), c_hat, anchors, alike).mean()  # type: ignore[no-any-return]
+
+    def slopes_of(m: Tensor, c: Tensor) -> Tensor:
+        weight = (c[:, anchors] @ c.transpose(-2, -1)).sub_(alike).clamp_(min=0)
+        # A pixel without content is like none, not even itself.
+        total = weight.sum(-1, keepdim=True).clamp_(min=torch.finfo(weight.dtype).tiny)
+        weight /= total.mul_(len(anchors))
+        signs = torch.sign(m[:, :, anchors, None] - m[:, :, None, :]).mul_(weight[:, None])
+        slopes = -signs.sum(-2)
+        return slopes.index_add_(-1, anchors, signs.sum(-1))
+
+    return _from_slopes(slopes_of, m, c)
 
 
 def style_contrast(s_f_1: Tensor, s_f_2: Tensor) -> Tensor:

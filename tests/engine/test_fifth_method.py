@@ -1,8 +1,8 @@
 """A method that the package does not have is trained, resumed and used without any change of the engine.
 
-It asks for all that the four methods don't: domains by label, two exemplars of the target domain, latent codes that
-phases share, a loss that differentiates a gradient, optimisers with their own learning rates that phases share, a loss
-weight that falls with the step, and a sampler of its own.
+It asks for all that the protocol offers beyond one exemplar and one optimiser: domains by label, two exemplars of the
+target domain, latent codes that phases share, a loss that differentiates a gradient, optimisers with their own learning
+rates that phases share, a loss weight that falls with the step, and a sampler of its own.
 """
 
 from __future__ import annotations

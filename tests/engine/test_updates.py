@@ -22,6 +22,7 @@ from lomit.engine.log import Means
 from lomit.engine.phases import loss_of, make_runners, run_phase
 from lomit.engine.train import train
 from lomit.engine.updates import WARM_UP, Plan, Updates, plan
+from lomit.models.lomit.config import LossWeights
 from support.runs import assert_same_tensors, log_lines, saved_tensors
 from support.tiny import random_batch, random_batch_for, real_methods, snapshot, tiny_run, tiny_trainable
 
@@ -277,10 +278,18 @@ def test_what_waits_is_found() -> None:
             wait()
 
 
-@pytest.mark.parametrize("method", sorted(real_methods()))
-def test_no_update_average_or_mean_waits_for_a_device(method: str) -> None:
+BEYOND_THE_PAPER: dict[str, Any] = {
+    "warmup": 0, "mask_noise": 1.0, "r1_alike": 0.0, "mask_sees": "differences", "style_cls_of": "differing",
+    "weights": LossWeights(style_cls=0.5, source_cls=0.5, keep=0.5, commit=0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "options"), [*((name, {}) for name in sorted(real_methods())), ("lomit", BEYOND_THE_PAPER)]
+)
+def test_no_update_average_or_mean_waits_for_a_device(method: str, options: dict[str, Any]) -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
-    translator = tiny_trainable(method)
+    translator = tiny_trainable(method, **options)
     runners = make_runners(fabric, translator, TrainConfig())
     ema, means, batch = Ema(translator.generator, 0.9), Means(), random_batch_for(translator, count=4)
     for _ in range(2):  # the first makes the optimisers' moments

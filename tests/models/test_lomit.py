@@ -427,6 +427,8 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
         g.told_attributes.weight.normal_()
         assert not torch.allclose(g.pair_masks(x, c), expected)
         assert torch.equal(g.masks(c, summary, summary), plain.generator.masks(c, summary, summary)), "nothing differs"
+    warm = tiny(mask_norm="group", mask_sees="differences", weights=weights, warmup=1)
+    assert [phase.name for phase in warm.phases()][-1] == "warmup_style", "codes learn to tell before masks go by them"
     total, _ = seeing.generator_loss(batch)
     total.backward()
     for layer in (g.cosegmentation.differences, g.told_attributes):
@@ -508,6 +510,14 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
         ({"width": 0}, "model.width must be at least 1; it is 0"),
         ({"critic_steps": -1}, "model.critic_steps"),
         ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
+        ({"mask_noise": -0.1}, "model.mask_noise must be at least 0; it is -0.1"),
+        ({"r1_alike": 1.0}, "model.r1_alike is a cosine similarity from -1 to below 1; it is 1.0"),
+        ({"r1_alike": float("nan")}, "model.r1_alike is a cosine similarity"),
+        ({"mask_sees": "differences"}, "model.mask_sees 'differences' needs codes that tell attributes"),
+        (
+            {"mask_sees": "differences", "masks": "own", "weights": LossWeights(style_cls=1.0)},
+            "model.mask_sees 'differences' needs a partner: model.masks is 'own'",
+        ),
     ],
 )
 def test_wrong_values_are_named(options: dict[str, Any], message: str) -> None:

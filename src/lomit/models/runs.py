@@ -51,7 +51,7 @@ TWO_DOMAINS: dict[str, Data] = {
 }
 """For a method with two domains: images with none of the attributes, images with all of them."""
 
-EXCLUSIVE: dict[str, Data] = {
+ONE_OF_SEVERAL: dict[str, Data] = {
     "hair": _celeba("hair colour", *HAIR, require_one_of=HAIR),
     "avatars-hair": _avatars("hair colour", *HAIR),
     **{

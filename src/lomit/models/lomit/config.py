@@ -97,10 +97,12 @@ class LomitConfig(ModelConfig):
         if self.warmup < 0:
             raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
         if self.mask_noise < 0:
-            raise LomitError(f"model.mask-noise must be at least 0; it is {self.mask_noise}")
+            raise LomitError(f"model.mask_noise must be at least 0; it is {self.mask_noise}")
         if self.r1_alike is not None and not -1 <= self.r1_alike < 1:
-            raise LomitError(f"model.r1-alike is a cosine similarity from -1 to below 1; it is {self.r1_alike}")
+            raise LomitError(f"model.r1_alike is a cosine similarity from -1 to below 1; it is {self.r1_alike}")
         if self.mask_sees == "differences" and not self.weights.style_cls:
             raise LomitError(
-                "model.mask-sees differences needs codes that tell attributes: model.weights.style-cls > 0"
+                "model.mask_sees 'differences' needs codes that tell attributes: model.weights.style_cls > 0"
             )
+        if self.mask_sees == "differences" and self.masks != "cosegmentation":
+            raise LomitError(f"model.mask_sees 'differences' needs a partner: model.masks is '{self.masks}'")

@@ -243,7 +243,7 @@ class LomitGenerator(nn.Module):
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
-    def summary(self, x: Tensor, c: Tensor) -> Tensor:
+    def summary(self, x: Tensor, c: Tensor, whole: Tensor | None = None) -> Tensor:
         """What an image's own mask and its partner's know of it: GAP(c), and the attributes where masks see them.
 
         Attributes are probabilities, told from the foreground code of the whole image.  No gradient reaches them:
@@ -252,6 +252,7 @@ class LomitGenerator(nn.Module):
         Args:
             x: B x 3 x H x W.
             c: B x C x h x w.
+            whole: `told` of x, where it is known already.
 
         Returns:
             B x C or B x (C + A).
@@ -260,7 +261,8 @@ class LomitGenerator(nn.Module):
         if self.told_attributes is None:
             return pooled
         with torch.no_grad():
-            probabilities = torch.sigmoid(at_least_float32(self.told_attributes(self.told(x))))
+            code = self.told(x) if whole is None else whole
+            probabilities = torch.sigmoid(at_least_float32(self.told_attributes(code)))
         return torch.cat([pooled, probabilities.to(pooled.dtype)], dim=1)
 
     def told(self, x: Tensor) -> Tensor:

@@ -99,20 +99,26 @@ class TrainableLomit(Lomit, Trainable):
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
-        g, told = self.generator, [] if self.style_classifier is None else [self.style_classifier]
+        g, classifier = self.generator, self._code_classifier
+        own = [] if self.style_classifier is None else [self.style_classifier]
         phases = [
             Phase("D", self.discriminator_loss, trained, first=warmup),
-            Phase("G", self.generator_loss, [g, *told], every=every, first=warmup),
+            Phase("G", self.generator_loss, [g, *own], every=every, first=warmup),
         ]
         if warmup:
             drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
             if self.config.weights.cls:
                 phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
-            if told:
-                seeing = [g.style_encoders.stem, g.style_encoders.foreground, *told]
+            if classifier is not None:
+                seeing = [g.style_encoders.stem, g.style_encoders.foreground, classifier]
                 phases.append(Phase("warmup_style", self.warmup_style, seeing, end=warmup, lr_scale=2.0))
         return phases
+
+    @property
+    def _code_classifier(self) -> nn.Linear | None:
+        """Tells attributes from foreground codes; a part of the generator where masks go by them."""
+        return self.generator.told_attributes or self.style_classifier
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_D of Eq. 16, both directions summed.  The translations carry no graph.
@@ -193,7 +199,7 @@ class TrainableLomit(Lomit, Trainable):
         Nothing in Eq. 16 asks s_f for a smile before the decoder draws smiles, and the decoder can't learn to draw
         one that no code tells it of; this term lets the codes, and the masks that decide what they see, go first.
         """
-        classifier = self.generator.told_attributes or self.style_classifier
+        classifier = self._code_classifier
         if classifier is None:
             return {}
         y = torch.cat([batch.y1, batch.y2])
@@ -208,7 +214,8 @@ class TrainableLomit(Lomit, Trainable):
 
         # x1 -> x2 and x2 -> x1, beside x1 -> x1 and x2 -> x2: one decoder pass.
         c = g.content(x)
-        summary = g.summary(x, c)
+        whole = None if g.told_attributes is None else g.told(x)
+        summary = g.summary(x, c, whole)
         m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
         s_f, s_b = g.styles(x, m)
         translated, own = g.decode(
@@ -239,8 +246,8 @@ class TrainableLomit(Lomit, Trainable):
         differing = self.config.style_cls_of == "differing"
         for name, loss in self._told_by(s_f, batch, differing).items():
             terms[name], total = loss, total + w.style_cls * loss
-        if g.told_attributes is not None:
-            told = self._told_by(g.told(x), batch)["style_cls"]
+        if whole is not None:
+            told = self._told_by(whole, batch)["style_cls"]
             terms["told"], total = told, total + w.style_cls * told
         if w.commit:
             terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
@@ -254,7 +261,6 @@ class TrainableLomit(Lomit, Trainable):
                 "mask/mean": m.mean(),
                 "mask/std": m.std(),
                 "mask/spread": m.flatten(1).std(dim=1).mean(),
-                "mask/self": m_self.mean(),
             }
         return total, _detached(terms) | statistics
 

@@ -75,9 +75,8 @@ class StarganV2(Translator):
 
     def mean_styles(self, x: Tensor) -> Tensor:
         """The mean of F_y(z) over the same latent codes for every domain, K x S, where x is."""
-        mapping, z = self.generator.mapping, self.random_styles(LATENTS, torch.Generator().manual_seed(0)).to(x)
-        domains = torch.arange(self.config.domains, device=x.device)
-        return torch.stack([mapping(z, k.expand(LATENTS)).mean(0) for k in domains])
+        z = self.random_styles(LATENTS, torch.Generator().manual_seed(0)).to(x)
+        return torch.stack([s.mean(0) for s in self.generator.mapping.of_every_domain(z)])
 
 
 class TrainableStarganV2(StarganV2, Trainable):

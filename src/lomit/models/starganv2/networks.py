@@ -43,8 +43,12 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: Tensor, domain: Tensor) -> Tensor:
         """Style codes: B x L, B (int64) -> B x S."""
+        return of_domain(torch.stack(self.of_every_domain(z), dim=1), domain)
+
+    def of_every_domain(self, z: Tensor) -> list[Tensor]:
+        """Style codes of each domain, B x S each."""
         h = self.shared(z)
-        return of_domain(torch.stack([branch(h) for branch in self.branches], dim=1), domain)
+        return [branch(h) for branch in self.branches]
 
 
 class Trunk(nn.Module):

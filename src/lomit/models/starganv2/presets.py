@@ -6,7 +6,7 @@ from functools import partial
 
 from lomit.config import DataConfig, RunConfig, TrainConfig
 from lomit.models.registry import Classes, Method, register
-from lomit.models.runs import EXCLUSIVE, preset_table, resized, with_data
+from lomit.models.runs import ONE_OF_SEVERAL, preset_table, resized, with_data
 from lomit.models.starganv2.config import StarganV2Config
 
 
@@ -40,7 +40,10 @@ def tiny() -> RunConfig:
 
 
 _AT_256 = {
-    f"starganv2-{name}-256": (f"{EXCLUSIVE[name][0]}, 256 pixels", partial(with_data, at_256(), EXCLUSIVE[name][1]))
+    f"starganv2-{name}-256": (
+        f"{ONE_OF_SEVERAL[name][0]}, 256 pixels",
+        partial(with_data, at_256(), ONE_OF_SEVERAL[name][1]),
+    )
     for name in ("gender", "hair", "folder")
 }
 
@@ -57,6 +60,6 @@ register(
         "StarGAN v2",
         StarganV2Config,
         _classes,
-        preset_table("starganv2", EXCLUSIVE, at_128(), at_64(), tiny(), "avatars-hair") | _AT_256,
+        preset_table("starganv2", ONE_OF_SEVERAL, at_128(), at_64(), tiny(), "avatars-hair") | _AT_256,
     )
 )
