@@ -360,6 +360,25 @@ def test_sources_and_references_are_drawn_in_equal_shares(attributes: int) -> No
     assert sampler.flips_at(0).shape == (3, 6)
 
 
+def test_an_epochs_orders_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three images walk through each of three domains: nine orders."""
+    shuffles = []
+    draw = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: shuffles.append(seed) or draw(seed))
+    labels = np.eye(3, dtype=np.int8)[np.repeat([0, 1, 2], [50, 40, 30])]
+    sampler = DomainTriples(labels, np.arange(120), 9, seed=1)
+    sampler.indices_at(0)
+    assert len(shuffles) == 9
+    steps = [sampler.indices_at(step) for step in range(1, 6)]
+    assert len(shuffles) == 9
+    # What earlier releases draw, so that their runs go on with the same images.
+    assert [side.tolist() for side in steps[-1]] == [
+        [20, 89, 107, 22, 51, 102, 7, 61, 100],
+        [2, 22, 25, 74, 70, 56, 117, 102, 105],
+        [38, 4, 7, 86, 68, 61, 103, 112, 100],
+    ]
+
+
 @pytest.mark.parametrize(("labels", "domain"), [([[0], [0]], 1), ([[1, 0], [1, 1]], 1), ([[0, 1], [0, 1]], 0)])
 def test_a_domain_without_images_is_named(labels: list[list[int]], domain: int) -> None:
     with pytest.raises(LomitError, match=f"no image to train on is in domain {domain}"):

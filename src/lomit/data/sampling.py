@@ -20,9 +20,8 @@ FLIPS = 2
 """Number of the random stream that draws the flips; the others order the images."""
 
 
-@functools.lru_cache(maxsize=8)
 def _permutation(seed: int, stream: int, epoch: int, count: int) -> np.ndarray:
-    """The order of one stream's epoch; the cache holds the current and the next epoch of both images of a pair."""
+    """The order of one stream's epoch."""
     return np.random.default_rng([seed, stream, epoch]).permutation(count)
 
 
@@ -55,6 +54,7 @@ class Sampler(ABC):
 
     Attributes:
         images: how many images a pair has, exemplars counted.
+        sides: what `sides_of` gave.
     """
 
     images: ClassVar[int] = 2
@@ -81,13 +81,17 @@ class Sampler(ABC):
         part = batch_size // world
         self._share = slice(rank * part, (rank + 1) * part)
         self.sides = self.sides_of(labels, indices)
+        # The current and the next epoch of every walk: each image of a pair may walk through each side.
+        self._order = functools.lru_cache(maxsize=2 * self.images * len(self.sides))(_permutation)
 
     @abstractmethod
     def sides_of(self, labels: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Of the rows `indices`, those that x1, x2, ... are drawn from.
+        """The sets of rows, parts of `indices`, that images are drawn from.
+
+        `indices_at` draws x1 from the first, x2 from the second and so on, unless a subclass draws in another way.
 
         Raises:
-            LomitError: where there is none for one of them.
+            LomitError: where one of the sets is empty.
         """
 
     def indices_at(self, step: int) -> tuple[np.ndarray, ...]:
@@ -109,7 +113,7 @@ class Sampler(ABC):
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
             # The flips' stream is left out.
-            order = _permutation(self.seed, stream + (stream >= FLIPS), epoch, len(rows))
+            order = self._order(self.seed, stream + (stream >= FLIPS), epoch, len(rows))
             picks[here] = order[offsets[here]]
         return rows[picks]
 
