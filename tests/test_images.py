@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -323,7 +324,94 @@ def test_what_is_damaged_beside_the_pixels_is_left_out_with_a_line(
 ) -> None:
     damage(tmp_path / "a.png")
     assert np.array_equal(np.asarray(read_image(tmp_path / "a.png").rgb), COLOURS)
-    assert caplog.messages == [f"{tmp_path / 'a.png'}: what stands beside its pixels can't be read and is left out"]
+    assert caplog.messages == [f"{tmp_path / 'a.png'}: damaged data beside its pixels can't be read and is left out"]
+
+
+def beside(orientation: int, profile: bytes) -> dict[str, Any]:
+    return {"exif": exif({0x0112: Entry(3, 1, bytes([orientation, 0]))}), "icc_profile": profile}
+
+
+def damaged_png(path: Path, at: int = 33, **metadata: Any) -> None:
+    """A half red PNG with a text of a wrong checksum among these blocks."""
+    half_red().save(path, **metadata)
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + png_chunk(b"tEXt", b"Comment\0mine").replace(b"mine", b"MINE") + data[at:])
+
+
+def damaged_jpeg(path: Path, **metadata: Any) -> None:
+    """A half red JPEG with these blocks; its list of previews, of which there is one, promises two."""
+    half_red().save(path, "MPO", save_all=True, append_images=[half_red(8, 8)], quality=95, **metadata)
+    data = path.read_bytes()
+    count = b"\x01\xb0\x04\0\x01\0\0\0"
+    assert count + b"\x02\0\0\0" in data
+    path.write_bytes(data.replace(count + b"\x02", count + b"\x03"))
+
+
+@pytest.mark.parametrize(("name", "save"), [("a.png", damaged_png), ("a.jpg", damaged_jpeg)])
+def test_what_is_whole_beside_a_damaged_block_still_counts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, save: Callable[..., None]
+) -> None:
+    profile = wide_profile() + bytes(100_000)  # takes two segments of a JPEG
+    save(tmp_path / name, **beside(6, profile))
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(tmp_path / name)
+    picture = read_image(tmp_path / name)
+    assert picture.size == (8, 16)
+    assert (np.asarray(picture.rgb)[:8, :, 0] > 128).all()
+    assert picture.icc == profile
+    assert caplog.messages == [f"{tmp_path / name}: damaged data beside its pixels can't be read and is left out"]
+
+
+def test_a_damaged_profile_costs_no_orientation_and_the_other_way_round(tmp_path: Path) -> None:
+    damaged_png(tmp_path / "a.png", **beside(6, wide_profile()))
+    data = (tmp_path / "a.png").read_bytes()
+    profile, block = data.index(b"iCCP") + 30, data.index(b"eXIf") + 30
+    for at, size, icc in ((profile, (8, 16), None), (block, (16, 8), wide_profile())):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        (tmp_path / "b.png").write_bytes(changed)
+        picture = read_image(tmp_path / "b.png")
+        assert (picture.size, picture.icc) == (size, icc)
+    damaged_jpeg(tmp_path / "a.jpg", **beside(6, wide_profile().replace(b"acsp", b"none")))
+    picture = read_image(tmp_path / "a.jpg")
+    assert (picture.size, picture.icc) == ((8, 16), None)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["XMP", "ImageMagick"])
+def test_an_orientation_in_a_text_counts_beside_a_damaged_one(tmp_path: Path, kind: str, packed: bool) -> None:
+    info = PngInfo()
+    if kind == "XMP":
+        info.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>', zip=packed)
+    else:
+        info.add_text("Raw profile type exif", f"\nexif\n  40\n{exif(TURNED).hex()}\n", zip=packed)
+    damaged_png(tmp_path / "a.png", pnginfo=info)
+    assert read_image(tmp_path / "a.png").size == (8, 16)
+
+
+def test_a_profile_that_unpacks_to_too_much_is_left_out(tmp_path: Path) -> None:
+    damaged_png(tmp_path / "a.png", exif=exif(TURNED))
+    data = (tmp_path / "a.png").read_bytes()
+    large = png_chunk(b"iCCP", b"mine\0\0" + zlib.compress(bytes(20_000_000)))
+    (tmp_path / "a.png").write_bytes(data[:33] + large + data[33:])
+    picture = read_image(tmp_path / "a.png")
+    assert (picture.size, picture.icc, len(picture.dropped)) == ((8, 16), None, 1)
+
+
+@pytest.mark.parametrize("head", [b"", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", b"hello"])
+def test_what_is_no_image_is_not_read_as_a_whole(tmp_path: Path, head: bytes) -> None:
+    rgb().save(tmp_path / "a.png")
+    read_image(tmp_path / "a.png")  # loads Pillow's formats
+    with (tmp_path / "film.jpg").open("wb") as file:
+        file.write(head)
+        file.truncate(64 << 20)  # takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(LomitError, match=r"film\.jpg is not an image"):
+            read_image(tmp_path / "film.jpg")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 4 << 20
 
 
 def test_heic_is_read_and_turned(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import numpy as np
@@ -69,7 +70,9 @@ def tiff_file(
     return tiff.with_directory(bytes(8) + b"".join(data), order, tags)
 
 
+@functools.cache
 def srgb_profile() -> bytes:
+    """The same in every call: a profile holds the second in which it was made."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -8,17 +8,19 @@ import os
 import stat
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from lomit.errors import LomitError, line_of
-from lomit.images.containers import is_heic, without_metadata
+from lomit.images.containers import EXIF, HEAD, PROFILE, is_heic, is_known, without_metadata
 from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size, eight_bits
 from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, decode_samples, read_directory
 
 UPLOADED = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 """Formats of images that come from elsewhere."""
+
+_FINAL = (LomitError, MemoryError, Image.DecompressionBombError)
+"""Errors that no other way of reading a picture would mend."""
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +93,12 @@ def read_with_header(
             raise LomitError(f"{name} is {'a folder' if os.path.isdir(file) else 'not a plain file'}, not an image")
         try:
             return _decode(file, name, formats, max_pixels)
-        except (LomitError, MemoryError, Image.DecompressionBombError):
+        except _FINAL:
             raise
         except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            data = file if isinstance(file, bytes) else Path(file).read_bytes()
-            found = _rescued(data, name, formats, max_pixels)
+            found = _rescued(_content(file), name, formats, max_pixels)
             if found is None:
                 raise LomitError(_damage(error, name)) from error
             return found
@@ -111,6 +112,15 @@ def read_with_header(
         raise LomitError(f"{name} has more than {most / 1e6:.0f} megapixels; scale it down first") from None
     except MemoryError:
         raise LomitError(f"{name} does not fit into memory; scale it down first") from None
+
+
+def _content(file: File) -> bytes:
+    """A file as a whole; empty where it begins like nothing that can be rescued, such as a film of any size."""
+    if isinstance(file, bytes):
+        return file
+    with open(file, "rb") as opened:
+        head = opened.read(HEAD)
+        return head + opened.read() if is_known(head) else b""
 
 
 def _decode(
@@ -131,9 +141,12 @@ def _decode(
 def _rescued(
     data: bytes, name: str, formats: tuple[str, ...] | None, max_pixels: int | None
 ) -> tuple[Picture, Image.Image] | None:
-    """What Pillow alone can't read: HEIC, other kinds of TIFF, pictures with something damaged beside the pixels."""
+    """What Pillow alone can't read: HEIC, other kinds of TIFF, pictures with something damaged beside the pixels.
+
+    Of the latter, EXIF data, XMP and profile that are whole still count.
+    """
     try:
-        if is_heic(data[:64]):
+        if is_heic(data[:HEAD]):
             _register_heic(name)
             return _decode(data, name, formats, max_pixels)
         if data[:4] in HEADS:
@@ -142,12 +155,20 @@ def _rescued(
                 return as_picture(image, name), image
             except (ValueError, TypeError, KeyError, OSError):
                 pass
-        picture, image = _decode(without_metadata(data), name, formats, max_pixels)
-        return replace(picture, dropped=("what stands beside its pixels",)), image
-    except (LomitError, MemoryError, Image.DecompressionBombError):
+        attempts = dict.fromkeys(without_metadata(data, kept) for kept in ((EXIF, PROFILE), (EXIF,), (PROFILE,), ()))
+    except _FINAL:
         raise
-    except Exception:  # the picture itself is damaged: the first error says how
+    except Exception:  # its parts can't be told
         return None
+    for attempt in attempts:
+        try:
+            picture, image = _decode(attempt, name, formats, max_pixels)
+        except _FINAL:
+            raise
+        except Exception:  # what was kept is damaged, or the picture itself: then the first error says how
+            continue
+        return replace(picture, dropped=("damaged data beside its pixels", *picture.dropped)), image
+    return None
 
 
 def _deep_tiff(data: bytes, name: str, max_pixels: int | None) -> Image.Image:
