@@ -14,7 +14,7 @@ from PIL.ExifTags import IFD, Base
 from lomit.errors import LomitError
 from lomit.images.exif import Metadata, add_to_tiff, block_of, read_metadata
 from lomit.images.tiff import Entry, block
-from lomit.photo.files import read_photograph, write_photograph
+from lomit.photo.files import FormatError, read_photograph, write_photograph
 from support.files import exif as exif_block
 from support.files import rational, text
 from support.photos import noise, smooth
@@ -227,6 +227,15 @@ def test_a_side_that_a_format_cannot_have_is_said_in_a_line(tmp_path: Path) -> N
     with pytest.raises(LomitError, match=r"b\.webp can't be written as WEBP: .*16383.*; choose another --format"):
         write_photograph(tmp_path / "b.webp", photo.picture.rgb, photo)
     assert not (tmp_path / "b.webp").exists()
+
+
+@pytest.mark.parametrize(("suffix", "most", "form"), [("webp", 16_383, "WEBP"), ("jpg", 65_500, "JPEG")])
+def test_the_longest_side_of_a_format_can_be_written(tmp_path: Path, suffix: str, most: int, form: str) -> None:
+    smooth(8, 8).save(tmp_path / "a.png")
+    photo = read_photograph(tmp_path / "a.png")
+    write_photograph(tmp_path / f"b.{suffix}", Image.new("RGB", (2, most)), photo)
+    with pytest.raises(FormatError, match=rf"c\.{suffix} can't be written as {form}: .*{most} pixels"):
+        write_photograph(tmp_path / f"c.{suffix}", Image.new("RGB", (2, most + 1)), photo)
 
 
 def test_a_lossless_webp_with_a_large_profile_stays_lossless(tmp_path: Path) -> None:

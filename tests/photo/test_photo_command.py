@@ -167,3 +167,29 @@ def test_one_photograph_stops_none_of_the_others(
     assert lines == ["lomit: 2 photographs failed:", *(f"  {error}" for error in done["failed"])]
     with pytest.raises(ValueError, match="too long"):  # alone, it is a bug and keeps its traceback
         run("photos/plain.png", *BOXES)
+
+
+def test_a_side_that_the_format_cannot_have_stops_none_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    smooth(17_000, 200).save("photos/panorama.png")
+    assert run("photos", *BOXES, "--format", "webp") == 1
+    assert made() == ["old__red.webp", "plain__red.webp", "turned__red.webp"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "lomit: 1 photograph failed:"
+    assert second.startswith("  out/panorama__red.webp can't be written as WEBP: ")
+    assert run("photos/panorama.png", *BOXES, "--format", "webp") == 2, "alone, there is nothing to go on with"
+
+
+def test_an_exemplars_mask_of_another_size_stops_none_of_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("exemplars").mkdir()
+    Path("masks").mkdir()
+    for name, size in (("blue", (40, 40)), ("green", (30, 20)), ("red", (40, 40))):
+        Image.new("RGB", (40, 40), name).save(f"exemplars/{name}.png")
+        Image.new("L", size, "white").save(f"masks/{name}.png")
+    words = ["photo", "photos/plain.png", "exemplars", "--model", "model", "--device", "cpu", "--out", "out", *BOXES]
+    assert main([*words, "--exemplar-mask", "masks"]) == 1
+    assert made() == ["plain__blue.png", "plain__red.png"]
+    assert capsys.readouterr().err.splitlines() == [
+        "lomit: 1 photograph failed:",
+        "  the mask of exemplars/green.png is 30 x 20; make it as large as the photograph (40 x 40), or square for the "
+        "crop of the face",
+    ]

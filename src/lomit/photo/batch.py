@@ -16,7 +16,7 @@ from lomit.inference.batch import JobOutcome
 from lomit.inference.pairs import Job, Jobs
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
-from lomit.photo.files import FORMATS, read_photograph, write_photograph
+from lomit.photo.files import FORMATS, FormatError, read_photograph, write_photograph
 from lomit.photo.translate import PhotoResult, crop_mask, translate_photo
 from lomit.predictor import Predictor
 
@@ -87,9 +87,10 @@ class PhotoWorker:
                 crop_mask(own, photo.picture, chosen[0], 1)  # fits?
             for path in job.guidance.exemplars:
                 exemplar, theirs = self._exemplar(path)
-            if job.guidance.mask is not None:
+            if job.guidance.mask is not None and exemplar is not None and theirs is not None:
                 path = job.guidance.mask
                 guide = read_mask(path)
+                crop_mask(guide, exemplar, theirs[self.exemplar_face], 1)  # fits?
         except LomitError as error:
             return JobOutcome(job, bad=path, error=str(error))
         result = translate_photo(
@@ -106,7 +107,10 @@ class PhotoWorker:
             strength=self.strength,
         )
         written = self.out / f"{job.name}{_suffix(job.input.path, self.format)}"
-        write_photograph(written, result.image, photo, self.quality, self.overwrite)
+        try:
+            write_photograph(written, result.image, photo, self.quality, self.overwrite)
+        except FormatError as error:
+            return JobOutcome(job, bad=job.input.path, error=str(error))
         masks = _masks(result) if self.save_masks else {}
         for ending, image in masks.items():
             write_png(self.out / f"{job.name}{ending}.png", image, self.overwrite)

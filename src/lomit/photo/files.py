@@ -30,9 +30,15 @@ QUALITY = 95
 """Of JPEG and lossy WebP where the input does not say how it was compressed."""
 MOST_EXIF = 65_527
 """Bytes of EXIF data that fit into the one segment of a JPEG."""
+LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels that libjpeg and libwebp take; the other formats have room for any image that can be read."""
 _LOSSLESS_TIFF = {"tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma"}
 
 logger = logging.getLogger(__name__)
+
+
+class FormatError(LomitError):
+    """A photograph can't be written in this format; others may."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Photograph:
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
-    """Reads a photograph.  Metadata that can't be read are left out, with a line in the log.
+    """Reads a photograph.  Metadata that can't be read is left out, with a line in the log.
 
     Raises:
         LomitError: as `lomit.images.read_image`.
@@ -84,11 +90,12 @@ def write_photograph(
     Args:
         path: where to; its suffix is one of `FORMATS`.
         image: RGB or RGBA; its profile is taken from its `info`.  A JPEG shows white through transparent parts.
-        source: where the metadata come from and, if it has the same format, the compression.
+        source: where the metadata comes from and, if it has the same format, the compression.
         quality: of JPEG and WebP, 1 to 100.  None: as the source was compressed, or 95.
         overwrite: replace a file that exists.
 
     Raises:
+        FormatError: for sides that the format can't have, and the like.
         LomitError: as `lomit.images.write_file`, and for a format or quality that there is not.
     """
     form = FORMATS.get(Path(path).suffix.lower())
@@ -96,6 +103,11 @@ def write_photograph(
         raise LomitError(f"{path}: photographs are written as {' '.join(FORMATS)}; choose one of these endings")
     if quality is not None and not 1 <= quality <= 100:
         raise LomitError(f"the quality must lie between 1 and 100; it is {quality}")
+    most = LONGEST_SIDE.get(form)
+    if most is not None and max(image.size) > most:
+        raise FormatError(
+            f"{path} can't be written as {form}: its sides may have at most {most} pixels; choose another --format"
+        )
     saving = dict(source.saving) if form == source.format else {}
     if form in ("JPEG", "WEBP") and (quality is not None or not saving):
         quality = QUALITY if quality is None else quality
@@ -120,8 +132,8 @@ def write_photograph(
 
     try:
         write_file(path, save, overwrite)
-    except (ValueError, OverflowError, struct.error) as error:  # sides that a format can't have
-        raise LomitError(f"{path} can't be written as {form}: {error}; choose another --format") from error
+    except (ValueError, OverflowError, struct.error) as error:  # what else a format can't have
+        raise FormatError(f"{path} can't be written as {form}: {error}; choose another --format") from error
 
 
 def _metadata(path: str | os.PathLike[str], image: Image.Image) -> Metadata:
