@@ -237,9 +237,15 @@ def write_sets(folder: Path) -> dict[Path, list[str]]:
         (folder / place).mkdir(parents=True)
         for name in names:
             image.save(folder / place / name)
+    (folder / "high/CelebA-HQ-img").mkdir(parents=True)
+    for k in range(len(names)):
+        image.save(folder / f"high/CelebA-HQ-img/{k}.jpg")
 
     def rows(form: str, *head: str) -> list[str]:
-        return [*head, *(form.format(n=n, y=k % 2, s=k % 2 * 2 - 1, p=k // 2, part=k % 3) for k, n in enumerate(names))]
+        return [
+            *head,
+            *(form.format(n=n, k=k, y=k % 2, s=k % 2 * 2 - 1, p=k // 2, part=k % 3) for k, n in enumerate(names)),
+        ]
 
     info = {"groups": [["Smiling", "Hat"]], "regions": ["hat"], "region_of": {"Hat": ["hat"]}}
     units = "\t".join(["1", "0", "999"] * 20)
@@ -251,6 +257,9 @@ def write_sets(folder: Path) -> dict[Path, list[str]]:
         "celeba/list_eval_partition.txt": rows("{n} {part}"),
         "kaggle/list_attr_celeba.csv": rows("{n},{s},-1", "image_id,Smiling,Male"),
         "kaggle/list_eval_partition.csv": rows("{n},{part}", "image_id,partition"),
+        "high/CelebAMask-HQ-attribute-anno.txt": rows("{k}.jpg {s} -1", "12", "Smiling Male"),
+        "high/CelebA-HQ-to-CelebA-mapping.txt": rows("{k} {k} {n}", "idx orig_idx orig_file"),
+        "high/identity_CelebA.txt": rows("{n} {p}"),
         "emotionet/EmotioNet_FACS.csv": rows("'http://a/{n}','o',{y},999", "URL,URL orig,'AU 1','AU 12'"),
         "emotionet/dataFile_0001.txt": rows("http://a/{n}\to\t" + units),
     }

@@ -122,9 +122,22 @@ def test_celebamask_hq(tmp_path: Path, write_celeba: Write) -> None:
     source = open_source(DataConfig(root=str(flat)))
     assert source.identity.tolist() == [5, 7, 6, 5]
     assert source.split.tolist() == [TRAIN, TEST, VAL, TRAIN]
-    (flat / "CelebA-HQ-to-CelebA-mapping.txt").write_text("0 12\n1\n")
-    with pytest.raises(LomitError, match="mapping.txt: expected lines of three values"):
-        CelebASource(flat)
+    # Beside the official lists of attributes, too: the images decide.
+    anno = flat / "Anno"
+    anno.mkdir()
+    (original / "list_attr_celeba.txt").rename(anno / "list_attr_celeba.txt")
+    (flat / "identity_CelebA.txt").rename(anno / "identity_CelebA.txt")
+    both = open_source(DataConfig(root=str(flat)))
+    assert (list(both.names), both.default_crop) == (names, None)
+    assert both.identity.tolist() == [5, 7, 6, 5]
+    assert both.load(0).size == (256, 256)
+    (original / "img_align_celeba").rename(flat / "img_align_celeba")
+    assert CelebASource(flat).names[0] == "000003.jpg"
+    (flat / "img_align_celeba").rename(original / "img_align_celeba")
+    for wrong in ("0 12\n1\n", f"idx orig_idx orig_file\n{'9' * 5000} 12 000012.jpg\n"):
+        (flat / "CelebA-HQ-to-CelebA-mapping.txt").write_text(wrong)
+        with pytest.raises(LomitError, match="mapping.txt: expected lines of three values"):
+            CelebASource(flat)
 
 
 def test_the_images_as_png(tmp_path: Path, write_celeba: Write) -> None:

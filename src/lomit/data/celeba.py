@@ -64,9 +64,17 @@ def find(root: Path, *names: str) -> Path | None:
     return next((p for p in places if p.exists()), None)
 
 
+def _attributes(root: Path) -> Path | None:
+    """The list of attributes of the images that are there: both lists may be."""
+    high = find(root, ATTRIBUTES[2])
+    if high is not None and find(root, *IMAGES_HQ) and not find(root, *IMAGES):
+        return high
+    return find(root, *ATTRIBUTES)
+
+
 def read_table(root: Path) -> tuple[Table, bool]:
     """The annotations under `root`, and whether they are CelebAMask-HQ's; what files don't say stays unsaid."""
-    path = find(root, *ATTRIBUTES)
+    path = _attributes(root)
     if path is None:
         raise LomitError(f"{root}: has none of {', '.join(ATTRIBUTES)}")
     names, attributes, labels = read_attributes(path)
@@ -156,7 +164,7 @@ def _images(root: Path, names: tuple[str, ...]) -> Path:
 def _mapping(path: Path) -> dict[str, str]:
     """Name in CelebAMask-HQ -> name in CelebA, from lines of `idx orig_idx orig_file` under a header."""
     rows = [text.split() for _, text in _lines(path)[1:]]
-    if not rows or any(len(row) != 3 or not row[0].isdecimal() for row in rows):
+    if not rows or any(len(row) != 3 or not row[0].isdecimal() or len(row[0]) >= 10 for row in rows):
         raise LomitError(f"{path}: expected lines of three values, idx orig_idx orig_file, under a header")
     return {f"{int(index)}.jpg": original for index, _, original in rows}
 
