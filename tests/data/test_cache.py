@@ -165,7 +165,7 @@ def test_no_usable_image_at_all(write_folder: WriteFolder, tmp_path: Path) -> No
     root = write_folder(["image,Hat", "a.png,1"])
     (root / "images" / "a.png").write_bytes(b"broken")
     config = config_for(root, tmp_path, attributes=())
-    with pytest.raises(LomitError, match="none of the 1 images can be used: .*a.png"):
+    with pytest.raises(LomitError, match="none of the images can be used: .*a.png"):
         build_cache(open_source(config), config)
 
 

@@ -51,11 +51,16 @@ def test_a_name_of_two_images_is_left_out_with_a_line(
     with (root / MANUAL).open("a") as file:
         file.write("'http://example.invalid/y/a_1.jpg','o',0,0,999\n")
     assert list(EmotioNetSource(root).names) == ["b_2.jpg"]
-    assert (
-        f"1 images are left out: more than one annotated URL ends in their name, with other labels (a_1.jpg, {root}"
-        in (caplog.text)
+    assert f"1 image is left out: more than one annotated URL ends in its name, with other labels (a_1.jpg, {root}" in (
+        caplog.text
     )
     assert "line 3" in caplog.text
+    with (root / AUTOMATIC).open("a") as file:
+        values = "\t".join(["0"] * 60)
+        file.write(f"http://example.invalid/y/b_2.jpg\to\t{values}\n")
+    with pytest.raises(LomitError):  # none is left
+        EmotioNetSource(root)
+    assert "2 images are left out: more than one annotated URL ends in their name" in caplog.text
     # Where they have the same labels, they are right whichever it is.
     root = write_emotionet(tmp_path / "same")
     with (root / MANUAL).open("a") as file:

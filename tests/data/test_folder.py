@@ -126,7 +126,7 @@ def test_nobody_known_and_people_in_two_splits_are_said(
     FolderSource(write_folder(["image,Hat,identity,split", *rows], name="twice")).report()
     assert [line.split(":")[0] for line in caplog.messages] == [
         "who is shown is not known",
-        "1 people stand in more than one split",
+        "1 person stands in more than one split",
     ]
 
 

@@ -211,4 +211,4 @@ def decode_usable(
             else:
                 yield result.index, result.pixels
     if len(skipped.reasons) == len(indices):
-        raise LomitError(f"none of the {len(indices)} images can be used: {skipped.shown([*skipped.reasons])}")
+        raise LomitError(f"none of the images can be used: {skipped.shown([*skipped.reasons])}")

@@ -95,9 +95,10 @@ def read_annotations(root: Path) -> dict[str, np.ndarray]:
             raise LomitError(f"{path}: cannot be read ({error})") from error
     if unclear:
         name, place = next(iter(unclear.items()))
+        which, its = ("1 image is", "its") if len(unclear) == 1 else (f"{len(unclear)} images are", "their")
         logger.warning(
-            "%d images are left out: more than one annotated URL ends in their name, with other labels (%s, %s, ...)",
-            *(len(unclear), name, place),
+            "%s left out: more than one annotated URL ends in %s name, with other labels (%s, %s, ...)",
+            *(which, its, name, place),
         )
     return {name: labels for name, labels in (automatic | by_hand).items() if name not in unclear}
 

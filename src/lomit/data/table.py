@@ -97,7 +97,8 @@ class TableSource(Source):
         parts = set(zip(self.table.people, self.split.tolist(), strict=True))
         shared = len([p for p, _ in parts if p]) - len({p for p, _ in parts if p})
         if shared:
-            logger.warning("%d people stand in more than one split: what is measured is not on people unseen", shared)
+            who = "1 person stands" if shared == 1 else f"{shared} people stand"
+            logger.warning("%s in more than one split: what is measured is not on people unseen", who)
 
 
 def share_of(key: str) -> float:
