@@ -104,7 +104,7 @@ def test_a_pack_of_webp_comes_back_and_is_closer_at_the_same_size(faces: Path, t
     sizes, errors = {}, {}
     source = open_source(config_for(faces))
     original = build_cache(source, config_for(faces, cache_dir=str(tmp_path / "cache")), progress=False)
-    for encoding, quality, version in (("jpeg", 80, 1), ("webp", 80, 2)):
+    for encoding, quality, version in (("jpeg", 80, 1), ("webp", 95, 2)):
         file = tmp_path / encoding
         write_pack(source, config_for(faces), file, quality, progress=False, encoding=encoding)  # type: ignore[arg-type]
         with zipfile.ZipFile(file) as archive:
@@ -114,8 +114,8 @@ def test_a_pack_of_webp_comes_back_and_is_closer_at_the_same_size(faces: Path, t
         cache = build_cache(back, config_for(file, cache_dir=str(tmp_path / "cache")), progress=False)
         sizes[encoding] = file.stat().st_size
         errors[encoding] = np.square(cache.images.astype(float) - original.images).mean()
-    assert sizes["webp"] < sizes["jpeg"]
-    assert errors["webp"] < 2 * errors["jpeg"]
+    assert sizes["webp"] <= sizes["jpeg"]
+    assert errors["webp"] < errors["jpeg"]
 
 
 def test_two_packs_merge(faces: Path, tmp_path: Path) -> None:
