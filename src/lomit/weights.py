@@ -7,6 +7,7 @@ A model is a folder in the Hub's layout: `model.safetensors` (the generator; flo
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -29,7 +30,10 @@ from lomit.models.registry import method_of, read_saved_config, saved_config
 WEIGHTS, CARD = "model.safetensors", "README.md"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
+_STEP = re.compile(r"step_([0-9]{7,})")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+logger = logging.getLogger(__name__)
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
@@ -171,12 +175,49 @@ def card_summary(folder: Path) -> str:
     return " ".join([first.rstrip(".") + ".", *re.findall(r"\*\*(.+?)\*\*", rest)])
 
 
+def checkpoint_name(step: int) -> str:
+    """Name of a training run's checkpoint after `step` iterations."""
+    return f"step_{step:07d}"
+
+
+def step_of(folder: Path) -> int | None:
+    """The iterations before a checkpoint, as its name says; None: it is not a checkpoint's name."""
+    match = _STEP.fullmatch(folder.name)
+    return int(match[1]) if match and folder.name == checkpoint_name(int(match[1])) else None
+
+
+def checkpoint_in(root: Path, pointer: str) -> Path | None:
+    """The folder that a file in a run's `checkpoints/` names (`latest`, `best`); None where it names none."""
+    try:
+        name = (root / pointer).read_text(encoding="utf-8").strip()
+        plain = bool(name) and Path(name).name == name
+        return root / name if plain and (root / name).is_dir() else None
+    except (OSError, ValueError):  # ValueError: no text, or a name that no folder can have
+        return None
+
+
+def checkpoints_in(root: Path) -> list[Path]:
+    """The checkpoints in a run's `checkpoints/` in the order in which to go on from them, whole or not.
+
+    A checkpoint is a folder with the name that the engine gives it.  The first is the one that `latest` names; earlier
+    ones follow, the newest first.  Later ones were left by somebody who went back.  Where `latest` names none, all
+    count.
+    """
+    latest = checkpoint_in(root, "latest")
+    end = step_of(latest) if latest is not None else None
+    steps = {step_of(path): path for path in root.glob("step_*") if path.is_dir()}
+    known = sorted((step for step in steps if step is not None and (end is None or step < end)), reverse=True)
+    return [*([latest] if latest is not None else []), *(steps[step] for step in known)]
+
+
 def _in_folder(path: Path) -> Path:
     """The model in a folder: the folder itself, or the newest checkpoint of a training run."""
-    for latest in (path / "checkpoints" / "latest", path / "latest"):
-        if latest.is_file() and not (path / WEIGHTS).is_file():
-            path = latest.parent / latest.read_text(encoding="utf-8").strip()
-            break
+    if not (path / WEIGHTS).is_file():
+        found = [*checkpoints_in(path / "checkpoints"), *checkpoints_in(path)]
+        whole = [each for each in found if (each / CONFIG).is_file() and (each / WEIGHTS).is_file()]
+        if whole and whole[0] != found[0]:
+            logger.warning("%s holds no whole model: %s is taken", found[0], whole[0])
+        path = next(iter(whole or found), path)
     for name, there in ((CONFIG, (path / CONFIG).is_file()), (WEIGHTS, (path / WEIGHTS).is_file())):
         if not there:
             pickles = sorted(p for p in path.glob("*") if p.suffix.lower() in PICKLES)

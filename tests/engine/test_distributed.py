@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from lomit.engine import checkpoint
 from lomit.engine.train import read_run_config
 from support import two_processes
-from support.runs import assert_same_tensors, leftovers, log_lines, write_config
+from support.runs import assert_same_tensors, checkpoint_folder, leftovers, log_lines, write_config
 from support.tiny import tiny_run
 
 
@@ -69,7 +69,7 @@ def test_one_process_writes(runs: tuple[Path, Path]) -> None:
     assert [line["step"] for line in log_lines(two)] == [line["step"] for line in log_lines(one)]
     assert leftovers(two) == []
     for step in (2, 4):
-        saved = [load_file(run / "checkpoints" / checkpoint.folder_name(step) / "model.safetensors") for run in runs]
+        saved = [load_file(checkpoint_folder(run, step) / "model.safetensors") for run in runs]
         for name, tensor in saved[1].items():
             torch.testing.assert_close(saved[0][name], tensor, rtol=1e-6, atol=1e-7, msg=name)
     assert json.loads((checkpoint.pointed(two, "latest") or two).joinpath("state.json").read_text())["world_size"] == 2

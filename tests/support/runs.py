@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from lomit.config import RunConfig, to_dict
-from lomit.engine.checkpoint import folder_name
 from lomit.models import method_of
+from lomit.weights import checkpoint_name
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:
-    return run / "checkpoints" / folder_name(step)
+    return run / "checkpoints" / checkpoint_name(step)
 
 
 def saved_tensors(run: Path, step: int) -> dict[str, torch.Tensor]:

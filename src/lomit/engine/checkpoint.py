@@ -6,14 +6,18 @@ A run folder holds `config.json` and `checkpoints/step_0000400/` with
 - `training.safetensors`: every network's weights and the optimisers' moments;
 - `state.json`: the step and what else resuming needs.
 
-`checkpoints/latest` and `checkpoints/best` name a folder each.
+`checkpoints/latest` and `checkpoints/best` name a folder each.  What else stands in `checkpoints/` is somebody else's
+and is left alone (`lomit.weights.checkpoints_in`).
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +33,13 @@ from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError, line_of
 from lomit.models.base import Trainable
 from lomit.models.registry import saved_config
+from lomit.weights import CONFIG, WEIGHTS, checkpoint_in, checkpoint_name, checkpoints_in, step_of
 
 TRAINING, STATE = "training.safetensors", "state.json"
+_FILES = {TRAINING, STATE, WEIGHTS, CONFIG}
+_PARTS = re.compile(r"\.(step_\d+|latest|best)\.part")
+"""Names that only a killed run leaves."""
 _NETWORKS = "translator."
-
-
-def folder_name(step: int) -> str:
-    """Name of the checkpoint after `step` iterations."""
-    return f"step_{step:07d}"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,7 +74,8 @@ def save(
         LomitError: where the disk is full or can't be written; what was saved before is untouched.
     """
     root = run / "checkpoints"
-    final, temporary = root / folder_name(step), root / f".{folder_name(step)}.part"
+    final = root / checkpoint_name(step)
+    temporary = root / f".{final.name}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -79,11 +83,10 @@ def save(
         weights = {f"{_NETWORKS}{k}": v.contiguous() for k, v in translator.state_dict().items()}
         _write_tensors(temporary / TRAINING, weights | _optimizer_tensors(runners))
         averaged = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
-        _write_tensors(temporary / "model.safetensors", averaged)
-        write_text(temporary / "config.json", json.dumps(saved_config(translator.config), indent=1))
+        _write_tensors(temporary / WEIGHTS, averaged)
+        write_text(temporary / CONFIG, json.dumps(saved_config(translator.config), indent=1))
         write_text(temporary / STATE, json.dumps({"step": step, "ema_updates": ema.updates, **extra}, indent=1))
-        if final.exists():
-            shutil.rmtree(final)
+        _make_room(final)
         temporary.rename(final)
         write_text(root / "latest", final.name)
     except (OSError, SafetensorError) as error:
@@ -120,25 +123,55 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def prune(run: Path, keep: int) -> None:
     """Removes all but the newest `keep` checkpoints and the best one, and what a killed run left half-written."""
     root = run / "checkpoints"
-    for part in root.glob(".*.part"):
+    for part in (path for path in root.glob(".*.part") if _PARTS.fullmatch(path.name)):
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
-    # `latest` is the newest, except after somebody put an older one's name there to go on from it.
-    pointers = (pointed(run, "latest"), pointed(run, "best"))
-    for old in sorted(root.glob("step_*"))[:-keep]:
-        if old not in pointers:
+    best = pointed(run, "best")
+    for old in checkpoints_in(root)[keep:]:
+        if old != best and _is_own(old):
             shutil.rmtree(old)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder holds nothing but what `save` writes."""
+    return not folder.is_symlink() and folder.is_dir() and {path.name for path in folder.iterdir()} <= _FILES
+
+
+def _make_room(final: Path) -> None:
+    """Removes an earlier checkpoint of the same step; one that somebody put something into gets another name."""
+    if _is_own(final):
+        shutil.rmtree(final)
+    elif os.path.lexists(final):
+        others = (final.with_name(f"{final.name}_kept_{n}") for n in itertools.count(1))
+        final.rename(next(other for other in others if not os.path.lexists(other)))
 
 
 def pointed(run: Path, name: str) -> Path | None:
     """The checkpoint that `latest` or `best` names, None where there is none."""
-    pointer = run / "checkpoints" / name
-    if not pointer.is_file():
-        return None
-    folder = pointer.parent / pointer.read_text().strip()
-    return folder if folder.is_dir() else None
+    return checkpoint_in(run / "checkpoints", name)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What `state.json` says: `step`, `ema_updates`, `best` (a score or None) and what else was saved with them.
+
+    Raises:
+        OSError, ValueError: where it can't be read, or a value is missing or of a wrong kind.
+    """
+    try:
+        state: Any = {"best": None} | json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"{STATE} holds no object with keys") from error
+    for key in ("step", "ema_updates"):
+        if type(state.get(key)) is not int or state[key] < 0:
+            raise ValueError(f"{STATE} has no number of iterations under '{key}'")
+    if step_of(folder) not in (None, state["step"]):
+        raise ValueError(f"{STATE} is of step {state['step']}")
+    best = state["best"]
+    if best is not None and (type(best) not in (int, float) or math.isnan(best)):
+        raise ValueError(f"{STATE} has no score under 'best'")
+    return state  # type: ignore[no-any-return]
 
 
 def networks_in(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -153,18 +186,15 @@ def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner
         LomitError: where a file is missing, broken or of another shape.
     """
     try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_text())
+        state = read_state(folder)
         tensors = load_file(folder / TRAINING)
         translator.load_state_dict(networks_in(tensors))
-        ema.module.load_state_dict(load_file(folder / "model.safetensors"))
+        ema.module.load_state_dict(load_file(folder / WEIGHTS))
         ema.resume(state["ema_updates"])
         for name, optimizer in optimizers_of(runners).items():
             _load_optimizer(f"optimizer.{name}.", optimizer, tensors)
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise LomitError(
-            f"checkpoint {folder} can't be resumed: {line_of(error)}; remove that folder and put the name of an older "
-            f"one into {folder.parent / 'latest'}"
-        ) from error
+    except (OSError, SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise LomitError(f"checkpoint {folder} can't be resumed: {line_of(error)}") from error
     return state
 
 

@@ -105,8 +105,8 @@ class Loop:
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
         # No bound method: a cycle would keep the loop, and the checkpoint that it has mapped, after its end.
-        self._say = partial(_warn, fabric.is_global_zero)
-        self.updates = Updates(fabric, self.translator, self.runners, train.compile, self._say)
+        self.say = partial(_warn, fabric.is_global_zero)
+        self.updates = Updates(fabric, self.translator, self.runners, train.compile, self.say)
         keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
@@ -127,8 +127,8 @@ class Loop:
     def resume(self, folder: Path) -> None:
         """Goes on from a checkpoint as if it had never stopped."""
         state = checkpoint.load(folder, self.translator, self.ema, self.runners)
-        self.step = int(state["step"])
-        self.best = math.inf if state["best"] is None else float(state["best"])
+        self.step = state["step"]
+        self.best = math.inf if state["best"] is None else state["best"]
 
     def run(self, quiet: bool = False, began: float | None = None) -> Outcome:
         """Trains to the configured step, or until told to stop; always leaves a checkpoint behind.
@@ -207,7 +207,7 @@ class Loop:
         bar.set_postfix({k.removesuffix("/loss"): f"{v:.3g}" for k, v in losses.items()})
         warning = self.translator.warning(means)
         if warning:
-            self._say(f"step {self.step}: {warning}")
+            self.say(f"step {self.step}: {warning}")
             log.write(self.step, {"warning": warning})
 
     def _diverged(self, what: str) -> LomitError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lomit.engine.checkpoint import STATE, TRAINING, networks_in
+from lomit.engine.checkpoint import TRAINING, networks_in, read_state
 from lomit.engine.ema import Ema
 from lomit.errors import LomitError
 from lomit.models import method_of
@@ -77,7 +76,7 @@ def _all_networks(folder: Path) -> tuple[dict[str, Tensor], int]:
     """The translator's tensors in a checkpoint, and how often its average was updated."""
     try:
         networks = networks_in(load_file(folder / TRAINING))
-        updates = int(json.loads((folder / STATE).read_text())["ema_updates"])
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        updates = read_state(folder)["ema_updates"]
+    except (OSError, SafetensorError, ValueError) as error:
         raise LomitError(f"train.init: can't read the checkpoint {folder}: {error}") from error
     return networks, updates

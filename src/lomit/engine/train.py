@@ -6,24 +6,27 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 
 from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
-from lomit.engine import checkpoint
+from lomit.engine import checkpoint, data_record
 from lomit.engine.loop import Loop, Outcome, write_run_config
 from lomit.engine.memory import estimate_peak
 from lomit.engine.start import start_from
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.models import Method, get_method, method_of, methods
-from lomit.weights import find_model
+from lomit.weights import checkpoints_in, find_model
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -51,7 +54,7 @@ class _Rest:
 
 
 def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = False) -> Outcome:
-    """Trains a run, from nothing or from its newest checkpoint.
+    """Trains a run, from nothing or from its newest checkpoint that can be read.
 
     Args:
         config: the run; `model.attributes` and `model.image_size` are taken from `data`.
@@ -70,8 +73,8 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
         model=replace(config.model, attributes=config.data.attributes, image_size=config.data.image_size),
     )
     method = method_of(config.model)
-    latest = _check_folder(out, resume, config, method)
-    if latest is None and config.train.init is not None:
+    _check_folder(out, resume, config, method)
+    if not resume and config.train.init is not None:
         find_model(config.train.init)  # before anything is decoded
     fabric = make_fabric(config.train)
     fabric.launch()
@@ -86,23 +89,66 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     with fabric.rank_zero_first():
         cache = build_cache(open_source(config.data), config.data, progress=not quiet)
     _check_classes(cache.subset("train"), config)
-    if fabric.is_global_zero:
-        estimate = estimate_peak(method, config, world) / 2**30
-        print(f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each")
-        write_run_config(out, method, to_dict(config))
-        print(f"{len(cache.subset('train'))} images to train on, {len(cache.subset('val'))} to validate; run in {out}")
-    fabric.barrier()
-    loop = Loop(fabric, method, config, cache, out)
-    if latest is not None:
-        loop.resume(latest)
+    with _alone(out, fabric.is_global_zero):
+        checkpoints = _check_folder(out, resume, config, method)  # another run may have ended here meanwhile
         if fabric.is_global_zero:
-            print(f"resumed from step {loop.step}")
-    elif config.train.init is not None:
-        anew = start_from(config.train.init, loop.translator, loop.ema)
-        if fabric.is_global_zero:
-            print(f"weights of {config.train.init}; started anew: {', '.join(anew) or 'nothing'}")
-    sys.stdout.flush()
-    return loop.run(quiet, began)
+            estimate = estimate_peak(method, config, world) / 2**30
+            print(
+                f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each"
+            )
+            changes = data_record.update(out, cache, resume)
+            if changes:
+                print(f"lomit: warning: {changes}", file=sys.stderr)
+            write_run_config(out, method, to_dict(config))
+            counts = [len(cache.subset(split)) for split in ("train", "val")]
+            print(f"{counts[0]} images to train on, {counts[1]} to validate; run in {out}")
+        fabric.barrier()
+        loop = Loop(fabric, method, config, cache, out)
+        if resume:
+            _resume(loop, checkpoints)
+            if fabric.is_global_zero:
+                print(f"resumed from step {loop.step}")
+        elif config.train.init is not None:
+            anew = start_from(config.train.init, loop.translator, loop.ema)
+            if fabric.is_global_zero:
+                print(f"weights of {config.train.init}; started anew: {', '.join(anew) or 'nothing'}")
+        sys.stdout.flush()
+        return loop.run(quiet, began)
+
+
+def _resume(loop: Loop, checkpoints: Sequence[Path]) -> None:
+    """Goes on from the first of these that can be read, and says so where it is not the one that `latest` names."""
+    root, errors = loop.folder / "checkpoints", []
+    if checkpoint.pointed(loop.folder, "latest") is None:
+        errors.append(f"{root / 'latest'} names no checkpoint")
+    for folder in checkpoints:
+        try:
+            loop.resume(folder)
+        except LomitError as error:
+            errors.append(str(error))
+            continue
+        if errors:
+            loop.say(f"{errors[0]}; going on from {folder}")
+        return
+    raise LomitError(f"{errors[-1]}; no other checkpoint in {root} can be, either; start a new run in another --out")
+
+
+@contextmanager
+def _alone(out: Path, main: bool) -> Iterator[None]:
+    """Keeps a run's folder for one run; of its processes, the first one holds the lock."""
+    lock = FileLock(out / ".lock", timeout=0)
+    if main:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise LomitError(f"another run is writing to {out}; wait for its end or choose another --out") from None
+        except (OSError, NotImplementedError) as error:
+            raise LomitError(f"no run can be kept in {out} ({line_of(error)}); choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_classes(rows: Any, config: RunConfig) -> None:
@@ -110,18 +156,18 @@ def _check_classes(rows: Any, config: RunConfig) -> None:
         raise LomitError(f"no image of {config.data.root} is left to train on; see data.require_one_of")
 
 
-def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) -> Path | None:
-    """The checkpoint to resume, None for a new run.
+def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) -> list[Path]:
+    """The checkpoints to resume from, as `checkpoints_in`; none for a new run.
 
     Raises:
         LomitError: where a new run would overwrite one, there is nothing to resume, or the configs differ.
     """
-    latest = checkpoint.pointed(out, "latest")
+    checkpoints = checkpoints_in(out / "checkpoints")
     if not resume:
-        if latest is not None:
+        if checkpoints:
             raise LomitError(f"{out} holds a run already; go on with --resume or choose another --out")
-        return None
-    if latest is None:
+        return []
+    if not checkpoints:
         raise LomitError(f"nothing to resume in {out}: no checkpoint there; leave --resume out to start")
     before = read_run_config(out / "config.json")
     if method_of(before.model) is not method:
@@ -136,7 +182,7 @@ def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) ->
                 f"--resume with another {part}.{key} ({new.get(key)}; the run in {out} has {old[key]}); "
                 "use the run's value or start a new run"
             )
-    return latest
+    return checkpoints
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from lomit.config import DataConfig, ModelConfig, from_dict
 from lomit.errors import LomitError
 from lomit.evaluation.results import RESULTS, Results, read_json, read_results
 from lomit.models.registry import read_saved_config
-from lomit.weights import WEIGHTS, find_model, read_config
+from lomit.weights import WEIGHTS, checkpoints_in, find_model, read_config
 
 LOG, RUN_CONFIG = "log.jsonl", "config.json"
 
@@ -87,7 +87,7 @@ def _found(word: str) -> tuple[str, Item]:
         model = find_model(rest)
         return label or model.name, Item(label or model.name, model=model)
     label = label or path.resolve().name
-    has_model = any((path / name).is_file() for name in (WEIGHTS, "latest", "checkpoints/latest"))
+    has_model = (path / WEIGHTS).is_file() or checkpoints_in(path) or checkpoints_in(path / "checkpoints")
     found = Item(
         label,
         path if (path / LOG).is_file() else None,
