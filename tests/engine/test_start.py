@@ -15,12 +15,16 @@ from safetensors.torch import load_file
 from lomit.cli import main
 from lomit.config import RunConfig
 from lomit.engine import checkpoint
+from lomit.engine.ema import Ema
 from lomit.engine.loop import Loop
 from lomit.engine.phases import optimizers_of
+from lomit.engine.start import start_from
 from lomit.engine.train import train
 from lomit.errors import LomitError
+from lomit.models.base import Trainable
+from lomit.models.lomit.config import LossWeights
 from lomit.weights import load_pretrained, save_pretrained
-from support.tiny import tiny_run
+from support.tiny import tiny_run, tiny_trainable
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +111,108 @@ def test_layers_that_start_at_zero_may_be_new(
     assert_equal({n: t for n, t in seen["averaged"].items() if n in averaged}, averaged)
 
 
-def test_with_other_attributes_the_class_head_starts_anew(
+ORDERS = {
+    "another order": (("Smiling", "Hat"), ("Hat", "Smiling")),
+    "fewer": (("Smiling", "Hat"), ("Hat",)),
+    "one more, in between": (("Smiling", "Hat"), ("Smiling", "Male", "Hat")),
+    "one in place of another": (("Smiling", "Hat"), ("Hat", "Male")),
+    "others": (("Smiling", "Hat"), ("Young", "Male")),
+    "one, of two domains": (("Smiling",), ("Hat",)),
+    "from one": (("Hat",), ("Smiling", "Hat")),
+}
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lomit": ("lomit", {}),
+    "lomit that tells": ("lomit", {"weights": LossWeights(style_cls=1.0)}),
+    "lomit that sees": ("lomit", {"weights": LossWeights(style_cls=1.0), "mask_sees": "differences"}),
+    "stargan": ("stargan", {}),
+    "starganv2": ("starganv2", {}),
+}
+
+
+def entries(translator: Trainable) -> dict[str, dict[str, torch.Tensor]]:
+    """Attribute -> what the networks hold for it, by layer, written out for each method."""
+    state, names = translator.state_dict(), translator.config.attributes
+    found: dict[str, dict[str, torch.Tensor]] = {name: {} for name in names}
+    size, style = len(names), getattr(translator.config, "style_dim", 0)
+    for name, tensor in state.items():
+        for k, attribute in enumerate(names):
+            if "class_head" in name or "style_classifier" in name or "told_attributes" in name:
+                found[attribute][name] = tensor[k]
+            elif "differences" in name:
+                found[attribute][name] = tensor[:, [k, size + k]]
+            elif name == "generator.layers.0.weight":
+                found[attribute][name] = tensor[:, 3 + k]
+            elif "branches" in name and size > 1 and f"branches.{k}." in name:
+                found[attribute][name.replace(f".{k}.", ".K.", 1)] = tensor
+            elif name.startswith("discriminator.heads") and size > 1:
+                found[attribute][name] = tensor[k]
+            elif "style_encoder.heads" in name and size > 1:
+                found[attribute][name] = tensor[k * style : (k + 1) * style]
+    return found
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("case", CONFIGS)
+def test_attributes_take_over_what_stood_for_them(tmp_path: Path, case: str, order: str) -> None:
+    (there, here), (method, options) = ORDERS[order], CONFIGS[case]
+    before = tiny_trainable(method, seed=1, attributes=there, **options)
+    with torch.no_grad():
+        for tensor in before.state_dict().values():
+            tensor.copy_(torch.rand(tensor.shape))
+    average = Ema(before.generator, 0.5)
+    folder = checkpoint.save(tmp_path, 1, before, average, [], {})
+    after = tiny_trainable(method, seed=2, attributes=here, **options)
+    fresh, ema = entries(tiny_trainable(method, seed=2, attributes=here, **options)), Ema(after.generator, 0.5)
+    words = start_from(str(folder), after, ema)
+    old, new = entries(before), entries(after)
+    fits = case != "starganv2" or len(there) == len(here) or min(len(there), len(here)) > 1
+    for name in here:
+        expected = old[name] if name in there and fits else fresh[name]
+        assert_equal(new[name], expected)
+    known = [name for name in here if name in there]
+    unknown = [name for name in here if name not in there]
+    line = (
+        f"attributes known to them: {', '.join(known) or 'none'}, new: {', '.join(unknown) or 'none'}; started anew: "
+    )
+    assert words.startswith(line)
+    assert_equal(ema.module.state_dict(), after.generator.state_dict())
+    one_each = {
+        name
+        for name, tensor in after.state_dict().items()
+        if tensor.shape != before.state_dict().get(name, tensor).shape
+    }
+    declared = tuple(layer.partition("{}")[0] for layer in after.per_attribute)
+    assert all(name.startswith(declared) for name in one_each)
+    for name, tensor in after.state_dict().items():
+        if not name.startswith(declared):
+            assert torch.equal(tensor, before.state_dict()[name]), name
+    if case == "stargan":
+        first = "generator.layers.0.weight"
+        assert torch.equal(after.state_dict()[first][:, :3], before.state_dict()[first][:, :3])
+    if order == "one, of two domains" and case == "starganv2":
+        anew = "generator.mapping.branches"
+        assert anew in words
+        assert not torch.equal(
+            after.state_dict()["discriminator.heads.weight"], before.state_dict()["discriminator.heads.weight"]
+        )
+
+
+def test_with_other_attributes_the_run_says_which_are_known(
     data: Path, before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = with_train(tiny_run(data, steps=1), init=str(before))
-    config = replace(config, data=replace(config.data, attributes=("Hat",)))
+    config = replace(config, data=replace(config.data, attributes=("Hat", "Smiling")))
     seen = started(config, tmp_path / "run")
-    assert "started anew: discriminator.class_head\n" in capsys.readouterr().out
+    assert "attributes known to them: Hat, Smiling, new: none; started anew: nothing\n" in capsys.readouterr().out
     source = checkpoint.pointed(before, "latest")
     assert source is not None
     there = networks(source)
-    same = {name for name in there if torch.equal(there[name], seen["networks"][name])}
-    assert set(there) - same == {"discriminator.class_head.weight", "discriminator.class_head.bias"}
+    head = [name for name in there if "class_head" in name]
+    assert_equal(
+        {n: t for n, t in seen["networks"].items() if n not in head}, {n: t for n, t in there.items() if n not in head}
+    )
+    for name in head:
+        assert torch.equal(seen["networks"][name], there[name].flip(0))
 
 
 def test_resuming_goes_on_and_does_not_start_again(data: Path, before: Path, tmp_path: Path) -> None:

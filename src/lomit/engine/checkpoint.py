@@ -31,9 +31,10 @@ from torch import Tensor
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError, line_of
+from lomit.inference.catalogue import CONFIG
 from lomit.models.base import Trainable
 from lomit.models.registry import saved_config
-from lomit.weights import CONFIG, WEIGHTS, checkpoint_in, checkpoint_name, checkpoints_in, step_of
+from lomit.weights import WEIGHTS, checkpoint_in, checkpoint_name, checkpoints_in, step_of
 
 TRAINING, STATE = "training.safetensors", "state.json"
 _FILES = {TRAINING, STATE, WEIGHTS, CONFIG}

@@ -109,9 +109,9 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
             if fabric.is_global_zero:
                 print(f"resumed from step {loop.step}")
         elif config.train.init is not None:
-            anew = start_from(config.train.init, loop.translator, loop.ema)
+            words = start_from(config.train.init, loop.translator, loop.ema)
             if fabric.is_global_zero:
-                print(f"weights of {config.train.init}; started anew: {', '.join(anew) or 'nothing'}")
+                print(f"weights of {config.train.init}; {words}")
         sys.stdout.flush()
         return loop.run(quiet, began)
 

@@ -261,6 +261,18 @@ class Phase:
         return self.first < steps and (self.end is None or self.end < steps)
 
 
+@dataclass(frozen=True)
+class PerAttribute:
+    """Where a layer's tensors have entries for each attribute: on one axis, after `first` others, `each` in a row.
+
+    The attributes may follow each other several times on that axis.
+    """
+
+    axis: int = 0
+    first: int = 0
+    each: int = 1
+
+
 class Trainable(Translator):
     """A translator with what training needs: its discriminators and losses.
 
@@ -269,6 +281,15 @@ class Trainable(Translator):
     """
 
     sampler: ClassVar[type[Sampler]] = IndependentPairs
+
+    @property
+    def per_attribute(self) -> Mapping[str, PerAttribute | None]:
+        """Layers with entries for each attribute, by the beginning of their tensors' names in `state_dict`.
+
+        None: a layer for each attribute, whose number is the `{}` in the name.  A run that starts from weights with
+        other attributes takes over the entries of those that both have.
+        """
+        return {}
 
     @abstractmethod
     def phases(self) -> Sequence[Phase]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lomit import losses
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Editable, Guide, Masks, Phase, Trainable, Translation
+from lomit.models.base import Batch, Editable, Guide, Masks, PerAttribute, Phase, Trainable, Translation
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
@@ -91,6 +91,12 @@ class TrainableLomit(Lomit, Trainable):
         self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
         classified = config.weights.style_cls and self.generator.told_attributes is None
         self.style_classifier = nn.Linear(config.style_dim, len(config.attributes)) if classified else None
+
+    @property
+    def per_attribute(self) -> Mapping[str, PerAttribute | None]:
+        """What tells attributes, and what of them the masks see."""
+        layers = ("discriminator.class_head.", "style_classifier.", "generator.told_attributes.")
+        return {**dict.fromkeys(layers, PerAttribute()), "generator.cosegmentation.differences.": PerAttribute(axis=1)}
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""

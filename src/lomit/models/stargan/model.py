@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lomit import losses
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Guide, Phase, Trainable, Translation, Translator
+from lomit.models.base import Batch, Guide, PerAttribute, Phase, Trainable, Translation, Translator
 from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
@@ -102,6 +102,11 @@ class TrainableStargan(Stargan, Trainable):
         self.discriminator = PatchDiscriminator(
             config.image_size, len(config.attributes), config.d_width, head_bias=False, init=None
         )
+
+    @property
+    def per_attribute(self) -> Mapping[str, PerAttribute | None]:
+        """The planes of the label beside the image's three, and the outputs of D's class head."""
+        return {"generator.layers.0.": PerAttribute(axis=1, first=3), "discriminator.class_head.": PerAttribute()}
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, G in every `critic_steps`-th (Section 4, training)."""

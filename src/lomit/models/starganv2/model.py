@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from lomit import losses, rival_losses
 from lomit.errors import LomitError
-from lomit.models.base import Batch, Guide, Objective, Optimizer, Phase, Trainable, Translation, Translator
+from lomit.models.base import (
+    Batch,
+    Guide,
+    Objective,
+    Optimizer,
+    PerAttribute,
+    Phase,
+    Trainable,
+    Translation,
+    Translator,
+)
 from lomit.models.starganv2.config import StarganV2Config
 from lomit.models.starganv2.domains import EXCLUSIVE, DomainTriples, domain_of, domain_of_checked
 from lomit.models.starganv2.networks import StarganV2Discriminator, StarganV2Generator
@@ -92,6 +102,15 @@ class TrainableStarganV2(StarganV2, Trainable):
     def __init__(self, config: StarganV2Config) -> None:
         super().__init__(config)
         self.discriminator = StarganV2Discriminator(config)
+
+    @property
+    def per_attribute(self) -> Mapping[str, PerAttribute | None]:
+        """F's branches, the heads of E and D."""
+        return {
+            "generator.mapping.branches.{}.": None,
+            "generator.style_encoder.heads.": PerAttribute(each=self.config.style_dim),
+            "discriminator.heads.": PerAttribute(),
+        }
 
     def phases(self) -> Sequence[Phase]:
         """D twice, then G twice; the moving average follows once an iteration."""
