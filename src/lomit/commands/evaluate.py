@@ -72,7 +72,7 @@ class Evaluate(EvaluationProtocol):
         folder = find_model(self.model)
         translator = load_pretrained(folder, device)
         data = self.data.config(translator.config.image_size, translator.config.attributes)
-        setting = open_setting(translator, data, device, self.split, self.seed, self.batch_size)
+        setting = open_setting(self, translator, data, device, self.split, self.seed, self.batch_size)
         results, table = evaluate(self, setting, folder, self.out, self.keep_images, self.overwrite)
         if self.json is not None and not printed:
             write_bytes(self.json, results.to_json().encode(), overwrite=True)

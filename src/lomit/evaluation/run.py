@@ -14,11 +14,12 @@ from lomit import __version__
 from lomit.classifier.network import file_sha256
 from lomit.config import DataConfig, to_dict
 from lomit.data.cache import build_cache
+from lomit.data.decode import Geometry
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
+from lomit.evaluation.protocols import PLACE, PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 from lomit.evaluation.results import RESULTS, TABLE, Results, interval_facts
-from lomit.evaluation.settings import Setting
+from lomit.evaluation.settings import Judges, Setting
 from lomit.evaluation.store import Store, open_store
 from lomit.images import write_bytes
 from lomit.models.base import Translator
@@ -27,20 +28,38 @@ from lomit.weights import WEIGHTS
 
 
 def open_setting(
-    translator: Translator, data: DataConfig, device: torch.device, split: EvaluatedSplit, seed: int, batch_size: int
+    protocol: EvaluationProtocol,
+    translator: Translator,
+    data: DataConfig,
+    device: torch.device,
+    split: EvaluatedSplit,
+    seed: int,
+    batch_size: int,
 ) -> Setting:
-    """A model and the data it is measured on.
+    """A model, the data it is measured on and what a protocol measures with.
 
     Args:
+        protocol: what to measure.
         translator: in eval mode, on `device`.
         data: with the model's attributes and image size.
         device, split, seed, batch_size: as of `Setting`.
 
     Raises:
-        LomitError: for data that can't be used, or that lacks an attribute of the model's.
+        LomitError: for data and classifiers that can't be used, or that lack an attribute of the model's.
     """
+    if not data.attributes:
+        raise LomitError("the model does not say which attributes it was trained on")
     source = open_source(data)
-    return Setting(translator, source, data, build_cache(source, data), device, split, seed, batch_size)
+    # Seconds before what may take an hour: nobody waits for the images to hear of a wrong --classifier.
+    judges = protocol.prepare(Judges(source=source, data=data, device=device))
+    return Setting(
+        **vars(judges),
+        translator=translator,
+        cache=build_cache(source, data),
+        split=split,
+        seed=seed,
+        batch_size=batch_size,
+    )
 
 
 def evaluate(
@@ -65,9 +84,8 @@ def evaluate(
         The results, and a table of them in Markdown.
 
     Raises:
-        LomitError: for models, data, classifiers and folders that can't be used.
+        LomitError: for data and folders that can't be used.
     """
-    setting = protocol.prepare(setting)
     facts = {
         "protocol": protocol.name,
         "seed": setting.seed,
@@ -79,7 +97,7 @@ def evaluate(
             "split": setting.split,
         },
     }
-    decided = facts | _decided(protocol, setting) | {"keep_images": keep_images}
+    decided = _decided(protocol, setting) | facts | {"keep_images": keep_images}
     keeping = nullcontext(Store()) if out is None else open_store(out, decided, keep_images, overwrite)
     with keeping as store:
         found = protocol.run(replace(setting, store=store))
@@ -95,16 +113,17 @@ def evaluate(
 
 
 def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object]:
-    """All that decides what an evaluation translates and scores, for taking it up."""
+    """What decides, beside the facts, what an evaluation translates and scores, for taking it up."""
     digest = hashlib.blake2b(setting.source.fingerprint.encode(), digest_size=16)
     cache = setting.cache
     for array in (cache.labels, cache.split, cache.identity, cache.source_index):
         digest.update(array.tobytes())
-    options = {f.name: getattr(protocol, f.name) for f in dataclasses.fields(PROTOCOLS[protocol.name])}
+    options = [f.name for f in dataclasses.fields(PROTOCOLS[protocol.name]) if f.metadata != PLACE]
     return {
-        **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        **{name: getattr(protocol, name) for name in options},
+        "identity": setting.embed is not None,
         "batch_size": setting.batch_size,
-        "crop": setting.data.crop,
+        "geometry": dataclasses.asdict(Geometry.of(setting.source, setting.data)),
         "images and labels": digest.hexdigest(),
         "device": setting.device.type,
         "versions": [__version__, torch.__version__],
@@ -113,8 +132,6 @@ def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object
 
 def _model_facts(translator: Translator) -> dict[str, object]:
     config = translator.config
-    if not config.attributes:
-        raise LomitError("the model does not say which attributes it was trained on")
     return {
         "method": method_of(config).name,
         "image_size": config.image_size,
