@@ -27,45 +27,16 @@ from lomit.models.registry import method_of
 from lomit.weights import WEIGHTS
 
 
-def open_setting(
-    protocol: EvaluationProtocol,
-    translator: Translator,
-    data: DataConfig,
-    device: torch.device,
-    split: EvaluatedSplit,
-    seed: int,
-    batch_size: int,
-) -> Setting:
-    """A model, the data it is measured on and what a protocol measures with.
-
-    Args:
-        protocol: what to measure.
-        translator: in eval mode, on `device`.
-        data: with the model's attributes and image size.
-        device, split, seed, batch_size: as of `Setting`.
-
-    Raises:
-        LomitError: for data and classifiers that can't be used, or that lack an attribute of the model's.
-    """
-    if not data.attributes:
-        raise LomitError("the model does not say which attributes it was trained on")
-    source = open_source(data)
-    # Seconds before what may take an hour: nobody waits for the images to hear of a wrong --classifier.
-    judges = protocol.prepare(Judges(source=source, data=data, device=device))
-    return Setting(
-        **vars(judges),
-        translator=translator,
-        cache=build_cache(source, data),
-        split=split,
-        seed=seed,
-        batch_size=batch_size,
-    )
-
-
 def evaluate(
     protocol: EvaluationProtocol,
-    setting: Setting,
+    translator: Translator,
     model: Path,
+    data: DataConfig,
+    device: torch.device,
+    *,
+    split: EvaluatedSplit = "test",
+    seed: int = 0,
+    batch_size: int = 16,
     out: Path | None = None,
     keep_images: bool = False,
     overwrite: bool = False,
@@ -74,8 +45,10 @@ def evaluate(
 
     Args:
         protocol: what to measure, with its options.
-        setting: the model and the data.
-        model: the folder of the model's weights.
+        translator: the model, in eval mode, on `device`.
+        model: the folder of its weights.
+        data: with the model's attributes and image size.
+        device, split, seed, batch_size: as of `Setting`.
         out: the evaluation's folder; None: nothing is kept.
         keep_images: keep the translated images there, too.
         overwrite: start afresh where an unfinished evaluation had other settings.
@@ -84,8 +57,15 @@ def evaluate(
         The results, and a table of them in Markdown.
 
     Raises:
-        LomitError: for data and folders that can't be used.
+        LomitError: for models, data, classifiers and folders that can't be used.
     """
+    if not data.attributes:
+        raise LomitError("the model does not say which attributes it was trained on")
+    source = open_source(data)
+    # Seconds before what may take an hour: nobody waits for the images to hear of a wrong --classifier.
+    judges = protocol.prepare(Judges(source=source, data=data, device=device))
+    cache = build_cache(source, data)
+    setting = Setting(**vars(judges), translator=translator, cache=cache, split=split, seed=seed, batch_size=batch_size)
     facts = {
         "protocol": protocol.name,
         "seed": setting.seed,
