@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lomit.classifier.network import file_sha256
 from lomit.cli import main
@@ -266,6 +267,46 @@ def test_what_was_stopped_is_taken_up_to_the_bit(
         for cell in row["cells"].values():
             assert cell["samples"] >= cell["people"] > 0
             assert cell["low"] is not None or cell["people"] < 2
+
+
+def test_what_is_taken_up_has_the_same_classifier_and_the_same_cut(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """By its weights, not by its place; and the faces are cut in the same way."""
+    monkeypatch.setattr("lomit.data.detector.crop_face", lambda image, margin: image)
+    translate, calls, out = Lomit.translate, list[int](), tmp_path / "e"
+
+    def stops(self: Lomit, *args: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return translate(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lomit, "translate", stops)
+    shutil.copytree(classifier, tmp_path / "c")
+    shutil.copytree(classifier, tmp_path / "moved" / "c")
+
+    def run(place: str, *more: str) -> int:
+        words = ("--classes", "Smiling", "--batch-size", "8", "--data.face-crop", "dlib", "--out", str(out), *more)
+        return main(evaluate(model, painted, tmp_path / place, *words, protocol="table1"))
+
+    assert run("c") == 130
+    weights = load_file(tmp_path / "c" / "model.safetensors")
+    save_file({name: 2 * tensor for name, tensor in weights.items()}, tmp_path / "c" / "model.safetensors")
+    assert run("c") == 2
+    assert "another setting: classifier.sha256 was" in capsys.readouterr().err
+    assert run("moved/c", "--data.face-margin", "0.5") == 2
+    assert "another setting: geometry.margin was 0.25, now 0.5" in capsys.readouterr().err
+    assert run("moved/c") == 0
+
+
+def test_a_wrong_classifier_is_told_before_the_images_are_decoded(
+    model: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(evaluate(model, painted, model, "--data.cache-dir", str(tmp_path / "cache"))) == 2
+    assert "holds a translator, not a classifier" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
 
 
 def test_protocols_that_need_no_classifier(

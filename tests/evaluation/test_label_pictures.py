@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from evaluation.test_background_and_masks import face_points
 from lomit.cli import main
 from lomit.config import DataConfig
 from lomit.data.cache import build_cache
@@ -20,9 +23,12 @@ from lomit.data.decode import Geometry
 from lomit.data.folder import FolderSource
 from lomit.data.open import open_source
 from lomit.errors import LomitError
+from lomit.evaluation import label_pictures
+from lomit.evaluation.draws import draw
 from lomit.evaluation.label_pictures import LABELS, LabelPictures, averaged
+from lomit.evaluation.landmarks import draw_regions
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
-from lomit.evaluation.settings import Setting
+from lomit.evaluation.settings import Judges, Setting
 from lomit.models import get_method
 from lomit.models.lomit.config import LomitConfig
 from lomit.weights import save_pretrained
@@ -66,7 +72,10 @@ def labelled(haired: Path) -> Setting:
     data = DataConfig(str(haired), attributes=NAMES, image_size=SIZE, cache_dir=str(haired / "cache"))
     source = open_source(data)
     cache, device = build_cache(source, data), torch.device("cpu")
-    return Setting(Painter(stain=20), source, data, cache, device, progress=False, labels=LabelPictures(haired))
+    return Setting(
+        translator=Painter(stain=20), source=source, data=data, cache=cache, device=device, progress=False,
+        labels=LabelPictures(haired),
+    )  # fmt: skip
 
 
 MASKS, BACKGROUND = MasksProtocol(40), BackgroundProtocol(40)
@@ -181,6 +190,74 @@ def test_attributes_that_labels_do_not_tell_of(labelled: Setting) -> None:
     bearded = replace(labelled, cache=replace(labelled.cache, attributes=("Goatee", "Male", "Mustache")))
     with pytest.raises(LomitError, match="label pictures tell of hair and mouth, not of Goatee, Male, Mustache"):
         MASKS.run(bearded)
+
+
+def test_only_what_labels_do_not_tell_of_is_expected(labelled: Setting) -> None:
+    names = ("Black_Hair", "Eyeglasses", "Smiling")
+    setting = replace(labelled, cache=replace(labelled.cache, attributes=names))
+    setting = replace(setting, find_landmarks=lambda image: face_points())
+    drawn = draw(setting, BackgroundProtocol(40, differ=("Black_Hair", "Smiling")))
+    assert "Regions of Eyeglasses are expected ones" in drawn.note
+    rows, nothing = labelled.cache.subset("test")[:3], np.zeros((3, 3), dtype=bool)
+    eyes = draw_regions(face_points(), 512)["eyes"].reshape(SIZE, 16, SIZE, 16).mean(axis=(1, 3), dtype=np.float32)
+    told = np.zeros((SIZE, SIZE), dtype=np.float32)
+    for place in PLACES.values():
+        told[place] = 1
+    everywhere = drawn.draws[0].regions.targets(rows, nothing)[1]
+    torch.testing.assert_close(everywhere, torch.from_numpy(np.maximum(told, eyes)).expand(3, 1, SIZE, SIZE))
+
+
+def test_background_with_labels_needs_no_dlib(labelled: Setting, haired: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    monkeypatch.setattr(labelled.source, "region_names", ())
+    given = Judges(source=labelled.source, data=labelled.data, device=labelled.device)
+    found = BackgroundProtocol(40, labels=haired).prepare(given)
+    assert found.labels is not None
+    assert found.embed is found.find_landmarks is None
+    findings = BackgroundProtocol(40, labels=haired).run(replace(labelled, labels=found.labels))
+    assert any("Identity was not measured" in note for note in findings.notes)
+    beard = replace(given, data=replace(given.data, attributes=("Black_Hair", "Goatee")))
+    for protocol, judges in ((BackgroundProtocol(40, labels=haired), beard), (BackgroundProtocol(40), given)):
+        with pytest.raises(LomitError, match=r"pip install 'lomit\[faces\]'"):
+            protocol.prepare(judges)
+    assert MasksProtocol(40, labels=haired).prepare(beard).find_landmarks is None
+
+
+def test_pairs_that_do_not_count_are_told(labelled: Setting, haired: Path, tmp_path: Path) -> None:
+    shutil.copytree(haired / "labels", tmp_path / "labels")
+    for row in labelled.cache.subset("test")[:12].tolist():
+        picture(*LARGE)(tmp_path / "labels" / labelled.cache.names[row])  # nothing but background
+    setting = replace(labelled, labels=LabelPictures(tmp_path))
+    for findings, measure, few in (
+        (MASKS.run(setting), "iou", True),
+        (BACKGROUND.run(setting), "change_target", False),
+    ):
+        for kind in ("hair", "mouth"):
+            left_out = 40 - cell(findings, measure, kind).samples
+            assert (left_out > 0) == few
+            says = f"{left_out} of 40 pairs that differ in {kind} alone do not count"
+            assert any(says in note for note in findings.notes)
+
+
+def test_a_picture_is_read_once_a_batch(labelled: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs, pictures, read = Counter[int](), Counter[Path](), label_pictures._read
+    load = labelled.source.load
+
+    def counted(path: Path, size: tuple[int, int], allowed: Sequence[int]) -> np.ndarray:
+        pictures[path] += 1
+        return read(path, size, allowed)
+
+    def loaded(index: int) -> Image.Image:
+        photographs[index] += 1
+        return load(index)
+
+    monkeypatch.setattr(label_pictures, "_read", counted)
+    monkeypatch.setattr(labelled.source, "load", loaded)
+    setting = replace(labelled, batch_size=40)
+    MASKS.run(setting)
+    # Two draws: each checks its pictures before the first translation, and has one batch.
+    assert set(photographs.values()) == {1}
+    assert max(pictures.values()) == 4
 
 
 def picture(*shape: int, value: int = 0) -> Callable[[Path], None]:

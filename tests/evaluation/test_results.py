@@ -56,7 +56,11 @@ def test_table_for_people() -> None:
 
 
 def read(tmp_path: Path, values: Any) -> Results:
-    return read_results(write_json(tmp_path / "results.json", values))
+    """From values, or from the file's text."""
+    path = write_json(tmp_path / "results.json", values)
+    if isinstance(values, str) and values.startswith("{"):
+        path.write_text(values)
+    return read_results(path)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,12 @@ def read(tmp_path: Path, values: Any) -> Results:
         (results_json([row("a", model=cell("many"))]), "result 1.cells.model.value: expected float, found 'many'"),  # type: ignore[arg-type]
         (results_json([row("a", model={"value": 1})]), "result 1.cells.model: the key 'low' is missing"),
         (results_json([row("a", model=cell(float("nan")))]), "NaN is no number in JSON"),
+        (results_json([row("a", model=cell(10**400))]), "a number of 401 digits; 20 are the most"),
+        ('{"schema": 2, "results": [1e999]}', "1e999 is too large"),
+        (results_json([row("a", digits=5000, model=cell())]), "1: 'digits' must lie between 0 and 20, not 5000"),
+        (results_json([row("a", digits=-1, model=cell())]), "1: 'digits' must lie between 0 and 20, not -1"),
+        (results_json([row("a", model=cell() | {"people": -1})]), "model: 'samples' and 'people' must not be negative"),
+        (results_json([row("a", model=cell()), row("b")]), "result 2 has no cells"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, values: Any, says: str) -> None:
@@ -94,6 +104,8 @@ def test_only_equal_terms_are_compared(tmp_path: Path) -> None:
         {"data": {"name": "faces", "split": "val"}},
         {"classifier": {"sha256": "other"}},
         {"labels": {"sha256": "some"}},
+        {"lpips": {"sha256": "some"}},
+        {"modes": ["Smiling"]},
         {"draws": {"pairs": {"pairs_sha256": "other"}}},
     ):
         assert not of(**facts).comparable(of()), json.dumps(facts)
@@ -105,3 +117,4 @@ def test_classes_with_other_pairs_are_not_compared(tmp_path: Path) -> None:
 
     assert of(gender="a", hat="b").comparable(of(gender="a", smile="c"))
     assert not of(gender="a", hat="b").comparable(of(gender="x", hat="b"))
+    assert read(tmp_path, results_json([], draws={"gender": "a"})).draws == {"gender": "None"}

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from lomit.data.sampling import NONE_OR_ALL, Domains
 from lomit.errors import LomitError
+from lomit.evaluation.crossings import domains_of
 from lomit.evaluation.protocols import StarganV2Protocol
-from lomit.evaluation.results import MEAN
+from lomit.evaluation.results import MEAN, Results
 from lomit.evaluation.settings import Setting
 from lomit.metrics import fid, kid
-from support.painted import PLACES, Looker, Painter, Told, cell, look, value
+from lomit.models.starganv2.domains import EXCLUSIVE
+from support.painted import ATTRIBUTES, PLACES, Looker, Painter, Told, cell, look, value
 
 MakeSetting = Callable[..., Setting]
 
@@ -85,6 +89,61 @@ def test_who_returns_the_input_is_the_floor_and_not_diverse(setting_for: MakeSet
     for _, _, label, source in told.calls:  # a label changes the domain and nothing else
         assert torch.equal(label[:, 2], 1 - source[:, 2])
         assert torch.equal(label[:, :2], source[:, :2])
+
+
+def of_domains(make: MakeSetting, domains: Domains, columns: list[int]) -> tuple[Told, Setting]:
+    """A method with domains that knows some of the attributes."""
+    told = Told()
+    told.domains = domains
+    setting = crossed(make, told)
+    names = tuple(ATTRIBUTES[k] for k in columns)
+    cache = replace(setting.cache, labels=setting.cache.labels[:, columns], attributes=names)
+    return told, replace(setting, cache=cache)
+
+
+def test_a_method_with_domains_is_told_the_exemplars_own(setting_for: MakeSetting) -> None:
+    told, setting = of_domains(setting_for, NONE_OR_ALL, [0, 2])
+    StarganV2Protocol(domains=("Smiling",), exemplars=2).run(setting)
+    assert told.calls
+    for _, exemplar, label, source in told.calls:
+        assert torch.equal(label, (look(exemplar)[:, [0, 2]] > 0).float())
+        assert (NONE_OR_ALL.of(label.numpy()) == 1 - NONE_OR_ALL.of(source.numpy())).all()
+
+
+def test_domains_that_nobody_named(setting_for: MakeSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(setting: Setting) -> list[str]:
+        return [domain.name for domain in domains_of(setting, StarganV2Protocol(exemplars=2))]
+
+    source = setting_for(Told()).source
+    monkeypatch.setattr(source, "groups", ())
+    # The method's own domains, which no group of the data tells of.
+    _, exclusive = of_domains(setting_for, EXCLUSIVE, [0, 2])
+    assert names(replace(exclusive, source=source)) == ["Red_Hat", "Smiling"]
+    _, one = of_domains(setting_for, EXCLUSIVE, [2])
+    assert names(replace(one, source=source)) == ["not Smiling", "Smiling"]
+    _, ends = of_domains(setting_for, NONE_OR_ALL, [0, 2])
+    assert names(replace(ends, source=source)) == ["not Red_Hat", "Red_Hat"]
+    # Nor does a group take the place of domains.
+    monkeypatch.setattr(source, "groups", (("Red_Hat", "Smiling"),))
+    assert names(replace(ends, source=source)) == ["not Red_Hat", "Red_Hat"]
+    without = crossed(setting_for, Told())
+    assert names(replace(without, source=source)) == ["Red_Hat", "Smiling"]
+    monkeypatch.setattr(source, "groups", ())
+    assert names(replace(without, source=source)) == ["not Red_Hat", "Red_Hat"]
+
+
+def test_what_numbers_rest_on_is_among_the_facts(setting_for: MakeSetting) -> None:
+    def results(seed: int = 0, **options: Any) -> Results:
+        setting = replace(setting_for(Told(), seed), extractor=Colours(), lpips=None)
+        chosen = {"domains": ("Smiling",), "exemplars": 2, "sources": 4} | options
+        found = StarganV2Protocol(**chosen).run(setting)
+        return Results({"protocol": "starganv2", **found.facts}, found.notes, found.rows)
+
+    first = results()
+    assert first.draws.keys() == {"not Smiling to Smiling", "Smiling to not Smiling"}
+    assert first.comparable(results())
+    for options in ({"seed": 1}, {"exemplars": 3}, {"sources": 5}, {"modes": ("Red_Hat",)}):
+        assert not first.comparable(results(**options)), options
 
 
 def test_conditional_score_is_the_entropy_of_what_the_outputs_show(setting_for: MakeSetting) -> None:

@@ -13,7 +13,7 @@ import pytest
 from lomit.config import to_dict
 from lomit.models.registry import saved_config
 from lomit.report.parts import PagePart
-from lomit.report.render import part
+from lomit.report.render import page
 from lomit.weights import save_pretrained
 from support.tiny import tiny_config, tiny_translator, write_folder
 
@@ -62,8 +62,13 @@ def write_log(run: Path, lines: list[dict[str, Any]] | str) -> Path:
     return run
 
 
+def part(blocks: Sequence[PagePart]) -> str:
+    """Blocks as they stand on a page, as HTML."""
+    return page("", blocks, {}).partition("</h1>")[2].partition("<nav")[0]
+
+
 def shown(blocks: PagePart | Sequence[PagePart]) -> Page:
-    """Blocks as they stand on a page."""
+    """The same, taken apart."""
     return Page(part([blocks] if isinstance(blocks, PagePart) else blocks))
 
 

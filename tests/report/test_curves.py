@@ -8,8 +8,7 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.curves import POINTS, curves, memorised, read_log, thinned
-from lomit.report.render import part
-from report.conftest import shown, write_log
+from report.conftest import part, shown, write_log
 
 LINES = [
     {"step": 20, "G/cyc": 1.0, "D/loss": 2.0, "mask/mean": 0.5, "lr": 1e-4},

@@ -68,6 +68,11 @@ def test_intervals_are_wilsons() -> None:
         ({"realism": [STUDY["realism"][0] | {"people": [0.1]}]}, "realism[1].people: expected 2 values, found 1"),
         ({"realism": [STUDY["realism"][0] | {"people": [10, 30]}]}, "must lie between 0 and 1, not 10, 30"),
         ({"comparisons": [STUDY["comparisons"][0] | {"p": 2}]}, "must lie between 0 and 1, not 2"),
+        (
+            {"comparisons": [STUDY["comparisons"][0] | {"chosen": [-4, 2]}]},
+            "'chosen' must not be negative, as it is of ours and DRIT",
+        ),
+        ({"participants": 10**30}, "a number of 31 digits; 20 are the most"),
         ({"realism": {}}, "realism: expected a list"),
         ({"realism": [{"chosen": 1}]}, "realism[1]: the key 'model' is missing"),
         (

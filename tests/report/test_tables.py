@@ -12,9 +12,8 @@ from lomit.evaluation.classes import TABLE_1, papers_name
 from lomit.evaluation.results import Results, read_results
 from lomit.models.lomit.config import LossWeights
 from lomit.models.registry import read_saved_config
-from lomit.report.render import part
 from lomit.report.tables import ablations, classes_of, comparable, measures, table_1
-from report.conftest import Page, cell, results_json, row, shown, write_json
+from report.conftest import Page, cell, part, results_json, row, shown, write_json
 
 
 def read(tmp_path: Path, values: Any) -> Results:

@@ -168,8 +168,9 @@ def setting_for(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         source = open_source(data)
         cache, device = build_cache(source, data), torch.device("cpu")
         return Setting(
-            translator, source, data, cache, device, "test", seed, batch_size, progress=False, classifier=Looker()
-        )
+            translator=translator, source=source, data=data, cache=cache, device=device, seed=seed,
+            batch_size=batch_size, progress=False, classifier=Looker(),
+        )  # fmt: skip
 
     return make
 

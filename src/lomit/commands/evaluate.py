@@ -54,7 +54,7 @@ class Evaluate(EvaluationProtocol):
         self.check()
         # Load torch: not before the options are known to be right.
         from lomit.evaluation.results import RESULTS, TABLE
-        from lomit.evaluation.run import evaluate, open_setting
+        from lomit.evaluation.run import evaluate
         from lomit.evaluation.store import PARTS
         from lomit.images import write_bytes
         from lomit.weights import find_model, load_pretrained
@@ -72,8 +72,10 @@ class Evaluate(EvaluationProtocol):
         folder = find_model(self.model)
         translator = load_pretrained(folder, device)
         data = self.data.config(translator.config.image_size, translator.config.attributes)
-        setting = open_setting(translator, data, device, self.split, self.seed, self.batch_size)
-        results, table = evaluate(self, setting, folder, self.out, self.keep_images, self.overwrite)
+        results, table = evaluate(
+            self, translator, folder, data, device, split=self.split, seed=self.seed, batch_size=self.batch_size,
+            out=self.out, keep_images=self.keep_images, overwrite=self.overwrite,
+        )  # fmt: skip
         if self.json is not None and not printed:
             write_bytes(self.json, results.to_json().encode(), overwrite=True)
         print(results.to_json() if printed else table, end="")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lomit.data.cache import Cache
 from lomit.errors import LomitError, did_you_mean
-from lomit.evaluation.pairs import usable_rows
+from lomit.evaluation.pairs import names_sha256, usable_rows
 from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.settings import Setting
 
@@ -47,13 +48,19 @@ class Crossing:
     sources: np.ndarray
     exemplars: np.ndarray
 
+    def facts(self, cache: Cache) -> dict[str, object]:
+        """How many sources are translated, and the hash of all images that its numbers rest on."""
+        rows = (self.sources, self.exemplars.reshape(-1), self.target.train, self.source.test, self.target.test)
+        names = (" ".join(cache.names[row] for row in part.tolist()) for part in rows)
+        return {"sources": len(self.sources), "pairs_sha256": names_sha256(names)}
+
 
 def domains_of(setting: Setting, options: StarganV2Protocol) -> tuple[Domain, ...]:
     """The domains that were asked for.
 
     Several attributes are a domain each, of the images with that attribute and none of the others; one attribute gives
-    the images with it and those without it.  By default these are the first exclusive attributes of the data that the
-    model knows two of, or else the model's first.
+    the images with it and those without it.  By default these are a method's own domains; of a method without any, the
+    first exclusive attributes of the data that the model knows two of, or else the model's first.
 
     Raises:
         LomitError: for an attribute that the model does not know, or one that is named twice.
@@ -110,6 +117,10 @@ def draw_crossing(
 
 def _default(setting: Setting) -> tuple[str, ...]:
     attributes = setting.cache.attributes
+    if setting.translator.domains is not None:
+        # Where its images have one of the attributes each, these are its domains; else they have none or all of them.
+        has = setting.cache.labels[usable_rows(setting)] == 1
+        return attributes if len(attributes) > 1 and (has.sum(1) == 1).all() else attributes[:1]
     for group in setting.source.groups:
         known = tuple(name for name in attributes if name in group)
         if len(known) > 1:

@@ -13,6 +13,7 @@ from torch import Tensor
 from lomit.errors import LomitError
 from lomit.evaluation import label_pictures
 from lomit.evaluation.pairs import Pairs, alike_note, draw_pairs, of_data, pairs_note, usable_rows
+from lomit.evaluation.protocols import Differing
 from lomit.evaluation.regions import ExpectedRegions, LabelRegions, Regions, TrueRegions
 from lomit.evaluation.settings import Setting
 
@@ -56,28 +57,27 @@ class Draws:
     note: str
 
 
-def draw(setting: Setting, count: int, differ: tuple[str, ...], alike: tuple[str, ...], elsewhere: bool) -> Draws:
-    """Draws the pairs of a protocol on regions; with label pictures, `count` for each region that they tell of.
+def draw(setting: Setting, options: Differing, regions: Regions | None = None) -> Draws:
+    """Draws the pairs of a protocol on regions; with label pictures, as many for each region that they tell of.
 
     Args:
-        setting: split, seed, regions.
-        count: of pairs.
-        differ: attributes of the data of which every pair differs in one; empty: the model's.
-        alike: attributes of the data in which no pair differs.
-        elsewhere: the regions of all attributes matter, too.
+        setting: split, seed, label pictures.
+        options: how many, and what they differ in.
+        regions: by which they are measured; by default the data's true ones, or expected ones.
 
     Raises:
         LomitError: for an attribute that the data does not annotate or that no region is known for, where none of
-            `differ` is the model's, where there are too few pairs, and for label pictures that can't be used.
+            `options.differ` is the model's, where there are too few pairs, and for label pictures that can't be used.
     """
+    count, differ, alike = options.pairs, options.differ, options.alike
     if differ and not set(differ) & set(setting.attributes):
         raise LomitError(
             f"--differ names none of the model's attributes ({', '.join(setting.attributes)}): it could not translate "
             "such pairs"
         )
     if setting.labels is not None:
-        return _by_label(setting, count, differ, alike, elsewhere)
-    regions: Regions = TrueRegions(setting) if setting.source.region_names else ExpectedRegions(setting)
+        return _by_label(setting, options)
+    regions = regions or (TrueRegions(setting) if setting.source.region_names else ExpectedRegions(setting))
     rows = usable_rows(setting)
     both = of_data(setting, differ, "differ"), of_data(setting, alike, "alike")
     pairs = draw_pairs(setting.cache.labels, rows, count, setting.seed, *both)
@@ -85,10 +85,10 @@ def draw(setting: Setting, count: int, differ: tuple[str, ...], alike: tuple[str
     return Draws([Draw(pairs, regions)], facts, pairs_note(setting, count, differ or setting.attributes, alike))
 
 
-def _by_label(setting: Setting, count: int, differ: tuple[str, ...], alike: tuple[str, ...], elsewhere: bool) -> Draws:
+def _by_label(setting: Setting, options: Differing) -> Draws:
     """For each region of label pictures: pairs that differ in its attributes and in none of the others."""
     assert setting.labels is not None
-    every, names = usable_rows(setting), differ or setting.attributes
+    every, names, alike = usable_rows(setting), options.differ or setting.attributes, options.alike
     rows = setting.labels.rows(setting.cache.names, every)
     members = {
         kind: tuple(name for name in names if label_pictures.REGION_OF.get(name) == kind)
@@ -98,14 +98,14 @@ def _by_label(setting: Setting, count: int, differ: tuple[str, ...], alike: tupl
     if not members:
         raise LomitError(f"label pictures tell of hair and mouth, not of {', '.join(names)}; leave out --labels")
     # Where a beard or a whole face is, the labels don't tell.
-    untold = elsewhere and any(name not in label_pictures.REGION_OF for name in setting.attributes)
-    expected = ExpectedRegions(setting) if untold else None
+    untold = label_pictures.untold(setting.attributes) if options.elsewhere else ()
+    expected = ExpectedRegions(setting, untold) if untold else None
     draws, facts = [], {}
     for kind, own in members.items():
         others = tuple(dict.fromkeys((*(name for name in names if name not in own), *alike)))
         both = of_data(setting, own, "differ"), of_data(setting, others, "alike")
         try:
-            pairs = draw_pairs(setting.cache.labels, rows, count, setting.seed, *both)
+            pairs = draw_pairs(setting.cache.labels, rows, options.pairs, setting.seed, *both)
         except LomitError as error:
             raise LomitError(f"pairs that differ in {kind} alone: {error}") from error
         # What is wrong with a picture is said before the first translation.
@@ -115,24 +115,20 @@ def _by_label(setting: Setting, count: int, differ: tuple[str, ...], alike: tupl
         facts[kind] = pairs.facts(setting.cache, len(rows)) | {"differ": list(own)}
     without = len(every) - len(rows)
     told = {"regions": LabelRegions.kind, "images_without_labels": without, "draws": facts}
-    return Draws(draws, told, _label_note(setting, count, members, alike, without, untold))
+    return Draws(draws, told, _label_note(setting, options, members, without, untold))
 
 
 def _label_note(
-    setting: Setting,
-    count: int,
-    members: Mapping[str, Sequence[str]],
-    alike: tuple[str, ...],
-    without: int,
-    untold: bool,
+    setting: Setting, options: Differing, members: Mapping[str, Sequence[str]], without: int, untold: Sequence[str]
 ) -> str:
     told = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in members.items())
     note = (
-        f"{count} ordered pairs of the {setting.split} split for each region, that differ in one of its attributes "
-        f"({told}) and in none of the others{alike_note(alike)}; [ ]: 95 % bootstrap intervals over {setting.over}."
+        f"{options.pairs} ordered pairs of the {setting.split} split for each region, that differ in one of its "
+        f"attributes ({told}) and in none of the others{alike_note(options.alike)}; [ ]: 95 % bootstrap intervals over "
+        f"{setting.over}."
     )
     if without:
         note += f" {without} images of the split have no labels and are left out."
     if untold:
-        note += " Regions of attributes that labels don't tell of are expected ones, drawn from dlib's landmarks."
+        note += f" Regions of {', '.join(untold)} are expected ones, drawn from dlib's landmarks."
     return note

@@ -55,6 +55,7 @@ class LabelPictures:
         valid = self.folder.parent / VALID
         self.valid = valid if valid.is_dir() else None
         self.paths = found if self.valid is None else {k: p for k, p in found.items() if (valid / p.name).is_file()}
+        self._sizes: dict[str, tuple[int, int]] = {}  # of images: a photograph is decoded once
 
     def rows(self, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
         """Those of the rows whose image has labels.
@@ -104,7 +105,9 @@ class LabelPictures:
         """
         if config.face_crop != "none":
             raise LomitError("label pictures don't follow faces that are cut out; leave out --data.face-crop")
-        path, size = self.paths[_stem(source.names[index])], source.load(index).size
+        stem = _stem(source.names[index])
+        path, size = self.paths[stem], self._sizes.get(stem) or source.load(index).size
+        self._sizes[stem] = size
         regions = _read(path, size, range(len(LABELS))) == np.arange(len(LABELS))[:, None, None]
         geometry = Geometry.of(source, config)
         if self.valid is None:
@@ -113,6 +116,11 @@ class LabelPictures:
         known = averaged(counts, geometry)
         shares = np.stack([averaged(region & counts, geometry) for region in regions]) / np.maximum(known, COUNTS)
         return torch.from_numpy(np.where(known >= COUNTS, shares, np.float32(np.nan)))
+
+
+def untold(attributes: Sequence[str]) -> tuple[str, ...]:
+    """Those of the attributes that label pictures don't tell of."""
+    return tuple(name for name in attributes if name not in REGION_OF)
 
 
 def averaged(mask: np.ndarray, geometry: Geometry) -> np.ndarray:

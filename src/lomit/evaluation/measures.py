@@ -55,18 +55,21 @@ Values = dict[str, Tensor]
 """`COLUMN/measure` -> a value for each pair, N, nan where a pair does not count."""
 
 
+@dataclass(frozen=True)
 class RowsOf:
     """Makes rows of values of pairs.
 
-    Args:
+    Attributes:
         people: N numbers of the person each pair's input shows.
         seed: of the bootstrap.
         values: of N pairs.
         target: what the region in which a pair differs is called.
     """
 
-    def __init__(self, people: Tensor, seed: int, values: Values, target: str = "target") -> None:
-        self.people, self.seed, self.values, self.target = people, seed, values, target
+    people: Tensor
+    seed: int
+    values: Values
+    target: str
 
     def rows(
         self, measures: Iterable[str], columns: Sequence[str], only: Tensor | None = None, of: str = ""

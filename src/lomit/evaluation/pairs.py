@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lomit.data.cache import Cache
-from lomit.data.sampling import NONE_OR_ALL
 from lomit.errors import LomitError, did_you_mean
 from lomit.evaluation.settings import Setting
 
@@ -35,13 +35,18 @@ class Pairs:
     def facts(self, cache: Cache, images: int) -> dict[str, object]:
         """Their number and that of the people, out of how many images they are drawn, and the hash of their names in
         order: equal for equal pairs."""
-        names = [f"{cache.names[i]} {cache.names[e]}" for i, e in zip(self.inputs, self.exemplars, strict=True)]
+        names = (f"{cache.names[i]} {cache.names[e]}" for i, e in zip(self.inputs, self.exemplars, strict=True))
         return {
             "pairs": len(self),
             "people": len(np.unique(cache.identity[self.inputs])),
             "images": images,
-            "pairs_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+            "pairs_sha256": names_sha256(names),
         }
+
+
+def names_sha256(names: Iterable[str]) -> str:
+    """Hash of names in their order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def draw_pairs(
@@ -109,17 +114,6 @@ def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
         raise LomitError(f"the data has no image of the {split} split to evaluate on")
     domains = setting.translator.domains
     return rows if domains is None else rows[domains.of(setting.cache.labels[rows]) >= 0]
-
-
-def two_domains(setting: Setting) -> bool:
-    """Whether the method knows no more than the images with none and those with all of its attributes."""
-    return setting.translator.domains == NONE_OR_ALL
-
-
-def at_the_ends(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Those of the rows whose labels (N x K) are all 0 or all 1."""
-    chosen = labels[rows]
-    return rows[(chosen == 0).all(1) | (chosen == 1).all(1)]
 
 
 def of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray | None:

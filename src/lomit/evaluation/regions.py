@@ -7,7 +7,7 @@ are expected regions, drawn from landmarks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -43,17 +43,6 @@ class Regions(ABC):
         self.setting = setting
 
     @abstractmethod
-    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        """How much of each pixel of an image lies in unions of regions.
-
-        Args:
-            row: of the image in the cache.
-            unions: names of regions; each entry gives one union.
-
-        Returns:
-            float32, U x S x S in [0, 1]; nan where it is not known, as in an image that shows no face.
-        """
-
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
         """The regions in which pairs differ, and those of all attributes.
 
@@ -62,15 +51,9 @@ class Regions(ABC):
             differs: the attributes in which each pair differs, bool, B x A.
 
         Returns:
-            Two coverages on the device, float32, B x 1 x S x S in [0, 1], nan as for `unions`.
+            How much of each pixel lies in them: two coverages on the device, float32, B x 1 x S x S in [0, 1]; nan
+            where it is not known, as in an image that shows no face.
         """
-        names = np.array(list(self.region_of))
-        everything = self._of(self.region_of)
-        both = [
-            self.unions(row, (self._of(names[d]), everything)) for row, d in zip(rows.tolist(), differs, strict=True)
-        ]
-        target, everywhere = torch.stack(both, dim=1).unsqueeze(2).to(self.setting.device)
-        return target, everywhere
 
     def _of(self, attributes: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(region for name in attributes for region in self.region_of[name]))
@@ -81,7 +64,31 @@ class Regions(ABC):
         return int(s.cache.source_index[row]), Geometry.of(s.source, s.data)
 
 
-class TrueRegions(Regions):
+class Outlined(Regions):
+    """Regions of which each image has a mask."""
+
+    @abstractmethod
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        """How much of each pixel of an image lies in unions of regions.
+
+        Args:
+            row: of the image in the cache.
+            unions: names of regions; each entry gives one union.
+
+        Returns:
+            float32, U x S x S in [0, 1]; nan as for `targets`.
+        """
+
+    def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
+        names, everything = np.array(list(self.region_of)), self._of(self.region_of)
+        both = [
+            self.unions(row, (self._of(names[d]), everything)) for row, d in zip(rows.tolist(), differs, strict=True)
+        ]
+        target, everywhere = torch.stack(both, dim=1).unsqueeze(2).to(self.setting.device)
+        return target, everywhere
+
+
+class TrueRegions(Outlined):
     """The regions that rendered faces come with.
 
     Raises:
@@ -105,18 +112,22 @@ class TrueRegions(Regions):
         self.region_of = {n: tuple(r for r in regions if r in source.region_of[n]) for n in setting.attributes}
 
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        """As `Regions.unions`.  Raises LomitError where this image has no true masks."""
+        """As `Outlined.unions`.  Raises LomitError where this image has no true masks."""
         index, geometry = self.load(row)
         masks = self.setting.source.regions(index)
         if not masks:
             name = self.setting.source.names[index]
             raise LomitError(f"there are no true masks of {name}; render the set with --regions test or all")
-        planes = [averaged(np.logical_or.reduce([masks[name] for name in names]), geometry) for names in unions]
+        planes = [averaged(_union(masks, names), geometry) for names in unions]
         return torch.from_numpy(np.stack(planes))
 
 
-class ExpectedRegions(Regions):
+class ExpectedRegions(Outlined):
     """Regions by landmarks, found once in each image at the size that its file has.
+
+    Args:
+        setting: finds the landmarks.
+        names: attributes whose regions are meant; by default the model's.
 
     Raises:
         LomitError: for an attribute that no region is known for, or where nothing finds landmarks.
@@ -125,9 +136,9 @@ class ExpectedRegions(Regions):
     kind, target = "expected", "expected region"
     words = "expected regions, drawn from dlib's 68 landmarks of the input, the same for every method,"
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, names: Sequence[str] = ()) -> None:
         super().__init__(setting)
-        self.region_of = {name: landmarks.regions_of(name) for name in setting.attributes}
+        self.region_of = {name: landmarks.regions_of(name) for name in names or setting.attributes}
         if setting.find_landmarks is None:
             raise LomitError("regions of photographs need dlib (pip install 'lomit[faces]') or --labels")
         self.find = setting.find_landmarks
@@ -144,9 +155,15 @@ class ExpectedRegions(Regions):
         drawn = landmarks.draw_regions(points, CANVAS)
         planes = []
         for names in unions:
-            union = np.logical_or.reduce([drawn[name] for name in names]).astype(np.float32)
+            union = _union(drawn, names).astype(np.float32)
             planes.append(np.array(Image.fromarray(union).resize((size, size), Image.Resampling.BOX)))
         return torch.from_numpy(np.stack(planes))
+
+
+def _union(masks: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """The union of some masks, bool, H x W; empty where a pair differs in none of the model's attributes."""
+    nothing = np.zeros_like(next(iter(masks.values())))
+    return np.logical_or.reduce([nothing, *(masks[name] for name in names)])
 
 
 class LabelRegions(Regions):
@@ -155,7 +172,7 @@ class LabelRegions(Regions):
     Args:
         setting: has the label pictures.
         only: the region that every pair differs in.
-        expected: the regions of the model's other attributes, for those of all attributes; None leaves them out.
+        expected: of the attributes that labels don't tell of, for the regions of all attributes; None leaves them out.
     """
 
     kind, words = "labels", "the region of the input's label picture"
@@ -166,22 +183,26 @@ class LabelRegions(Regions):
         self.region_of = {
             name: (label_pictures.REGION_OF[name],) for name in setting.attributes if name in label_pictures.REGION_OF
         }
+        self._last: tuple[bytes, dict[str, Tensor]] = b"", {}
 
     def shares(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """Each region's share of every pixel: name -> float32 on the device, B x 1 x S x S, nan as for `unions`."""
+        """Each region's share of every pixel: name -> float32 on the device, B x 1 x S x S, nan as for `targets`.
+
+        Those of the last rows are kept: a batch asks for them twice.
+        """
         s = self.setting
         assert s.labels is not None
-        planes = [s.labels.shares(s.source, s.data, int(s.cache.source_index[row])) for row in rows]
-        return dict(zip(label_pictures.LABELS, torch.stack(planes).to(s.device).split(1, dim=1), strict=True))
-
-    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        shares = self.shares(np.array([row]))
-        return torch.stack([torch.stack([shares[name][0, 0] for name in names]).sum(0) for names in unions])
+        if self._last[0] != rows.tobytes():
+            images, at = np.unique(s.cache.source_index[rows], return_inverse=True)
+            planes = torch.stack([s.labels.shares(s.source, s.data, index) for index in images.tolist()])
+            found = planes[torch.from_numpy(at)].to(s.device).split(1, dim=1)
+            self._last = rows.tobytes(), dict(zip(label_pictures.LABELS, found, strict=True))
+        return self._last[1]
 
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
-        everything = self._of(self.region_of)
-        both = torch.stack([self.unions(row, ((self.only,), everything)) for row in rows.tolist()], dim=1)
-        target, everywhere = both.unsqueeze(2)
+        shares = self.shares(rows)
+        everywhere = torch.stack([shares[name] for name in self._of(self.region_of)]).sum(0)
         if self.expected is not None:
-            everywhere = torch.maximum(everywhere, self.expected.targets(rows, differs)[1])
-        return target, everywhere
+            nothing = np.zeros((len(rows), len(self.expected.region_of)), dtype=bool)
+            everywhere = torch.maximum(everywhere, self.expected.targets(rows, nothing)[1])
+        return shares[self.only], everywhere

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ SCHEMA = 2
 """Raised when the layout of the JSON changes."""
 RESULTS, TABLE = "results.json", "results.md"
 """An evaluation's files."""
+MOST_DIGITS = 20
+"""Digits of an integer that is read, and after the point of a number that is written."""
 FLAGGED = "†"
 """Mark of a row that no claim can rest on."""
 MEAN = "mean over domain pairs"
@@ -120,12 +123,14 @@ class Results:
     def draws(self) -> dict[str, str]:
         """What pairs were drawn for -> hash of their names."""
         found = self.fact("draws")
-        return {k: str(v.get("pairs_sha256")) for k, v in found.items()} if isinstance(found, dict) else {}
+        return (
+            {name: str(self.fact("draws", name, "pairs_sha256")) for name in found} if isinstance(found, dict) else {}
+        )
 
     def comparable(self, other: Results) -> bool:
         """Whether the numbers of both may stand in one table: protocol, data, draws and judges are the same."""
-        judges = [(name, "sha256") for name in ("classifier", "inception", "labels")]
-        paths = ("protocol",), ("seed",), ("data", "name"), ("data", "split"), *judges
+        judges = [(name, "sha256") for name in ("classifier", "inception", "lpips", "labels")]
+        paths = ("protocol",), ("seed",), ("data", "name"), ("data", "split"), ("modes",), *judges
         if any(self.fact(*path) != other.fact(*path) for path in paths):
             return False
         return all(self.draws[name] == other.draws[name] for name in self.draws.keys() & other.draws.keys())
@@ -184,9 +189,17 @@ def read_results(path: Path) -> Results:
     if not isinstance(entries, list) or not isinstance(notes, list):
         raise LomitError(f"{path} is not what lomit evaluate writes: it needs the lists 'results' and 'notes'")
     rows = [from_dict(Row, entry, f"{path}: result {k}") for k, entry in enumerate(entries, start=1)]
-    for column in (column for row in rows for column in row.cells):
-        if column not in COLUMNS:
-            raise LomitError(f"{path} has a column '{column}'; known: {', '.join(COLUMNS)}")
+    for k, row in enumerate(rows, start=1):
+        where = f"{path}: result {k}"
+        if not row.cells:
+            raise LomitError(f"{where} has no cells")
+        if not 0 <= row.digits <= MOST_DIGITS:
+            raise LomitError(f"{where}: 'digits' must lie between 0 and {MOST_DIGITS}, not {row.digits}")
+        for column, estimate in row.cells.items():
+            if column not in COLUMNS:
+                raise LomitError(f"{path} has a column '{column}'; known: {', '.join(COLUMNS)}")
+            if min(estimate.samples, estimate.people) < 0:
+                raise LomitError(f"{where}.cells.{column}: 'samples' and 'people' must not be negative")
     return Results(values, [str(note) for note in notes], rows)
 
 
@@ -194,10 +207,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
-        LomitError: where it is missing, no JSON (NaN is none), or not an object.
+        LomitError: where it is missing, no JSON (NaN is none), not an object, or holds a number beyond all bounds.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
     except FileNotFoundError:
         raise LomitError(f"no such file: {path}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -205,6 +219,18 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise LomitError(f"{path}: expected an object with keys, found {type(values).__name__}")
     return values
+
+
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits; {MOST_DIGITS} are the most")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:MOST_DIGITS]} is too large")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -14,11 +14,12 @@ from lomit import __version__
 from lomit.classifier.network import file_sha256
 from lomit.config import DataConfig, to_dict
 from lomit.data.cache import build_cache
+from lomit.data.decode import Geometry
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
+from lomit.evaluation.protocols import PLACE, PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 from lomit.evaluation.results import RESULTS, TABLE, Results, interval_facts
-from lomit.evaluation.settings import Setting
+from lomit.evaluation.settings import Judges, Setting
 from lomit.evaluation.store import Store, open_store
 from lomit.images import write_bytes
 from lomit.models.base import Translator
@@ -26,27 +27,16 @@ from lomit.models.registry import method_of
 from lomit.weights import WEIGHTS
 
 
-def open_setting(
-    translator: Translator, data: DataConfig, device: torch.device, split: EvaluatedSplit, seed: int, batch_size: int
-) -> Setting:
-    """A model and the data it is measured on.
-
-    Args:
-        translator: in eval mode, on `device`.
-        data: with the model's attributes and image size.
-        device, split, seed, batch_size: as of `Setting`.
-
-    Raises:
-        LomitError: for data that can't be used, or that lacks an attribute of the model's.
-    """
-    source = open_source(data)
-    return Setting(translator, source, data, build_cache(source, data), device, split, seed, batch_size)
-
-
 def evaluate(
     protocol: EvaluationProtocol,
-    setting: Setting,
+    translator: Translator,
     model: Path,
+    data: DataConfig,
+    device: torch.device,
+    *,
+    split: EvaluatedSplit = "test",
+    seed: int = 0,
+    batch_size: int = 16,
     out: Path | None = None,
     keep_images: bool = False,
     overwrite: bool = False,
@@ -55,8 +45,10 @@ def evaluate(
 
     Args:
         protocol: what to measure, with its options.
-        setting: the model and the data.
-        model: the folder of the model's weights.
+        translator: the model, in eval mode, on `device`.
+        model: the folder of its weights.
+        data: with the model's attributes and image size.
+        device, split, seed, batch_size: as of `Setting`.
         out: the evaluation's folder; None: nothing is kept.
         keep_images: keep the translated images there, too.
         overwrite: start afresh where an unfinished evaluation had other settings.
@@ -67,7 +59,13 @@ def evaluate(
     Raises:
         LomitError: for models, data, classifiers and folders that can't be used.
     """
-    setting = protocol.prepare(setting)
+    if not data.attributes:
+        raise LomitError("the model does not say which attributes it was trained on")
+    source = open_source(data)
+    # Seconds before what may take an hour: nobody waits for the images to hear of a wrong --classifier.
+    judges = protocol.prepare(Judges(source=source, data=data, device=device))
+    cache = build_cache(source, data)
+    setting = Setting(**vars(judges), translator=translator, cache=cache, split=split, seed=seed, batch_size=batch_size)
     facts = {
         "protocol": protocol.name,
         "seed": setting.seed,
@@ -79,7 +77,7 @@ def evaluate(
             "split": setting.split,
         },
     }
-    decided = facts | _decided(protocol, setting) | {"keep_images": keep_images}
+    decided = _decided(protocol, setting) | facts | {"keep_images": keep_images}
     keeping = nullcontext(Store()) if out is None else open_store(out, decided, keep_images, overwrite)
     with keeping as store:
         found = protocol.run(replace(setting, store=store))
@@ -95,16 +93,17 @@ def evaluate(
 
 
 def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object]:
-    """All that decides what an evaluation translates and scores, for taking it up."""
+    """What decides, beside the facts, what an evaluation translates and scores, for taking it up."""
     digest = hashlib.blake2b(setting.source.fingerprint.encode(), digest_size=16)
     cache = setting.cache
     for array in (cache.labels, cache.split, cache.identity, cache.source_index):
         digest.update(array.tobytes())
-    options = {f.name: getattr(protocol, f.name) for f in dataclasses.fields(PROTOCOLS[protocol.name])}
+    options = [f.name for f in dataclasses.fields(PROTOCOLS[protocol.name]) if f.metadata != PLACE]
     return {
-        **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
+        **{name: getattr(protocol, name) for name in options},
+        "identity": setting.embed is not None,
         "batch_size": setting.batch_size,
-        "crop": setting.data.crop,
+        "geometry": dataclasses.asdict(Geometry.of(setting.source, setting.data)),
         "images and labels": digest.hexdigest(),
         "device": setting.device.type,
         "versions": [__version__, torch.__version__],
@@ -113,8 +112,6 @@ def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object
 
 def _model_facts(translator: Translator) -> dict[str, object]:
     config = translator.config
-    if not config.attributes:
-        raise LomitError("the model does not say which attributes it was trained on")
     return {
         "method": method_of(config).name,
         "image_size": config.image_size,

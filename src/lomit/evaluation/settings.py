@@ -39,21 +39,14 @@ class Judge(Extractor, Protocol):
         """B x 3 x H x W in [-1, 1] -> logits, B x A."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Everything that decides the numbers of a protocol, beside its own options.
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """The data of an evaluation and what it is measured with: all that is known before an image is decoded.
 
     Attributes:
-        translator: the model, in eval mode, on `device`.
-        source: the data set.
-        data: how its images are cut and how large they are.
-        cache: its images, with labels for the translator's attributes.
+        source: the data.
+        data: how its images are cut, with labels for the translator's attributes.
         device: where to compute.
-        split: whose images are measured.
-        seed: of the pairs and of the bootstrap.
-        batch_size: pairs in the network at a time.
-        progress: show a bar on standard error where that is a terminal.
-        store: keeps what is translated and scored.
         classifier: says what images show.
         extractor: makes the features that sets of images are compared by, on `device`.
         lpips: LPIPS, where its weights are to be had.
@@ -63,16 +56,9 @@ class Setting:
         judges: what these are (names, hashes), for the results.
     """
 
-    translator: Translator
     source: Source
     data: DataConfig
-    cache: Cache
     device: torch.device
-    split: EvaluatedSplit = "test"
-    seed: int = 0
-    batch_size: int = 16
-    progress: bool = True
-    store: Store = field(default_factory=Store)
     classifier: Judge | None = None
     extractor: Extractor | None = None
     lpips: ImageDistance | None = None
@@ -80,6 +66,29 @@ class Setting:
     embed: Embed | None = None
     labels: LabelPictures | None = None
     judges: dict[str, dict[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(Judges):
+    """A model, and the data and judges it is measured with.
+
+    Attributes:
+        translator: in eval mode, on `device`.
+        cache: the images.
+        split: whose images are measured.
+        seed: of the pairs and of the bootstrap.
+        batch_size: pairs in the network at a time.
+        progress: show a bar on standard error where that is a terminal.
+        store: keeps what is translated and scored.
+    """
+
+    translator: Translator
+    cache: Cache
+    split: EvaluatedSplit = "test"
+    seed: int = 0
+    batch_size: int = 16
+    progress: bool = True
+    store: Store = field(default_factory=Store)
 
     @property
     def attributes(self) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) ->
         assert isinstance(found, dict)
     except (OSError, ValueError, AssertionError):
         raise LomitError(f"{parts} is not of an evaluation; remove it or choose another --out") from None
-    wanted = json.loads(json.dumps(dict(settings)))
+    found, wanted = (dict(_leaves(values)) for values in (found, json.loads(json.dumps(dict(settings)))))
     changed = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]
     if not changed:
         return True
@@ -152,6 +152,15 @@ def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) ->
         )
     shutil.rmtree(parts, ignore_errors=True)
     return False
+
+
+def _leaves(values: Mapping[str, object], start: str = "") -> Iterator[tuple[str, object]]:
+    """`classifier.sha256` and its value, for every value that is no object itself."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{start}{name}.")
+        else:
+            yield start + name, value
 
 
 @contextmanager

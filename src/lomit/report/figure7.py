@@ -82,6 +82,11 @@ class Comparison(OverPeople):
     models: tuple[str, str]
     chosen: tuple[int, int]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.chosen) < 0:
+            raise LomitError(f"'chosen' must not be negative, as it is of {' and '.join(self.models)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyCounts:

@@ -6,7 +6,7 @@ runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from lomit.errors import LomitError, at_least
 
 if TYPE_CHECKING:
-    from lomit.evaluation.settings import Findings, Setting
+    from lomit.evaluation.settings import Findings, Judges, Setting
 
 
 EvaluatedSplit = Literal["test", "val"]
 """The part of the data that is measured; claims rest on `test`, choices (of a checkpoint, a weight) on `val`."""
+PLACE = {"place": True}
+"""Metadata of an option that says where files lie.  Their hash decides the numbers, and not the place."""
 
 
 def no_classifier() -> LomitError:
@@ -39,9 +41,9 @@ class EvaluationProtocol:
     def check(self) -> None:
         """Raises `LomitError` for what can be known to be wrong before anything is loaded."""
 
-    def prepare(self, setting: Setting) -> Setting:
+    def prepare(self, given: Judges) -> Judges:
         """Adds what it measures with.  Raises `LomitError` where that is not to be had."""
-        return setting
+        return given
 
     def run(self, setting: Setting) -> Findings:
         """Measures, by the module of its name.  Raises `LomitError` for data that can't be measured so."""
@@ -53,7 +55,7 @@ class EvaluationProtocol:
 class Judged(EvaluationProtocol):
     """A protocol in which a classifier says what images show."""
 
-    classifier: str | None = None
+    classifier: str | None = field(default=None, metadata=PLACE)
     """Folder of an attribute classifier (`lomit classifier train`) that knows the model's attributes, or
     `attributes-avatars`, the one for rendered faces in the package."""
 
@@ -62,18 +64,18 @@ class Judged(EvaluationProtocol):
         if self.classifier is None:
             raise no_classifier()
 
-    def prepare(self, setting: Setting) -> Setting:
+    def prepare(self, given: Judges) -> Judges:
         from lomit.classifier.network import load_classifier
 
-        setting = super().prepare(setting)
+        given = super().prepare(given)
         if self.classifier is None:
-            return setting
+            return given
         classifier, card = load_classifier(self.classifier)
-        classifier.columns(setting.attributes)  # says which one it lacks
+        classifier.columns(given.data.attributes)  # says which one it lacks
         config = classifier.config
         facts = {"name": Path(self.classifier).name, "network": config.network, "image_size": config.image_size}
-        judges = setting.judges | {"classifier": {**facts, "sha256": card.sha256}}
-        return replace(setting, classifier=classifier.to(setting.device), judges=judges)
+        judges = given.judges | {"classifier": {**facts, "sha256": card.sha256}}
+        return replace(given, classifier=classifier.to(given.device), judges=judges)
 
 
 @dataclass
@@ -92,8 +94,13 @@ class Paired(EvaluationProtocol):
 
 @dataclass
 class Differing(Paired):
-    """A protocol on pairs that differ in any attribute."""
+    """A protocol on pairs that differ in any attribute.
 
+    Attributes:
+        elsewhere: the regions of all attributes matter, and not only those in which a pair differs.
+    """
+
+    elsewhere: ClassVar[bool] = False
     differ: tuple[str, ...] = ()
     """Attributes of which every pair differs in one, in place of the model's.  With them models of different attributes
     are given the same pairs."""
@@ -103,25 +110,21 @@ class Differing(Paired):
 class Labelled(Differing):
     """A protocol that needs to know where hair and mouth are."""
 
-    labels: Path | None = None
+    labels: Path | None = field(default=None, metadata=PLACE)
     """Folder of label pictures of photographs (docs/evaluation.md has their form): pairs then differ in hair alone or
     in the mouth alone, --pairs of each, and the labels say where these are."""
 
-    def prepare(self, setting: Setting) -> Setting:
-        from lomit.evaluation.label_pictures import LabelPictures
+    def prepare(self, given: Judges) -> Judges:
+        from lomit.evaluation.label_pictures import LabelPictures, untold
+        from lomit.evaluation.landmarks import dlib_landmarks
 
-        setting = super().prepare(setting)
+        given = super().prepare(given)
         if self.labels is not None:
             pictures = LabelPictures(self.labels)
             facts: dict[str, object] = {"name": self.labels.name, "sha256": pictures.sha256()}
-            return replace(setting, labels=pictures, judges=setting.judges | {"labels": facts})
-        return setting
-
-    def find_landmarks(self, setting: Setting) -> Setting:
-        """Adds dlib's landmarks, where photographs are measured."""
-        from lomit.evaluation.landmarks import dlib_landmarks
-
-        return setting if setting.source.region_names else replace(setting, find_landmarks=dlib_landmarks())
+            given = replace(given, labels=pictures, judges=given.judges | {"labels": facts})
+        expected = self.labels is None or (self.elsewhere and untold(given.data.attributes))
+        return replace(given, find_landmarks=dlib_landmarks()) if expected and not given.source.region_names else given
 
 
 @dataclass
@@ -163,9 +166,9 @@ class StarganV2Protocol(Judged):
     """Most sources of a pair of domains; by default all of the split."""
     extractor: Literal["classifier", "inception-tv"] = "classifier"
     """Whose features are compared, the classifier's or torchvision's Inception-v3's."""
-    weights: Path | None = None
+    weights: Path | None = field(default=None, metadata=PLACE)
     """Inception-v3's ImageNet weights; by default from torch's cache."""
-    lpips_weights: Path | None = None
+    lpips_weights: Path | None = field(default=None, metadata=PLACE)
     """torchvision's AlexNet; with it LPIPS is measured."""
     modes: tuple[str, ...] = ()
     """Attributes of the classifier whose pattern the conditional inception score is of.  By default the model's."""
@@ -177,25 +180,25 @@ class StarganV2Protocol(Judged):
         if self.weights is not None and self.extractor == "classifier":
             raise LomitError("--weights go with --extractor inception-tv; the classifier brings its own")
 
-    def prepare(self, setting: Setting) -> Setting:
+    def prepare(self, given: Judges) -> Judges:
         from lomit.classifier.network import file_sha256
         from lomit.metrics.backbones import backbone_file
         from lomit.metrics.inception import IMAGENET, inception_features
         from lomit.metrics.lpips import ALEXNET, load_lpips
 
-        setting = super().prepare(setting)
-        if setting.classifier is not None:
-            setting.classifier.columns(self.modes)
-        judges, extractor, lpips = dict(setting.judges), setting.extractor or setting.classifier, setting.lpips
+        given = super().prepare(given)
+        if given.classifier is not None:
+            given.classifier.columns(self.modes)
+        judges, extractor, lpips = dict(given.judges), given.extractor or given.classifier, given.lpips
         if self.extractor == "inception-tv":
             path = backbone_file("Inception-v3", IMAGENET, self.weights)
-            extractor = inception_features(path).to(setting.device)
+            extractor = inception_features(path).to(given.device)
             judges["inception"] = {"weights": path.name, "sha256": file_sha256(path)}
         if self.lpips_weights is not None:
             path = backbone_file("AlexNet (for LPIPS)", ALEXNET, self.lpips_weights)
-            lpips = load_lpips(path).to(setting.device)
+            lpips = load_lpips(path).to(given.device)
             judges["lpips"] = {"weights": path.name, "sha256": file_sha256(path)}
-        return replace(setting, extractor=extractor, lpips=lpips, judges=judges)
+        return replace(given, extractor=extractor, lpips=lpips, judges=judges)
 
 
 @dataclass
@@ -203,12 +206,20 @@ class BackgroundProtocol(Labelled):
     """What changes where nothing was to change, and whether the person stays the same."""
 
     name = "background"
+    elsewhere = True
 
-    def prepare(self, setting: Setting) -> Setting:
+    def prepare(self, given: Judges) -> Judges:
         from lomit.metrics.identity import FaceEmbedder
 
-        setting = self.find_landmarks(super().prepare(setting))
-        return setting if setting.source.region_names else replace(setting, embed=FaceEmbedder().embed)
+        given = super().prepare(given)
+        if given.source.region_names:
+            return given
+        try:
+            return replace(given, embed=FaceEmbedder().embed)
+        except LomitError:
+            if self.labels is None:
+                raise
+            return given  # the notes say that identity was not measured
 
 
 @dataclass
@@ -216,10 +227,6 @@ class MasksProtocol(Labelled):
     """Overlap, area and saturation of the masks."""
 
     name = "masks"
-
-    def prepare(self, setting: Setting) -> Setting:
-        setting = super().prepare(setting)
-        return setting if setting.labels is not None else self.find_landmarks(setting)
 
 
 PROTOCOLS: dict[str, type[EvaluationProtocol]] = {

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from lomit.data.transforms import denormalise
-from lomit.evaluation.draws import Draw
+from lomit.evaluation.draws import Draw, Draws
 from lomit.evaluation.measures import MEASURES, RowsOf, Values
 from lomit.evaluation.results import Row
-from lomit.evaluation.settings import Setting
-from lomit.evaluation.translating import as_saved, images, keep, labels, translate
+from lomit.evaluation.settings import Findings, Setting
+from lomit.evaluation.translating import as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import background, identity, masks
 from lomit.metrics.ssim import ssim
 from lomit.models.base import Masks, Translation
@@ -35,8 +37,8 @@ class PairBatch:
             B x 1 x S x S in [0, 1].
     """
 
-    def __init__(self, setting: Setting, draw: Draw, part: slice) -> None:
-        self.setting, self.draw, self.part = setting, draw, part
+    def __init__(self, setting: Setting, draw: Draw, stage: str, part: slice) -> None:
+        self.setting, self.draw, self.stage, self.part = setting, draw, stage, part
         inputs, exemplars = draw.pairs.inputs[part], draw.pairs.exemplars[part]
         self.x, self.exemplar = images(setting, inputs), images(setting, exemplars)
         self.y_input, self.y_exemplar = labels(setting, inputs), labels(setting, exemplars)
@@ -50,11 +52,11 @@ class PairBatch:
         """The inputs, each with itself as exemplar: how well the model reconstructs what it should keep."""
         return translate(self.setting, self.x, self.x, self.y_input, self.y_input, given)
 
-    def keep(self, stage: str, result: Translation) -> None:
+    def keep(self, result: Translation) -> None:
         """Keeps the translated images, where that is asked for."""
         pairs, part = self.draw.pairs, self.part
-        numbers = range(part.start, part.stop)
-        keep(self.setting, stage, numbers, pairs.inputs[part], pairs.exemplars[part], as_saved(result))
+        inputs, exemplars = pairs.inputs[part], pairs.exemplars[part]
+        keep(self.setting, self.stage, range(part.start, part.stop), inputs, exemplars, as_saved(result))
 
     def kept(self, result: Translation) -> Values:
         """Measure -> how an image differs from the input outside of regions, B."""
@@ -94,14 +96,52 @@ class PairBatch:
             "ceiling/iou": masks.iou(best, self.target),
             "ceiling_binary/iou": masks.iou(masks.on_grid(self.target, grid, binary=True), self.target),
             "model/area": masks.area(found),
-            "plain/area": masks.area(ones),
             "ceiling/area": masks.area(self.target),
             "model/saturation": masks.saturation(found),
-            "plain/saturation": masks.saturation(ones),
         }
         for column, mask in (("model", found), ("plain", ones), ("ceiling", best)):
             values[f"{column}/soft_iou"] = masks.soft_iou(mask, self.target)
         return values
+
+
+def run(
+    name: str,
+    setting: Setting,
+    drawn: Draws,
+    measure: Callable[[PairBatch], Values],
+    rows: Callable[[Draw, RowsOf], list[Row]],
+    notes: Callable[[Draw, Values], Sequence[str]],
+) -> Findings:
+    """Measures all pairs of a protocol.
+
+    Args:
+        name: of the protocol.
+        setting: the model and the data.
+        drawn: the pairs.
+        measure: some pairs of a draw -> `COLUMN/measure` -> a value for each, float64 or bool; nan where it does not
+            count.
+        rows: a draw with its values -> its rows.
+        notes: the same -> how the numbers are defined.
+    """
+    found: list[Row] = []
+    told = [drawn.note]
+    for draw in drawn.draws:
+        stage = f"{name}/{draw.of}" if draw.of else name
+
+        def compute(part: slice, draw: Draw = draw, stage: str = stage) -> Values:
+            return measure(PairBatch(setting, draw, stage, part))
+
+        values = in_batches(setting, stage, len(draw.pairs), compute)
+        people = setting.people(draw.pairs.inputs)
+        found += rows(draw, RowsOf(people, setting.seed, values, draw.regions.target))
+        told += notes(draw, values)
+    return Findings(drawn.facts, tuple(dict.fromkeys(told)), found)
+
+
+def not_counted(draw: Draw, values: Tensor, why: str) -> str:
+    """How many pairs a measure leaves out, and why."""
+    of = f" that differ in {draw.of} alone" if draw.of else ""
+    return f"{int(values.isnan().sum())} of {len(draw.pairs)} pairs{of} do not count: {why}."
 
 
 def under(column: str, values: Values) -> Values:
@@ -146,8 +186,3 @@ def scored_note(setting: Setting) -> str:
     """What images are scored as."""
     size = setting.size
     return f"Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back."
-
-
-def rows_of(setting: Setting, draw: Draw, values: Values) -> RowsOf:
-    """Makes the rows of a draw."""
-    return RowsOf(setting.people(draw.pairs.inputs), setting.seed, values, draw.regions.target)

@@ -8,7 +8,7 @@ kinds of image the outputs of one source show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
 
@@ -32,21 +32,6 @@ MOST_FOR_KID = 5_000
 """KID's kernels are quadratic: of larger sets so many images are drawn by the seed."""
 
 
-@dataclass(frozen=True)
-class Real:
-    """What is known of a domain's own images, rows in the domain's order.
-
-    Attributes:
-        train, test: features, N x D each.
-        modes: probabilities of the attributes that the conditional inception score is of, N x K, of the test images;
-            None where it is not measured.
-    """
-
-    train: Tensor
-    test: Tensor
-    modes: Tensor | None
-
-
 def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
     """Runs the protocol.
 
@@ -68,24 +53,19 @@ def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
     crossings = [
         draw_crossing(setting, options, source, target, k) for k, (source, target) in enumerate(permutations(chosen, 2))
     ]  # what is missing is said before the first translation
-    real = {
-        domain.name: Real(
-            _of_images(setting, modes, domain.train, f"train {domain.name}")["features"],
-            (test := _of_images(setting, modes, domain.test, f"test {domain.name}"))["features"],
-            test.get("modes"),
-        )
-        for domain in chosen
-    }
+    train = {d.name: _of_images(setting, (), d.train, f"train {d.name}")["features"] for d in chosen}
+    test = {d.name: _of_images(setting, modes, d.test, f"test {d.name}") for d in chosen}
     rows: list[Row] = []
     for crossing in crossings:
-        rows += summarise(setting, crossing, measure(setting, options, modes, crossing), real)
+        rows += summarise(setting, crossing, measure(setting, options, modes, crossing), train, test)
     measures = list(dict.fromkeys(row.measure for row in rows))
     rows = [r for m in measures for r in _with_mean([row for row in rows if row.measure == m])]
     facts: dict[str, object] = {
         "extractor": setting.extractor.name,
         "exemplars": options.exemplars,
         "domains": {d.name: {"train": len(d.train), "test": len(d.test), "people": d.people} for d in chosen},
-        "sources": {c.name: len(c.sources) for c in crossings},
+        "draws": {c.name: c.facts(setting.cache) for c in crossings},
+        "modes": list(modes),
         "interval_of_distances": f"delete-a-group jackknife over {setting.resampled}",
     }
     return Findings(facts, notes(setting, options, modes), rows, counted="samples")
@@ -106,8 +86,10 @@ def measure(
     def compute(part: slice) -> dict[str, Tensor]:
         inputs, exemplars = crossing.sources[part].repeat(count), crossing.exemplars[part].reshape(-1)
         y_input, theirs = labels(setting, inputs), labels(setting, exemplars)
-        # A label moves the image into the domain and leaves what else it says of it.
-        y = torch.where(torch.from_numpy(crossing.target.columns).to(theirs.device), theirs, y_input)
+        # A label moves the image into the domain and leaves what else it says of it.  Of a method's own domains such a
+        # mixture may be none: the exemplar's label is.
+        moved = torch.from_numpy(crossing.target.columns).to(theirs.device)
+        y = torch.where(moved, theirs, y_input) if setting.translator.domains is None else theirs
         saved = []
         for k in range(0, len(inputs), setting.batch_size):
             at = slice(k, k + setting.batch_size)
@@ -148,13 +130,27 @@ def _probabilities(setting: Setting, modes: tuple[str, ...], x: Tensor) -> Tenso
     return setting.classify(normalise(x.to(setting.device)), modes).sigmoid().float().cpu()
 
 
-def summarise(setting: Setting, crossing: Crossing, found: dict[str, Tensor], domains: dict[str, Real]) -> list[Row]:
-    """Every number of a pair of domains, from `measure`'s values and the domains' own images."""
+def summarise(
+    setting: Setting,
+    crossing: Crossing,
+    found: dict[str, Tensor],
+    train: dict[str, Tensor],
+    test: dict[str, dict[str, Tensor]],
+) -> list[Row]:
+    """Every number of a pair of domains.
+
+    Args:
+        setting: the seed and the extractor.
+        crossing: the pair.
+        found: `measure`'s values.
+        train: domain -> features of its images, N x D.
+        test: domain -> `features`, N x D, and `modes`, N x K, of its images of the measured split.
+    """
     assert setting.extractor is not None
     seed, extractor = setting.seed, setting.extractor
     source, target = crossing.source, crossing.target
-    reference, real = domains[target.name].train, domains[target.name].test
-    sources = domains[source.name].test[_places(source.test, crossing.sources)]
+    reference, real = train[target.name], test[target.name]["features"]
+    sources = test[source.name]["features"][_places(source.test, crossing.sources)]
     given = _places(target.test, crossing.exemplars)
     who = setting.people(crossing.sources)
     each = len(found["features"]) // len(who)
@@ -189,9 +185,7 @@ def summarise(setting: Setting, crossing: Crossing, found: dict[str, Tensor], do
         cells = {column: bootstrap.mean(v, who, seed) for column, v in both.items()}
         rows.append(of_pair("diversity", named(diversity.DIVERSITY, extractor), cells=cells, digits=4))
     if "modes" in found:
-        of_exemplars = domains[target.name].modes
-        assert of_exemplars is not None
-        both = {"model": found["modes"], "ceiling": of_exemplars[given]}
+        both = {"model": found["modes"], "ceiling": test[target.name]["modes"][given]}
         cells = {column: inception_score.conditional_estimate(p, who, seed) for column, p in both.items()}
         rows.append(of_pair("cis", f"{_cis(setting)}, nats", cells=cells, unit="nats", digits=4))
     if "lpips" in found:

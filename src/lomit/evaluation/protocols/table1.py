@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lomit.data.sampling import NONE_OR_ALL
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
 from lomit.evaluation.classes import TABLE_1, ScoredClass, papers_classes, parse_class
-from lomit.evaluation.pairs import Pairs, alike_note, at_the_ends, draw_pairs, of_data, two_domains, usable_rows
+from lomit.evaluation.pairs import Pairs, alike_note, draw_pairs, of_data, usable_rows
 from lomit.evaluation.protocols import Table1Protocol
 from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
@@ -88,7 +89,7 @@ def classes_of(setting: Setting, options: Table1Protocol) -> tuple[ScoredClass, 
 
 def _opposite(setting: Setting, options: Table1Protocol) -> bool:
     """Whether pairs go between images with all facts of a class and images with none only."""
-    return options.opposite or two_domains(setting)
+    return options.opposite or setting.translator.domains == NONE_OR_ALL
 
 
 def _draw(setting: Setting, options: Table1Protocol, scored: ScoredClass) -> ClassPairs:
@@ -96,7 +97,7 @@ def _draw(setting: Setting, options: Table1Protocol, scored: ScoredClass) -> Cla
     y = scored.of_labels(cache.labels, setting.attributes)
     rows = rows[(y[rows] >= 0).all(1)]
     if _opposite(setting, options):
-        rows = at_the_ends(y, rows)
+        rows = rows[NONE_OR_ALL.of(y[rows]) >= 0]
     people = {
         fact.name: [len(np.unique(cache.identity[rows[y[rows, k] == value]])) for value in (0, 1)]
         for k, fact in enumerate(scored.facts)
