@@ -213,7 +213,7 @@ async def respond(send: Send, status: int, body: bytes, **headers: str) -> None:
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
     """The body of a request; None where it is larger than `most` bytes, or says so, or breaks off."""
     length = header(scope, b"content-length") or "0"
-    if not length.isdigit() or int(length) > most:
+    if not re.fullmatch("[0-9]{1,18}", length) or int(length) > most:
         return None
     body, more = bytearray(), True
     while more:
@@ -395,5 +395,6 @@ def _refusal(error: Exception) -> bool:
 
 def _expected(name: bytes, value: bytes) -> bool:
     """Whether a header may come through.  Gradio builds addresses of what a proxy, or anybody, says in these."""
-    first = value.partition(b",")[0].strip()
-    return name != b"x-forwarded-host" and (name != b"x-forwarded-proto" or first in (b"http", b"https"))
+    if name == b"x-forwarded-proto":
+        return value.partition(b",")[0].strip() in (b"http", b"https")
+    return name not in (b"x-forwarded-host", b"x-gradio-server")

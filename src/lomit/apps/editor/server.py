@@ -47,7 +47,7 @@ SENT: dict[str, type | tuple[type, ...]] = {
 """What the script tells Gradio, and its types."""
 
 
-def find_password(host: str, file: str | None, url: str | None = None) -> str | None:
+def find_password(host: str, file: str | None, url: str | None = None, proxy: bool = False) -> str | None:
     """The password out of a file or the environment; None where none is given and none is needed.
 
     Raises:
@@ -62,6 +62,7 @@ def find_password(host: str, file: str | None, url: str | None = None) -> str | 
     if password is None:
         opened = [f"--host {host}"] if host not in LOOPBACK else []
         opened += [f"--url {url}"] if url is not None and urlsplit(url).hostname not in LOOPBACK else []
+        opened += ["--proxy"] if proxy else []
         if opened:
             raise LomitError(
                 f"{opened[0]} lets other machines in: give a password with --password-file FILE or in {ENVIRONMENT}"
@@ -110,7 +111,8 @@ def running(
     except ImportError:
         raise LomitError("the editor needs gradio: pip install 'lomit[editor]'") from None
 
-    with listening(host, port) as bound:
+    # Gradio takes the folder's name over while the page is made.
+    with listening(host, port) as bound, _private_folder():
         page = Page(Models(model, device), draw_samples(), limits)
         guard = Guard(
             _application(page, limits, url),
@@ -123,7 +125,7 @@ def running(
             hosts=frozenset({*LOOPBACK, urlsplit(url or "").hostname or "localhost"}) if host in LOOPBACK else None,
             login=None if password is None else Login(password, url, TITLE),
         )
-        with _private_folder(), serving(guard, bound, proxy):
+        with serving(guard, bound, proxy):
             try:
                 yield page, (url or base_url(bound, host)).rstrip("/")
             finally:

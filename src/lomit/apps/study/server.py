@@ -150,6 +150,11 @@ def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gat
         query = "&".join(part for part in (request.url.query, f"{LINK}={token()}") if part)
         return HTMLResponse(pages.consent(_path(request), query))
 
+    @app.get("/join/{word}/")
+    def with_slash(word: str, request: Any = the_request) -> Any:
+        # The query holds the panel's name.
+        return RedirectResponse("?".join(part for part in (f"../{word}", request.url.query) if part), 307)
+
     @app.post("/join/{word}")
     def join(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=True)
@@ -213,13 +218,17 @@ def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gat
 
 
 def _add_owner(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
-    from fastapi.responses import HTMLResponse, JSONResponse, Response
+    from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
     the_request = _given()
 
     @app.get("/owner")
     def owner() -> Any:
         return HTMLResponse(pages.owner("/owner"))
+
+    @app.get("/owner/")
+    def with_slash() -> Any:
+        return RedirectResponse("../owner", 307)
 
     @app.get("/owner/results")
     def results(request: Any = the_request) -> Any:
