@@ -30,3 +30,10 @@ def at_least(least: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")
+
+
+def within(least: int, most: int, **values: float | None) -> None:
+    """Raises `LomitError` for the first of these options that is not in [least, most]; None is not given."""
+    for name, value in values.items():
+        if value is not None and not least <= value <= most:
+            raise LomitError(f"--{name.replace('_', '-')} must lie in {least} to {most}; it is {value}")

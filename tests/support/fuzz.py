@@ -26,8 +26,8 @@ METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", 
 TYPES = ("application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
          "multipart/form-data", "application/json; charset=utf-16", "", "\xff")  # fmt: skip
 NAMES = ("host", "cookie", "accept-encoding", "range", "if-none-match", "if-modified-since", "authorization", "expect",
-         "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-gradio-server", "forwarded", "origin", "referer", "upgrade",
-         "content-encoding", "connection", "te", "accept", "sec-fetch-site", "x" * 300)  # fmt: skip
+         "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-gradio-server", "forwarded", "origin", "referer",
+         "upgrade", "content-encoding", "connection", "te", "accept", "sec-fetch-site", "x" * 300)  # fmt: skip
 
 
 def mutated(rng: Random, value: Any, changes: int = 1) -> Any:

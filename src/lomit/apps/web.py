@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, within
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -313,8 +313,7 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         LomitError: where the port is taken, or there is no such address here.
     """
-    if not 0 <= port <= 65_535:  # others would be taken modulo 65,536
-        raise LomitError(f"--port must lie in 0 to 65535; it is {port}")
+    within(0, 65_535, port=port)  # others would be taken modulo 65,536
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
