@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
 
 
@@ -23,6 +24,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def line_of(error: BaseException) -> str:
     """The first line that an error says, or its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def require(what: str, extra: str, *modules: str) -> None:
+    """Raises `LomitError` where a module of an extra can't be imported; `what` needs it."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise LomitError(f"{what} needs {name}: pip install 'lomit[{extra}]' ({error})") from None
 
 
 def at_least(least: int, **values: int | None) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.apps.study.build import build_study, default_blocks
+from lomit.apps.study.build import build_study
 from lomit.apps.study.definition import STUDY, StudyDefinition, read_folder
-from lomit.apps.study.design import Stimulus, alternative, design, require_room
+from lomit.apps.study.design import Stimulus, alternative, design, paper_blocks, require_room
 from lomit.apps.study.material import TranslatedFaces, TranslationTable, spoil
 from lomit.cli import main
 from lomit.data.gallery import Faces
@@ -105,7 +105,7 @@ def test_a_small_set_is_told_at_once_which_numbers_fit(count: int, models: int) 
 
     def asked(pairs: int, trials: int, checks: int, practice: int) -> None:
         material = TranslatedFaces(predictors, Few(count), BROWN, BLOND, pairs, seed=1)
-        blocks = default_blocks(names, "first", trials, checks, practice)
+        blocks = paper_blocks(names, "first", trials, checks, practice)
         require_room(blocks, names, material.room)
         design(blocks, names, material.pairs, material.reals, 4, seed=1)
 

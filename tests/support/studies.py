@@ -46,10 +46,7 @@ class Noise(Material):
 def small_blocks(
     models: Sequence[str] = MODELS, trials: int = 2, checks: int = 1, practice: int = 1
 ) -> tuple[Block, ...]:
-    return tuple(
-        Block(b.name, b.question, b.kind, b.context, trials, b.comparisons, checks, practice)
-        for b in paper_blocks(models, "first")
-    )
+    return paper_blocks(models, "first", trials, checks, practice)
 
 
 def small_study(

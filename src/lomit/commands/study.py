@@ -8,6 +8,9 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lomit.apps.study.definition import read_folder
+from lomit.apps.study.store import AnswerStore
+from lomit.apps.web import base_url, check_url, listening, serve
 from lomit.commands.options import named, positional
 from lomit.errors import LomitError, at_least, within
 
@@ -44,13 +47,10 @@ class StudyServe:
         for name in ("rate", "joins"):
             if getattr(self, name) <= 0:
                 raise LomitError(f"--{name} must be above 0; it is {getattr(self, name):g}")
-        from lomit.apps.study.definition import read_folder
-        from lomit.apps.study.server import create_app, require
-        from lomit.apps.study.store import AnswerStore
-        from lomit.apps.web import base_url, check_url, listening, serve
+        from lomit.apps.study.server import create_app, require_server
 
         check_url(self.url)
-        require()
+        require_server()
         folder = read_folder(self.study)
         folder.require_images()
         with listening(self.host, self.port) as bound, contextlib.closing(AnswerStore(folder)) as store:
@@ -84,9 +84,6 @@ class StudyInvite:
             LomitError: for folders, addresses and numbers that can't be used.
         """
         within(1, 100_000, count=self.count)
-        from lomit.apps.study.definition import read_folder
-        from lomit.apps.study.store import AnswerStore
-        from lomit.apps.web import check_url
 
         check_url(self.url)
         with contextlib.closing(AnswerStore(read_folder(self.study))) as store:
@@ -114,7 +111,6 @@ class StudyPreview:
         Raises:
             LomitError: for folders and files that can't be used.
         """
-        from lomit.apps.study.definition import read_folder
         from lomit.apps.study.preview import preview_page
         from lomit.images import write_bytes
 
@@ -157,9 +153,7 @@ class StudySimulate:
         within(0, 1, careless=self.careless)
         at_least(0, seed=self.seed)
         strengths = dict(_strength(word) for word in self.strengths)
-        from lomit.apps.study.definition import read_folder
         from lomit.apps.study.simulate import simulate
-        from lomit.apps.study.store import AnswerStore
 
         folder = read_folder(self.study)
         with contextlib.closing(AnswerStore(folder)) as store:

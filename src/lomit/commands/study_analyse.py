@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lomit.commands.options import positional
-from lomit.errors import LomitError, at_least, within
+from lomit.errors import LomitError, at_least, require, within
 
 
 @dataclass
@@ -109,10 +109,9 @@ class StudyPlan:
         within(100, 1_000_000, studies=self.studies)
         within(1, 100_000, participants=self.participants)
         within(1, 1_000, trials=self.trials)
-        from lomit.apps.study.inference import require
         from lomit.apps.study.power import FALSE_ALARMS, Need, Power, participants_needed, power_table, simulate_power
 
-        require()
+        require("planning a study", "apps", "scipy")
         need = Need(self.share, self.trials, self.spread, self.alpha, self.tests)
         best: Power | None
         if self.participants is not None:

@@ -83,8 +83,9 @@ class StudyBuild:
         of_input = dict(parse_label(self.input_label, "--input-label"))
         of_exemplar = dict(parse_label(self.exemplar_label, "--exemplar-label"))
         # Loads torch: not before the options are known to be right.
-        from lomit.apps.study.build import build_study, default_blocks, own_blocks, read_entries, read_texts
+        from lomit.apps.study.build import build_study, own_blocks, read_entries, read_texts
         from lomit.apps.study.definition import StudyDefinition
+        from lomit.apps.study.design import paper_blocks
         from lomit.apps.study.material import Material, TranslationTable, translated_faces
 
         self.compute.set_threads()
@@ -100,7 +101,7 @@ class StudyBuild:
                 self.models, self.compute.device, data, of_input, of_exemplar, self.pairs, self.seed
             )
         if own is None:
-            blocks = default_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
+            blocks = paper_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
         else:
             blocks = own_blocks(entries, own, material.models, self.comparisons)
         study = StudyDefinition(

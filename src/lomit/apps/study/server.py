@@ -17,7 +17,7 @@ from lomit.apps.study.results import answers_csv, panel_csv, progress
 from lomit.apps.study.store import AnswerStore, Participant
 from lomit.apps.study.trials import picture_at, progress_json, received, trials_json
 from lomit.apps.web import Guard, token
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -44,14 +44,9 @@ KEPT = {"cache-control": "private, max-age=86400, immutable"}
 """Pictures stay in the participant's browser: what is shown has been fetched before, also after a reload."""
 
 
-def require() -> None:
+def require_server() -> None:
     """Raises `LomitError` where the extra is missing."""
-    try:
-        import fastapi  # noqa: F401
-        import jinja2  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise LomitError(f"serving a study needs the extra: pip install 'lomit[apps]' ({error})") from None
+    require("serving a study", "apps", "fastapi", "jinja2", "uvicorn")
 
 
 def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
@@ -66,7 +61,7 @@ def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, join
     Raises:
         LomitError: where the extra is missing.
     """
-    require()
+    require_server()
     from fastapi import FastAPI
 
     # FastAPI's own redirects name the host, which a proxy has changed.

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
 from lomit.images import write_bytes, write_file
 from lomit.stats.proportions import MARK
+from lomit.stats.text import markdown_table
 
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 
@@ -139,12 +141,11 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
 
 
 def _entry(share: Share) -> dict[str, Any]:
-    q = share.question
     numbers = {
         "p": share.p, "p_holm": share.p_holm, "p_people": share.p_people, "p_people_holm": share.p_people_holm,
     }  # fmt: skip
     return {
-        "block": q.block, "question": q.question, "first": q.first, "second": q.second,
+        **asdict(share.question),
         "chosen": share.hits, "asked": share.asked,
         "wilson": list(share.wilson), "people": None if share.people is None else list(share.people),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
@@ -185,6 +186,4 @@ def _cell(text: str) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table; none without rows."""
-    if not rows:
-        return []
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)] + [""]
+    return [markdown_table([header, *rows]), ""] if rows else []
