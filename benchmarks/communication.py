@@ -1,6 +1,6 @@
 """What share of a training iteration several processes spend on summing their gradients.
 
-    torchrun --standalone --nproc-per-node 2 -m benchmarks.communication [PRESET] [BATCH_SIZE] [ROUNDS]
+    torchrun --standalone --nproc-per-node 2 -m benchmarks.communication --preset tiny
 
 Every round runs the schedule's updates with and without the all-reduce, so that what slows the machine down for a while
 slows both.  The processes use the GPUs there are, else the CPU.
@@ -8,8 +8,8 @@ slows both.  The processes use the GPUs there are, else the CPU.
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from dataclasses import replace
 
@@ -24,11 +24,10 @@ from lomit.engine.trial import synchronise
 from lomit.models import method_of
 
 
-def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
+def measure(preset: str, batch_size: int, rounds: int) -> None:
+    """Times a preset's iteration with `batch_size` pairs over all processes, and prints a line."""
     config = preset_config(preset)
-    attributes = config.data.attributes or ("attribute",)
-    train = replace(config.train, batch_size=batch_size)
-    model = replace(config.model, attributes=attributes, image_size=config.data.image_size)
+    model, train = config.model, replace(config.train, batch_size=batch_size)
     fabric = make_fabric(train)
     fabric.launch()
     torch.manual_seed(train.seed)
@@ -66,15 +65,19 @@ def main(preset: str = "tiny", batch_size: int = 8, rounds: int = 7) -> None:
 
 def gradient_bytes(config: RunConfig) -> dict[str, tuple[float, int]]:
     """A run's phases: name -> (bytes of float32 gradients, every how many iterations they are sent)."""
-    attributes = config.data.attributes or ("attribute",)
     with torch.device("meta"):
-        model = type(config.model)(
-            **{**vars(config.model), "attributes": attributes, "image_size": config.data.image_size}
-        )
-        phases = method_of(model).build_trainable(model).phases()
+        phases = method_of(config.model).build_trainable(config.model).phases()
     lasting = [phase for phase in phases if phase.end is None]
     return {phase.name: (4.0 * sum(p.numel() for p in phase.parameters()), phase.every) for phase in lasting}
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="tiny", help="preset of lomit train")
+    parser.add_argument("--batch-size", type=int, default=8, help="pairs of an iteration, over all processes")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds that count")
+    measure(**vars(parser.parse_args()))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *map(int, sys.argv[2:4]))  # type: ignore[arg-type]
+    main()

@@ -16,7 +16,7 @@ from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.sampling import keep_resident, load_batch
 from lomit.engine.trial import TrialStep
-from lomit.errors import LomitError
+from lomit.errors import at_least
 from lomit.stats.text import markdown_table
 
 
@@ -87,7 +87,7 @@ def measure_data(config: RunConfig, cache: Cache, device: torch.device, rounds: 
 def run(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(DataOptions, argv, "lomit bench data")
-    device = options.prepare()
+    device = options.start()
     config = options.run_config()
     cache = _cache(options, config)
     keep_resident(cache, device, options.on_device)
@@ -113,8 +113,7 @@ def run(argv: Sequence[str]) -> int:
 def _cache(options: DataOptions, config: RunConfig) -> Cache:
     """Decoded images of the given root, or rendered faces, at the run's size and with all labels there are."""
     if options.root is None:
-        if options.count < 100:
-            raise LomitError(f"--count must be at least 100; it is {options.count}")
+        at_least(100, count=options.count)
         data = DataConfig(kind="avatars", render_count=options.count, image_size=config.data.image_size)
     else:
         data = DataConfig(root=options.root, image_size=config.data.image_size)

@@ -43,7 +43,7 @@ check() {
     timeout "${TESTS:-120}" "$python" -m pytest -m cuda -q -p no:cacheprovider "${files[@]}" 2>&1 |
         tail -n 40 | tee "$out/tests.txt" || echo "tests failed or took too long; see $out/tests.txt"
     lomit bench sweep --preset "${SWEEP_PRESET:-celeba-hair-smile}" --minutes "${SWEEP_MINUTES:-2.5}" \
-        --rounds 5 --json "$out/sweep.json" ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
+        --rounds 5 --json "$out/sweep.json" --overwrite ${SWEEP:-} 2>&1 | tee "$out/sweep.txt"
 }
 
 tables() {
@@ -55,7 +55,7 @@ tables() {
 
 # One that takes too long must not cost the others.
 measure() {
-    timeout "${EACH:-60}" "$python" -m lomit bench "$@" --rounds 5 --json "$out/bench-$1.json" 2>&1 |
+    timeout "${EACH:-60}" "$python" -m lomit bench "$@" --rounds 5 --json "$out/bench-$1.json" --overwrite 2>&1 |
         tee "$out/bench-$1.txt" || echo "bench $1 failed or took too long"
 }
 

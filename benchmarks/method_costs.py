@@ -7,15 +7,15 @@ training costs are forward and backward of one iteration, phases weighted by how
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from benchmarks.options import preset_config
 from benchmarks.rates import count_macs
 from lomit.config import RunConfig
 from lomit.engine.phases import only_require
-from lomit.models import method_of, presets
+from lomit.models import method_of
 from lomit.models.base import Batch, Guide, Trainable, Translator
 from lomit.models.domains import TwoDomainGenerator
 from lomit.nn.blocks import count_parameters
@@ -33,12 +33,12 @@ def gmac(run: Callable[[], object]) -> float:
 
 
 def prepared(preset: str, changes: dict[str, object]) -> RunConfig:
-    config = presets()[preset][1]()
-    model = replace(config.model, attributes=config.data.attributes)
+    config = preset_config(preset)
+    model = config.model
     for name, value in changes.items():
         part, _, field = name.rpartition(".")
         setattr(getattr(model, part) if part else model, field, value)
-    return replace(config, model=model)
+    return config
 
 
 def translation_cost(translator: Translator, x: Tensor, label: Tensor) -> float:

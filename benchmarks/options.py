@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lomit.commands.groups import Compute, check_json, write_json
 from lomit.config import CompileMode, Precision, RunConfig
-from lomit.errors import LomitError, did_you_mean
-from lomit.inference.device import usable_device
+from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.models import presets
 
 
 @dataclass
-class BenchOptions:
+class BenchOptions(Compute):
     """What every benchmark takes."""
 
-    device: str | None = None
-    """cpu, cuda, ...; by default CUDA where there is one."""
-    threads: int | None = None
-    """CPU threads; by default PyTorch's choice."""
     rounds: int = 5
     """Rounds that count; each runs everything once."""
-    json: str | None = None
-    """File for the numbers."""
+    json: Path | None = None
+    """File for the numbers; `-` prints them below the tables."""
+    overwrite: bool = False
+    """Replace a file that exists."""
 
-    def prepare(self) -> torch.device:
+    def start(self) -> torch.device:
         """Checks and applies what is common.
 
         Raises:
-            LomitError: for a number or device that can't be.
+            LomitError: for a number or device that can't be, and where the file is in the way.
         """
-        if self.rounds < 1:
-            raise LomitError(f"--rounds must be at least 1; it is {self.rounds}")
-        if self.threads is not None:
-            if self.threads < 1:
-                raise LomitError(f"--threads must be at least 1; it is {self.threads}")
-            torch.set_num_threads(self.threads)
-        if self.json is not None and not Path(self.json).resolve().parent.is_dir():
-            raise LomitError(f"--json {self.json}: there is no folder {Path(self.json).parent}")
-        return usable_device(self.device)
+        at_least(1, rounds=self.rounds)
+        check_json(self.json, self.overwrite)
+        return super().start()
 
     def write(self, values: dict[str, Any]) -> None:
         """The numbers as JSON, where asked for."""
-        if self.json is not None:
-            Path(self.json).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_json(self.json, values, overwrite=True)
 
 
 @dataclass
@@ -71,17 +61,13 @@ class RunBenchOptions(BenchOptions):
             LomitError: for an unknown preset or a size that can't be.
         """
         config = preset_config(self.preset)
-        attributes = config.data.attributes or ("attribute",)
         given = {"batch_size": self.batch_size, "precision": self.precision, "compile": self.compile}
-        return RunConfig(
-            model=replace(config.model, attributes=attributes, image_size=config.data.image_size),
-            data=replace(config.data, attributes=attributes),
-            train=replace(config.train, **{k: v for k, v in given.items() if v is not None}),  # type: ignore[arg-type]
-        )
+        train = replace(config.train, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        return replace(config, train=train)
 
 
 def preset_config(name: str) -> RunConfig:
-    """A preset's run.
+    """A preset's run, with the attributes and the image size that training would take from its data.
 
     Raises:
         LomitError: for an unknown one.
@@ -89,7 +75,13 @@ def preset_config(name: str) -> RunConfig:
     known = presets()
     if name not in known:
         raise LomitError(f"unknown preset '{name}'{did_you_mean(name, known)}; `lomit train --help` lists them")
-    return known[name][1]()
+    config = known[name][1]()
+    attributes = config.data.attributes or ("attribute",)
+    return replace(
+        config,
+        model=replace(config.model, attributes=attributes, image_size=config.data.image_size),
+        data=replace(config.data, attributes=attributes),
+    )
 
 
 def facts_line(facts: dict[str, Any]) -> str:

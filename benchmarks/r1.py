@@ -27,7 +27,7 @@ class R1Options(BenchOptions):
     """Time R1 (Eq. 13) by sorting against its N x N matrix, forward and backward."""
 
     sides: tuple[int, ...] = ()
-    """Side of the masks; repeat the option for more. By default 16, 32, 64, 128, 256."""
+    """Sides of the masks; by default 16, 32, 64, 128, 256."""
     channels: int = 256
     """Channels of the content code."""
     batch: int = 1
@@ -103,7 +103,7 @@ def growth(sides: Sequence[int], values: Sequence[float | None]) -> float | None
 def run(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(R1Options, argv, "lomit bench r1")
-    device = options.prepare()
+    device = options.start()
     sides = sorted(set(options.sides or SIDES))
     if min(*sides, options.channels, options.batch) < 1:
         raise LomitError("--sides, --channels and --batch must be at least 1")

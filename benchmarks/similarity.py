@@ -8,7 +8,7 @@ all that the paper's attention sees of the partner, and from the foreground code
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from lomit.config import DataConfig
 from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.transforms import normalise
+from lomit.errors import LomitError
 from lomit.evaluation.label_pictures import LABELS, LabelPictures
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.model import Lomit
@@ -96,20 +97,33 @@ def spread(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def main(name: str, root: str, labels: str) -> None:
+def measure(name: str, root: str, labels: Path) -> None:
+    """Prints both tables."""
     model = load_pretrained(name)
     if not isinstance(model, Lomit):
-        raise SystemExit(f"{name} is no LOMIT: it has no content code on a grid")
+        raise LomitError(f"{name} is no LOMIT: it has no content code on a grid")
     config = DataConfig(
         kind="celeba", root=root, attributes=model.config.attributes, image_size=model.config.image_size
     )
     source = open_source(config)
-    cache, pictures = build_cache(source, config), LabelPictures(Path(labels))
+    cache, pictures = build_cache(source, config), LabelPictures(labels)
     rows = spread(pictures.rows(cache.names, cache.subset("val")), PHOTOGRAPHS)
     shares = torch.stack([pictures.shares(source, config, int(cache.source_index[row])) for row in rows])
     print(f"{len(rows)} photographs\n\n{markdown_table(similarities(model.generator, images(cache, rows), shares))}\n")
     print(f"balanced accuracy\n\n{markdown_table(told(model.generator, cache))}")
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="name or folder of a LOMIT")
+    parser.add_argument("celeba", help="CelebA's folder")
+    parser.add_argument("labels", type=Path, help="folder of the label pictures")
+    words = parser.parse_args()
+    try:
+        measure(words.model, words.celeba, words.labels)
+    except LomitError as error:
+        parser.error(str(error))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main()

@@ -151,7 +151,7 @@ def _iterations(
 def run(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(StepOptions, argv, "lomit bench step")
-    device = options.prepare()
+    device = options.start()
     speed = measure_step(options.run_config(), device, options.rounds, options.against == "plain")
     marks = speed.yardsticks
     best = marks["convolution bfloat16" if "bf16" in speed.facts["precision"] else "convolution float32"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,7 @@ from lomit.commands.options import parse
 from lomit.config import CompileMode, Precision, RunConfig
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.engine.updates import WARM_UP
-from lomit.errors import LomitError
+from lomit.errors import LomitError, line_of
 from lomit.stats.text import markdown_table
 
 COMPILED = ("default", "reduce-overhead", "max-autotune")
@@ -39,7 +37,7 @@ class SweepOptions(RunBenchOptions):
     """
 
     batch_sizes: tuple[int, ...] = ()
-    """Repeat the option for more. By default 8, 32, 64."""
+    """By default 8, 32, 64."""
     modes: tuple[CompileMode, ...] = ()
     """By default none, graphs, reduce-overhead (on a CPU: none)."""
     precisions: tuple[Precision, ...] = ()
@@ -90,7 +88,7 @@ def sweep(
         try:
             row |= measure(replace(config, train=train), device, rounds)
         except (RuntimeError, MemoryError) as error:  # out of memory, above all
-            row["error"] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            row["error"] = line_of(error)
         row["took_s"] = time.monotonic() - started
         found["rows"].append(row)
         keep(found)
@@ -130,7 +128,7 @@ def measure(config: RunConfig, device: torch.device, rounds: int) -> dict[str, A
         activity = profile(one_cycle, device)
     except Exception as error:  # the profiler's own troubles (a driver that forbids it, say) must not cost the row
         activity = None
-        step.said.append(f"not profiled ({str(error).strip().splitlines()[0] if str(error).strip() else error!r})")
+        step.said.append(f"not profiled ({line_of(error)})")
     seconds = timing.median
     hours = PAPER_PAIRS / config.train.batch_size * seconds / 3600
     row: dict[str, Any] = {
@@ -179,10 +177,9 @@ def _clean(device: torch.device) -> None:
 def run(argv: Sequence[str]) -> int:
     """The command: prints a table row by row, then the best setting; returns its exit code."""
     options = parse(SweepOptions, argv, "lomit bench sweep")
-    device = options.prepare()
+    device = options.start()
     modes: tuple[CompileMode, ...] = ("none", "graphs", "reduce-overhead") if device.type == "cuda" else ("none",)
     batch_sizes, minutes = options.batch_sizes or (8, 32, 64), options.minutes
-    out = None if options.json is None else Path(options.json)
     if min(batch_sizes) < 1:
         raise LomitError(f"--batch-sizes must be at least 1; one is {min(batch_sizes)}")
     if minutes <= 0:
@@ -192,10 +189,8 @@ def run(argv: Sequence[str]) -> int:
 
     def keep(found: dict[str, Any]) -> None:
         nonlocal shown
-        if out is not None:
-            part = out.with_name(f".{out.name}.part")
-            part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            part.replace(out)
+        if str(options.json) != "-":
+            options.write(found)
         for row in found["rows"][shown:]:
             print(f"{row['batch_size']} pairs, {row['compile']}, {row['precision']}: {_outcome(row)}", flush=True)
         shown = len(found["rows"])
@@ -214,13 +209,18 @@ def run(argv: Sequence[str]) -> int:
     top = best(found["rows"])
     if top is None:
         print("no setting could be measured")
-        return 1
-    print(
+    else:
+        print(_best(top))
+    options.write(found)
+    return int(top is None)
+
+
+def _best(top: dict[str, Any]) -> str:
+    return (
         f"best: --train.batch-size {top['batch_size']} --train.compile {top['compile']} --train.precision "
         f"{top['precision']}: {top['images_per_second']:.0f} images/s, {PAPER_PAIRS:,} pairs (the paper's 200,000 "
         f"iterations of 8) in {top['paper_hours_extrapolated']:.2f} h (extrapolated)"
     )
-    return 0
 
 
 def _outcome(row: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +27,7 @@ from lomit.commands.options import parse
 from lomit.compiled import Compiled
 from lomit.data.avatars import render_face
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 from lomit.export.graph import require_onnx
 from lomit.export.write import export_model
 from lomit.exported import ExportedTranslator
@@ -92,8 +91,6 @@ def measure_translate(
     images: tuple[Tensor, Tensor] | None = None,
     batch_size: int = 8,
     rounds: int = 7,
-    threads: int | None = None,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> list[PathSpeed]:
     """Times the ways to translate on the translator's device.
 
@@ -105,34 +102,23 @@ def measure_translate(
         images: inputs and exemplars to take batches from; None draws noise, whose errors say little.
         batch_size: images in a batch.
         rounds: times that each path is timed, after one round that is not.
-        threads: of the CPU; None leaves torch's number.  Restored afterwards.
-        clock: seconds; `time.process_time` is steadier on a shared machine, but adds up the threads' times.  On a GPU
-            the time between two events on its stream counts instead.
 
     Returns:
         Rows `plain`, `eager`, `compiled` where asked for, and one for each exported file, in this order.
 
     Raises:
-        LomitError: for numbers below 1, too few images, files that can't be run, and a compiler that is missing.
+        LomitError: for too few images, files that can't be run, and a compiler that is missing.
     """
-    if min(batch_size, rounds) < 1 or (threads is not None and threads < 1):
-        raise LomitError("batch size, rounds and threads must be at least 1")
     device = next(translator.parameters()).device
     x, exemplar = (t.to(device) for t in _batch(translator, images, batch_size))
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads or before)
-        paths = {PLAIN: plain or plain_path(translator), "eager": _eager(translator)}
-        if compiled:
-            paths["compiled"] = _compiled(translator)
-        # Its threads are counted when a session is made.
-        paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
-        with torch.no_grad():
-            outputs = {name: path(x, exemplar) for name, path in paths.items()}
-            tasks = {name: partial(path, x, exemplar) for name, path in paths.items()}
-            timings = interleaved(tasks, rounds, device, int(device.type == "cuda"), clock)
-    finally:
-        torch.set_num_threads(before)
+    paths = {PLAIN: plain or plain_path(translator), "eager": _eager(translator)}
+    if compiled:
+        paths["compiled"] = _compiled(translator)
+    paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
+    with torch.no_grad():
+        outputs = {name: path(x, exemplar) for name, path in paths.items()}
+        tasks = {name: partial(path, x, exemplar) for name, path in paths.items()}
+        timings = interleaved(tasks, rounds, device, int(device.type == "cuda"))
     medians = {name: max(timing.median, 1e-9) for name, timing in timings.items()}
     rows = []
     for name, seconds in medians.items():
@@ -199,9 +185,8 @@ def _channels_last(t: Tensor) -> Tensor:
 def run(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     options = parse(TranslateBenchOptions, argv, "lomit bench translate")
-    device = options.prepare()
-    if options.batch_size < 1:
-        raise LomitError(f"--batch-size must be at least 1; it is {options.batch_size}")
+    device = options.start()
+    at_least(1, batch_size=options.batch_size)
     on_cpu = device.type == "cpu"
     if on_cpu:
         require_onnx()

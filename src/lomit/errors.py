@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
 
 
@@ -25,8 +26,24 @@ def line_of(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def require(what: str, extra: str, *modules: str) -> None:
+    """Raises `LomitError` where a module of an extra can't be imported; `what` needs it."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise LomitError(f"{what} needs {name}: pip install 'lomit[{extra}]' ({error})") from None
+
+
 def at_least(least: int, **values: int | None) -> None:
     """Raises `LomitError` for the first of these options that is less; None is not given."""
     for name, value in values.items():
         if value is not None and value < least:
             raise LomitError(f"--{name.replace('_', '-')} must be at least {least}; it is {value}")
+
+
+def within(least: int, most: int, **values: float | None) -> None:
+    """Raises `LomitError` for the first of these options that is not in [least, most]; None is not given."""
+    for name, value in values.items():
+        if value is not None and not least <= value <= most:
+            raise LomitError(f"--{name.replace('_', '-')} must lie in {least} to {most}; it is {value}")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.apps.study.build import build_study, default_blocks
+from lomit.apps.study.build import build_study
 from lomit.apps.study.definition import STUDY, StudyDefinition, read_folder
-from lomit.apps.study.design import Stimulus, alternative, design, require_room
+from lomit.apps.study.design import Stimulus, alternative, design, paper_blocks, require_room
 from lomit.apps.study.material import TranslatedFaces, TranslationTable, spoil
 from lomit.cli import main
 from lomit.data.gallery import Faces
@@ -105,7 +105,7 @@ def test_a_small_set_is_told_at_once_which_numbers_fit(count: int, models: int) 
 
     def asked(pairs: int, trials: int, checks: int, practice: int) -> None:
         material = TranslatedFaces(predictors, Few(count), BROWN, BLOND, pairs, seed=1)
-        blocks = default_blocks(names, "first", trials, checks, practice)
+        blocks = paper_blocks(names, "first", trials, checks, practice)
         require_room(blocks, names, material.room)
         design(blocks, names, material.pairs, material.reals, 4, seed=1)
 
@@ -288,7 +288,7 @@ def test_damaged_folders_are_one_line(tmp_path: Path, file: str, content: str, s
         ({"blocks": (replace(small_blocks()[0], checks=10**30),)}, "checks and practice in 0 to 500"),
         ({"lists": 3}, "lists must be even, 2 to 1000"),
         ({"lists": 10**9}, "lists must be even, 2 to 1000"),
-        ({"seed": -1}, "must not be negative"),
+        ({"seed": -1}, "seed must be at least 0, size at least 1; they are -1 and 16"),
         ({"blocks": (replace(small_blocks()[1], comparisons=()),)}, "'comparisons' must say which two models meet"),
         ({"blocks": (replace(small_blocks()[1], comparisons=(("ours", "ours"),)),)}, "must be two of the models"),
         ({"blocks": (replace(small_blocks()[1], context=("mask",)),)}, "context may hold 'input' and 'exemplar'"),
@@ -375,7 +375,11 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["build", "--models", "avatars", "--table", "t.csv", "--out", "x"], "--table takes the place of --models"),
         (["build", "--models", "avatars", "--out", "{study}"], "exists already; choose another --out"),
         (["build", "--models", "avatars", "--real", "x", "--out", "x"], "--real goes with --table"),
-        (["build", "--models", "avatars", "--trials", "0", "--out", "x"], "--trials must be at least 1; it is 0"),
+        (["build", "--models", "avatars", "--trials", "0", "--out", "x"], "--trials must lie in 1 to 500; it is 0"),
+        (["build", "--models", "no-such", "--checks", "501", "--out", "x"], "--checks must lie in 0 to 500; it is 501"),
+        (["build", "--models", "no-such", "--least-checks", "2", "--out", "x"], "--least-checks must lie in 0 to 1"),
+        (["build", "--models", "no-such", "--external-id", "a b", "--out", "x"], "--external-id must be a name"),
+        (["build", "--models", *"abcdefghijklmnopqrstu", "--out", "x"], "--models takes 20 at most; 21 were given"),
         (["build", "--models", "no-such", "--out", "x"], "no-such"),
         (["build", "--models", "avatars", "avatars", "--out", "x"], "two models are called 'avatars'"),
         (["build", "--models", "ours=", "--out", "x"], "'ours=' names no model; give LABEL=MODEL"),
@@ -384,7 +388,7 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["build", "--models", "avatars", "--input-label", "Male=1", "--out", "x"], "have no attribute 'Male'"),
         (["build", "--models", "avatars", "--pairs", "9999", "--out", "x"], "9999 pairs were asked for; a participant"),
         (["build", "--models", "avatars", "--pairs", "5", "--out", "x"], "5 pairs were asked for; a participant"),
-        (["build", "--models", "avatars", "--lists", "3", "--out", "x"], "--lists must be even, at least 2"),
+        (["build", "--models", "avatars", "--lists", "3", "--out", "x"], "--lists must be even, 2 to 1000"),
         (["build", "--models", "avatars", "--design", "none.json", "--out", "x"], "can't be read as JSON"),
         (["build", "--models", "avatars", "--consent", "none.txt", "--out", "x"], "can't be read as text"),
         (["build", "--models", "avatars", "--completion-url", "http://x", "--out", "x"], "must begin with https://"),
@@ -396,7 +400,9 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["serve", "{study}", "--host", "no.such.host.invalid"], "can't listen at no.such.host.invalid"),
         (["invite", "{study}", "--count", "0"], "--count must lie in 1 to 100000"),
         (["preview", "{study}"], "give --out; see lomit study preview --help"),
-        (["preview", "{study}", "--out", "{study}/study.json"], "exists already; add --overwrite"),
+        (["invite", "{study}", "--url", "lab.example"], "--url must be an address such as"),
+        (["preview", "{study}", "--out", "{study}/../there.html"], "exists already; add --overwrite"),
+        (["preview", "{study}", "--out", "{study}/key.json", "--overwrite"], "--out must lie outside of"),
         (["preview", "{study}", "--out", "x.html", "--list", "9"], "--list must lie in 1 to 4"),
         (["simulate", "{study}", "--strengths", "ours"], "--strengths needs NAME=S"),
         (["simulate", "{study}", "--strengths", "StarGAN=1"], "'StarGAN' is not compared in this study"),
@@ -404,7 +410,11 @@ def test_a_study_of_models_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixt
         (["analyse", "{study}"], "has no answers yet"),
         (["analyse", "{study}", "--least-checks", "2"], "--least-checks must lie in 0 to 1"),
         (["analyse", "{study}", "--panel", "x.csv"], "--panel: this study stores no names of a panel"),
-        (["analyse", "{study}", "--out", "{study}"], "--out must be another folder than the study's"),
+        (["analyse", "{study}", "--out", "{study}", "--overwrite"], "--out must lie outside of"),
+        (["analyse", "{study}", "--json", "{study}/study.json", "--overwrite"], "--json must lie outside of"),
+        (["analyse", "{study}", "--panel", "{study}/images/x.csv"], "--panel must lie outside of"),
+        (["analyse", "{study}", "--json", "{study}/../there.html"], "exists already; choose another place"),
+        (["analyse", "{study}", "--out", "x", "--json", "x/study.json"], "two results would be written to x/study"),
         (["plan", "--share", "0.5"], "--share must lie in 0 to 1 and not be 0.5"),
         (["plan", "--power", "1"], "--power must lie in 0 to 1"),
         (["plan", "--studies", "5"], "--studies must lie in 100 to 1000000; it is 5"),
@@ -430,7 +440,9 @@ def test_bad_input_is_one_line(
 
 @pytest.fixture(scope="module")
 def a_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_study(tmp_path_factory.mktemp("one") / "study")[0].path
+    path = small_study(tmp_path_factory.mktemp("one") / "study")[0].path
+    (path.parent / "there.html").touch()
+    return path
 
 
 def test_plans_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

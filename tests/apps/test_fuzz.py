@@ -21,7 +21,7 @@ from lomit.apps.web import listening, serving
 from lomit.errors import LomitError
 from lomit.inference.pairs import SUFFIXES
 from support import fuzz
-from support.studies import MODELS, answer, small_blocks, small_study
+from support.studies import MODELS, answer, odd_requests, small_blocks, small_study
 
 pytest.importorskip("fastapi")
 testclient = pytest.importorskip("starlette.testclient")
@@ -127,18 +127,10 @@ def requests(path: Path, count: int, seed: int) -> tuple[fuzz.Figures, int]:
     folder, owner = small_study(path, external_id="PANEL_ID")
     store = AnswerStore(folder)
     links = [store.join() for _ in range(4)] + [store.invite()]
-    pages = ["/", "/health", f"/join/{folder.access.join}", "/join/x", "/owner", "/s/x/", "/static/study.js"]
-    pages += [f"/owner/{page}" for page in ("results", "answers.csv", "panel.csv", "preview")]
-    pages += [
-        f"/s/{link}/{page}" for link in links for page in ("", "trials", "0/left", "answers", "answers", "answers")
-    ]
-    pages += [f"/s/{links[-1]}/withdraw"]
-    bodies = [{"answers": [answer(k) for k in range(3)]}, {"answers": [answer(0)]}]
     with fuzz.server_errors() as log, listening("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
         with serving(create_app(folder, store, 1e9, 1e9), bound, proxy=True):
-            sent = [fuzz.request(rng, pages, bodies, [("authorization", f"Bearer {owner}")]) for _ in range(count)]
-            figures = fuzz.send_many(port, sent)
+            figures = fuzz.send_many(port, odd_requests(rng, folder.access.join, owner, links, count))
     store.close()
     return figures, log.getvalue().count("Traceback")
 
@@ -178,9 +170,6 @@ def test_many_odd_studies_and_requests(tmp_path: Path) -> None:
             place.mkdir()
         print(f"\n{name}: {dict(task(place, 1_000, 1))}, no traceback")
     figures, tracebacks = requests(tmp_path / "study", 10_000, 1)
-    print(
-        f"{figures.statuses.total()} requests to the study: {len(figures.wrong)} answered with 5xx or late, "
-        f"{tracebacks} tracebacks, slowest {figures.slowest:.2f} s, statuses {dict(figures.statuses)}"
-    )
+    print(f"study: {figures}; {tracebacks} tracebacks")
     assert figures.wrong == []
     assert tracebacks == 0

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from lomit.apps.study.definition import ANSWERS
-from support.studies import Client, Server, answer, free_port, served, small_blocks, small_study
+from lomit.apps.web import hashed
+from support import fuzz
+from support.studies import Client, Server, answer, free_port, odd_requests, served, small_blocks, small_study
 
 pytest.importorskip("fastapi")
 FAILURES = (OSError, http.client.HTTPException)
@@ -82,10 +84,17 @@ def stored(folder: Path) -> dict[tuple[str, int], str]:
     return {(token, position): side for token, position, side in rows}
 
 
+def missing(folder: Path, crowd: Crowd) -> int:
+    """How many acknowledged answers are not stored as they were sent."""
+    there = stored(folder)
+    return sum(
+        there.get((hashed(path.split("/")[2]), position)) != side
+        for (path, position), side in crowd.acknowledged.items()
+    )
+
+
 def killed_many_times(folder_path: Path, kills: int, members: int) -> tuple[Crowd, int]:
     """Kills and restarts the server under load; returns the crowd and how many acknowledged answers are missing."""
-    from lomit.apps.web import hashed
-
     folder, _ = small_study(folder_path)
     port, rng = free_port(), random.Random(1)
     server = Server(folder.path, port)
@@ -104,12 +113,51 @@ def killed_many_times(folder_path: Path, kills: int, members: int) -> tuple[Crow
     finally:
         crowd.stop()
         server.kill()
-    there = stored(folder.path)
-    lost = sum(
-        there.get((hashed(path.split("/")[2]), position)) != side
-        for (path, position), side in crowd.acknowledged.items()
+    return crowd, missing(folder.path, crowd)
+
+
+def odd_requests_beside(folder_path: Path, seconds: float) -> tuple[Crowd, int, fuzz.Figures, str]:
+    """Participants who answer while somebody sends odd requests; returns the crowd, how many acknowledged answers are
+    missing, what came of the requests, and what the server printed."""
+    folder, owner = small_study(folder_path, external_id="PANEL_ID")
+    port, rng, figures = free_port(), random.Random(1), fuzz.Figures()
+    server = Server(folder.path, port)
+    asked = Client(port)
+    links = [asked.take_part(server.join).split("/")[2] for _ in range(4)]
+    asked.http.close()
+    crowd = Crowd(port, server.join, min(map(len, folder.key.lists)), 8)
+    try:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            figures.add(fuzz.send_many(port, odd_requests(rng, folder.access.join, owner, links, 20), 5))
+    finally:
+        crowd.stop()
+        printed = server.kill()
+    return crowd, missing(folder.path, crowd), figures, printed
+
+
+def test_odd_requests_cost_no_participant_an_answer(tmp_path: Path) -> None:
+    crowd, lost, figures, printed = odd_requests_beside(tmp_path / "study", 2)
+    assert not crowd.problems
+    assert len(crowd.acknowledged) > 20
+    assert lost == crowd.failed == 0
+    assert figures.wrong == []
+    assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_many_odd_requests_cost_no_participant_an_answer(tmp_path: Path) -> None:
+    seconds = 60
+    crowd, lost, figures, printed = odd_requests_beside(tmp_path / "study", seconds)
+    print(
+        f"\nstudy, {seconds} s: {figures}; {printed.count('Traceback')} tracebacks; 8 participants beside them: "
+        f"{len(crowd.acknowledged)} acknowledged answers, {len(crowd.acknowledged) / seconds:.0f} a second, {lost} lost"
     )
-    return crowd, lost
+    assert not crowd.problems
+    assert lost == crowd.failed == 0
+    assert figures.wrong == []
+    assert "Traceback" not in printed
 
 
 def test_killed_under_load_no_acknowledged_answer_is_lost(tmp_path: Path) -> None:

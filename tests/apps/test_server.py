@@ -261,6 +261,15 @@ def test_a_link_without_its_last_slash_leads_on_below_any_path(site: Site) -> No
         assert urljoin("https://lab.example/s/x", reply.headers.get("location", "")).startswith("https://lab.example/")
 
 
+def test_a_slash_too_many_leads_back_below_any_path_and_loses_nothing(site: Site) -> None:
+    for path, query in ((f"/join/{site.folder.access.join}", "?PANEL_ID=anna&STUDY=a%20b"), ("/owner", "")):
+        reply = site.client.get(f"{path}/{query}", follow_redirects=False)
+        assert reply.status_code == 307
+        assert urljoin(f"https://lab.example/study{path}/{query}", reply.headers["location"]) == (
+            f"https://lab.example/study{path}{query}"
+        )
+
+
 def test_links_that_do_not_exist_get_nothing(site: Site) -> None:
     real = site.join()
     for wrong in ("/s/x/", real[:-2] + "/", "/s/%00/", "/s/%ff%fe/", "/s/" + "a" * 5000 + "/"):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_sweep_on_a_gpu(tmp_path: Path) -> None:
         (["translate", "--device", "nonsense"], "no device 'nonsense' here"),
         (["r1", "--sides", "0"], "must be at least 1"),
         (["data", "--count", "3"], "--count must be at least 100"),
-        (["step", "--json", "/no/such/folder/x.json"], "there is no folder"),
+        (["step", "--json", __file__], "exists already; add --overwrite to replace it"),
     ],
 )
 def test_bad_input(argv: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +149,17 @@ def test_bad_input(argv: list[str], line: str, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["communication", "similarity"])
+def test_modules_tell_their_options(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        import_module(f"benchmarks.{name}").main()
+    assert ended.value.code == 0
+    assert "usage: " in capsys.readouterr().out
 
 
 def test_outside_a_checkout_a_line_says_so(

@@ -26,8 +26,9 @@ METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", 
 TYPES = ("application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
          "multipart/form-data", "application/json; charset=utf-16", "", "\xff")  # fmt: skip
 NAMES = ("host", "cookie", "accept-encoding", "range", "if-none-match", "if-modified-since", "authorization", "expect",
-         "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "origin", "referer", "upgrade",
-         "content-encoding", "connection", "te", "accept", "sec-fetch-site", "x" * 300)  # fmt: skip
+         "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-gradio-server", "forwarded", "origin",
+         "referer", "upgrade", "content-encoding", "connection", "te", "accept", "sec-fetch-site",
+         "x" * 300)  # fmt: skip
 
 
 def mutated(rng: Random, value: Any, changes: int = 1) -> Any:
@@ -86,6 +87,18 @@ class Figures:
     statuses: Counter[int] = field(default_factory=Counter)
     slowest: float = 0.0
     wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: Figures) -> None:
+        """Takes other requests in."""
+        self.statuses += other.statuses
+        self.slowest = max(self.slowest, other.slowest)
+        self.wrong += other.wrong
+
+    def __str__(self) -> str:
+        return (
+            f"{self.statuses.total()} odd requests, {len(self.wrong)} of them answered with 5xx or late, slowest "
+            f"{self.slowest:.2f} s, statuses {dict(self.statuses)}"
+        )
 
 
 def request(rng: Random, paths: Sequence[str], bodies: Sequence[Any], headers: Sequence[tuple[str, str]]) -> bytes:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from lomit.apps.study.build import build_study
 from lomit.apps.study.definition import StudyDefinition, StudyFolder, Texts, read_folder
 from lomit.apps.study.design import Block, Stimulus, paper_blocks
 from lomit.apps.study.material import Material
+from support import fuzz
 
 MODELS = ("ours", "DRIT", "MUNIT")
 SOURCE = Path(__file__).parents[2] / "src"
@@ -44,10 +46,7 @@ class Noise(Material):
 def small_blocks(
     models: Sequence[str] = MODELS, trials: int = 2, checks: int = 1, practice: int = 1
 ) -> tuple[Block, ...]:
-    return tuple(
-        Block(b.name, b.question, b.kind, b.context, trials, b.comparisons, checks, practice)
-        for b in paper_blocks(models, "first")
-    )
+    return paper_blocks(models, "first", trials, checks, practice)
 
 
 def small_study(
@@ -88,12 +87,13 @@ class Server:
         url = urlsplit(line.split()[-1])
         self.base, self.join = f"{url.scheme}://{url.netloc}", url.path
 
-    def kill(self) -> None:
-        """kill -9, and nothing else."""
+    def kill(self) -> str:
+        """kill -9, and nothing else; what was printed since the address."""
         self.process.kill()
         self.process.wait()
         assert self.process.stdout is not None
-        self.process.stdout.close()
+        with self.process.stdout as printed:
+            return printed.read()
 
 
 @contextlib.contextmanager
@@ -131,6 +131,24 @@ class Client:
 
 def answer(position: int, side: str = "left", rt: float = 812.5) -> dict[str, Any]:
     return {"position": position, "side": side, "rt": rt, "means": "key", "away": False}
+
+
+def odd_requests(rng: Random, join: str, owner: str, links: Sequence[str], count: int) -> list[bytes]:
+    """Requests to a study of `small_blocks`, most of them wrong.
+
+    Args:
+        rng: draws them.
+        join: the word of the join link.
+        owner: the owner's token.
+        links: tokens of participants whose answers don't matter; the last may withdraw.
+        count: how many.
+    """
+    pages = ["/", "/health", f"/join/{join}", f"/join/{join}/", "/join/x", "/owner", "/owner/", "/s/x/"]
+    pages += ["/static/study.js", f"/s/{links[-1]}/withdraw"]
+    pages += [f"/owner/{page}" for page in ("results", "answers.csv", "panel.csv", "preview")]
+    pages += [f"/s/{link}/{page}" for link in links for page in ("", "trials", "0/left", *3 * ["answers"])]
+    bodies = [{"answers": [answer(k) for k in range(3)]}, {"answers": [answer(0)]}]
+    return [fuzz.request(rng, pages, bodies, [("authorization", f"Bearer {owner}")]) for _ in range(count)]
 
 
 def wait_until(done: Any, seconds: float = 60) -> None:

@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, within
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -213,7 +213,7 @@ async def respond(send: Send, status: int, body: bytes, **headers: str) -> None:
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
     """The body of a request; None where it is larger than `most` bytes, or says so, or breaks off."""
     length = header(scope, b"content-length") or "0"
-    if not length.isdigit() or int(length) > most:
+    if not re.fullmatch("[0-9]{1,18}", length) or int(length) > most:
         return None
     body, more = bytearray(), True
     while more:
@@ -313,8 +313,7 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         LomitError: where the port is taken, or there is no such address here.
     """
-    if not 0 <= port <= 65_535:  # others would be taken modulo 65,536
-        raise LomitError(f"--port must lie in 0 to 65535; it is {port}")
+    within(0, 65_535, port=port)  # others would be taken modulo 65,536
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
@@ -395,5 +394,6 @@ def _refusal(error: Exception) -> bool:
 
 def _expected(name: bytes, value: bytes) -> bool:
     """Whether a header may come through.  Gradio builds addresses of what a proxy, or anybody, says in these."""
-    first = value.partition(b",")[0].strip()
-    return name != b"x-forwarded-host" and (name != b"x-forwarded-proto" or first in (b"http", b"https"))
+    if name == b"x-forwarded-proto":
+        return value.partition(b",")[0].strip() in (b"http", b"https")
+    return name not in (b"x-forwarded-host", b"x-gradio-server")

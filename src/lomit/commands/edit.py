@@ -31,7 +31,8 @@ class EditMasks:
     """Address under which browsers reach it where a reverse proxy stands before it, such as https://lab.example/faces;
     needs a password."""
     proxy: bool = False
-    """A reverse proxy on this machine passes requests on: take addresses from its X-Forwarded-For."""
+    """A reverse proxy on this machine passes requests on: take addresses from its X-Forwarded-For;
+    needs a password."""
     no_browser: bool = False
     """Only print the page's address, instead of opening it in the browser."""
     compute: Compute = field(default_factory=Compute)
@@ -52,7 +53,7 @@ class EditMasks:
 
         check_url(self.url)
         self.compute.set_threads()
-        password = find_password(self.host, self.password_file, self.url)
+        password = find_password(self.host, self.password_file, self.url, self.proxy)
         device = self.compute.device
         with running(self.model, self.host, self.port, password, device, url=self.url, proxy=self.proxy) as (_, url):
             print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)

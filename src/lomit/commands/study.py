@@ -8,8 +8,11 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lomit.apps.study.definition import read_folder
+from lomit.apps.study.store import AnswerStore
+from lomit.apps.web import base_url, check_url, listening, serve
 from lomit.commands.options import named, positional
-from lomit.errors import LomitError, at_least
+from lomit.errors import LomitError, at_least, within
 
 
 @dataclass
@@ -44,13 +47,10 @@ class StudyServe:
         for name in ("rate", "joins"):
             if getattr(self, name) <= 0:
                 raise LomitError(f"--{name} must be above 0; it is {getattr(self, name):g}")
-        from lomit.apps.study.definition import read_folder
-        from lomit.apps.study.server import create_app, require
-        from lomit.apps.study.store import AnswerStore
-        from lomit.apps.web import base_url, check_url, listening, serve
+        from lomit.apps.study.server import create_app, require_server
 
         check_url(self.url)
-        require()
+        require_server()
         folder = read_folder(self.study)
         folder.require_images()
         with listening(self.host, self.port) as bound, contextlib.closing(AnswerStore(folder)) as store:
@@ -81,13 +81,11 @@ class StudyInvite:
         """Prints personal links.
 
         Raises:
-            LomitError: for folders and numbers that can't be used.
+            LomitError: for folders, addresses and numbers that can't be used.
         """
-        if not 1 <= self.count <= 100_000:
-            raise LomitError(f"--count must lie in 1 to 100000; it is {self.count}")
-        from lomit.apps.study.definition import read_folder
-        from lomit.apps.study.store import AnswerStore
+        within(1, 100_000, count=self.count)
 
+        check_url(self.url)
         with contextlib.closing(AnswerStore(read_folder(self.study))) as store:
             for _ in range(self.count):
                 print(f"{self.url.rstrip('/')}/s/{store.invite()}/")
@@ -113,15 +111,14 @@ class StudyPreview:
         Raises:
             LomitError: for folders and files that can't be used.
         """
-        if os.path.lexists(self.out) and not self.overwrite:
-            raise LomitError(f"{self.out} exists already; add --overwrite to replace it")
-        from lomit.apps.study.definition import read_folder
         from lomit.apps.study.preview import preview_page
         from lomit.images import write_bytes
 
         folder = read_folder(self.study)
-        if not 1 <= self.list <= folder.study.lists:
-            raise LomitError(f"--list must lie in 1 to {folder.study.lists}; it is {self.list}")
+        folder.require_outside(out=self.out)
+        if os.path.lexists(self.out) and not self.overwrite:
+            raise LomitError(f"{self.out} exists already; add --overwrite to replace it")
+        within(1, folder.study.lists, list=self.list)
         folder.require_images()
         write_bytes(self.out, preview_page(folder, self.list - 1).encode(), self.overwrite)
         print(f"written to {self.out}; it holds the key: keep it from participants")
@@ -152,15 +149,11 @@ class StudySimulate:
         Raises:
             LomitError: for folders and numbers that can't be used.
         """
-        if not 1 <= self.participants <= 100_000:
-            raise LomitError(f"--participants must lie in 1 to 100000; it is {self.participants}")
-        if not 0 <= self.careless <= 1:
-            raise LomitError(f"--careless must lie in 0 to 1; it is {self.careless:g}")
+        within(1, 100_000, participants=self.participants)
+        within(0, 1, careless=self.careless)
         at_least(0, seed=self.seed)
         strengths = dict(_strength(word) for word in self.strengths)
-        from lomit.apps.study.definition import read_folder
         from lomit.apps.study.simulate import simulate
-        from lomit.apps.study.store import AnswerStore
 
         folder = read_folder(self.study)
         with contextlib.closing(AnswerStore(folder)) as store:

@@ -7,9 +7,8 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import check_json
 from lomit.commands.options import positional
-from lomit.errors import LomitError, at_least
+from lomit.errors import LomitError, at_least, require, within
 
 
 @dataclass
@@ -44,10 +43,8 @@ class StudyAnalyse:
         Raises:
             LomitError: for folders and numbers that can't be used, and without answers.
         """
-        if self.least_checks is not None and not 0 <= self.least_checks <= 1:
-            raise LomitError(f"--least-checks must lie in 0 to 1; it is {self.least_checks:g}")
+        within(0, 1, least_checks=self.least_checks)
         at_least(0, seed=self.seed)
-        check_json(self.json, self.overwrite)
         from lomit.apps.study.analysis import analyse
         from lomit.apps.study.definition import read_folder
         from lomit.apps.study.store import AnswerStore, Sort
@@ -56,16 +53,17 @@ class StudyAnalyse:
 
         folder = read_folder(self.study)
         out, panel, printed = self.out, self.panel, str(self.json) == "-"
-        check_new(folder, out, panel, self.overwrite)
+        json = None if printed else self.json
+        check_new(folder, out, panel, json, self.overwrite)
         sort: Sort = "simulated" if self.simulated else "person"
         with contextlib.closing(AnswerStore(folder)) as store:
-            if panel is not None:
-                write_panel(folder, store, panel, self.overwrite)
             analysis = analyse(folder, store, sort, self.least_checks, self.seed)
             if out is not None:
                 write_results(analysis, folder, store, sort, out, self.overwrite)
-        if self.json is not None and not printed:
-            write_bytes(self.json, to_json_text(analysis).encode(), self.overwrite)
+            if panel is not None:
+                write_panel(folder, store, panel, self.overwrite)
+        if json is not None:
+            write_bytes(json, to_json_text(analysis).encode(), self.overwrite)
         print(to_json_text(analysis) if printed else to_markdown(analysis), end="")
         if out is not None and not printed:
             print(
@@ -108,14 +106,12 @@ class StudyPlan:
             LomitError: for numbers that can't be used, and where no number in reach is enough.
         """
         at_least(0, seed=self.seed)
-        for name, least, most in (("studies", 100, 1_000_000), ("participants", 1, 100_000), ("trials", 1, 1_000)):
-            value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                raise LomitError(f"--{name} must lie in {least} to {most}; it is {value}")
-        from lomit.apps.study.inference import require
+        within(100, 1_000_000, studies=self.studies)
+        within(1, 100_000, participants=self.participants)
+        within(1, 1_000, trials=self.trials)
         from lomit.apps.study.power import FALSE_ALARMS, Need, Power, participants_needed, power_table, simulate_power
 
-        require()
+        require("planning a study", "apps", "scipy")
         need = Need(self.share, self.trials, self.spread, self.alpha, self.tests)
         best: Power | None
         if self.participants is not None:

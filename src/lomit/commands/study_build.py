@@ -11,7 +11,7 @@ from typing import Literal
 from lomit.commands.groups import Compute, LabelledData, parse_label
 from lomit.commands.options import named
 from lomit.config import DEMO_SEED
-from lomit.errors import LomitError, at_least
+from lomit.errors import LomitError, at_least, within
 from lomit.inference.pairs import SUFFIXES
 
 INPUT, EXEMPLAR = ("Brown_Hair=1", "Smiling=0"), ("Blond_Hair=1", "Smiling=1")
@@ -83,8 +83,9 @@ class StudyBuild:
         of_input = dict(parse_label(self.input_label, "--input-label"))
         of_exemplar = dict(parse_label(self.exemplar_label, "--exemplar-label"))
         # Loads torch: not before the options are known to be right.
-        from lomit.apps.study.build import build_study, default_blocks, own_blocks, read_entries, read_texts
+        from lomit.apps.study.build import build_study, own_blocks, read_entries, read_texts
         from lomit.apps.study.definition import StudyDefinition
+        from lomit.apps.study.design import paper_blocks
         from lomit.apps.study.material import Material, TranslationTable, translated_faces
 
         self.compute.set_threads()
@@ -100,7 +101,7 @@ class StudyBuild:
                 self.models, self.compute.device, data, of_input, of_exemplar, self.pairs, self.seed
             )
         if own is None:
-            blocks = default_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
+            blocks = paper_blocks(material.models, self.comparisons, self.trials, self.checks, self.practice)
         else:
             blocks = own_blocks(entries, own, material.models, self.comparisons)
         study = StudyDefinition(
@@ -123,6 +124,8 @@ class StudyBuild:
 
     def _check(self) -> None:
         """What can be known to be wrong before anything is loaded."""
+        from lomit.apps.study.definition import MOST_LISTS, MOST_MODELS, MOST_TRIALS
+
         if os.path.lexists(self.out):
             raise LomitError(
                 f"{self.out} exists already; choose another --out (a study with answers is never replaced)"
@@ -131,13 +134,20 @@ class StudyBuild:
             raise LomitError("give --models, or --table with translations made elsewhere; see lomit study build --help")
         if self.table is not None and self.models:
             raise LomitError("--table takes the place of --models; give one or the other")
+        if len(self.models) > MOST_MODELS:
+            raise LomitError(f"--models takes {MOST_MODELS} at most; {len(self.models)} were given")
         for name in ("real", "size"):
             if self.table is None and getattr(self, name) is not None:
                 raise LomitError(f"--{name} goes with --table")
-        at_least(1, pairs=self.pairs, trials=self.trials)
-        at_least(0, checks=self.checks, practice=self.practice, seed=self.seed)
+        at_least(1, pairs=self.pairs)
+        at_least(0, seed=self.seed)
         at_least(16, size=self.size)
-        if self.lists < 2 or self.lists % 2:
-            raise LomitError(f"--lists must be even, at least 2 (they mirror each other); it is {self.lists}")
+        within(1, MOST_TRIALS, trials=self.trials)
+        within(0, MOST_TRIALS, checks=self.checks, practice=self.practice)
+        within(0, 1, least_checks=self.least_checks)
+        if self.lists not in range(2, MOST_LISTS + 1, 2):
+            raise LomitError(f"--lists must be even, 2 to {MOST_LISTS} (they mirror each other); it is {self.lists}")
+        if self.external_id and not self.external_id.isidentifier():
+            raise LomitError(f"--external-id must be a name such as PROLIFIC_PID; it is '{self.external_id}'")
         if self.completion_url and not self.completion_url.startswith("https://"):
             raise LomitError(f"--completion-url must begin with https://; it is '{self.completion_url}'")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 from lomit.models.base import Guide, Masks, Translator
 from lomit.models.registry import method_of
 from lomit.nn.rewriting import rewritten
@@ -98,12 +98,7 @@ def with_optional_masks(model: ModelProto, image_size: int) -> ModelProto:
 
 def require_onnx() -> None:
     """Raises LomitError where the `export` extra is missing."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise LomitError(f"exporting needs {error.name}: pip install 'lomit[export]'") from None
+    require("exporting", "export", "onnx", "onnxruntime", "onnxscript")
 
 
 class _Graph(nn.Module):

@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.server import running
+from lomit.apps.editor.state import Limits
 from lomit.data.avatars import render_face
 from lomit.recipe.file import encode_mask
 

@@ -1,10 +1,18 @@
-"""Random requests to the editor: each is answered, never with 5xx or a traceback, and soon."""
+"""Random requests to the editor: each is answered, never with 5xx or a traceback, and soon.
+
+A visitor works beside them, and gets what was asked for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import threading
 import time
+import urllib.error
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -14,6 +22,7 @@ from PIL import Image
 from apps.editor.conftest import JOIN, SLIDERS, Visitor
 from support import fuzz
 
+SECONDS = 120
 PAGES = [
     "/", "/config", "/login", "/theme.css", "/assets/x.js", "/static/x", "/svelte/x", "/robots.txt", "/favicon.ico",
     "/manifest.json", *[f"/gradio_api/{name}" for name in ("startup-events", "app_id", "user", "login_check", "cancel",
@@ -56,6 +65,52 @@ def event(rng: Random, body: Any) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
+@dataclass
+class Work:
+    """What a visitor got: seconds of each answer, how often the queue was full, and what was wrong."""
+
+    seconds: list[float] = field(default_factory=list)
+    turned_away: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def working(visitor: Visitor) -> Iterator[Work]:
+    """Another visitor than this, who chooses one sample after the other until the block ends."""
+    one, work, over = Visitor(visitor.page, visitor.url), Work(), threading.Event()
+    names = [sample.source().name for sample in visitor.page.samples[:2]]
+
+    def choose() -> None:
+        while not over.is_set():
+            number, began = len(work.seconds) % 2, time.monotonic()
+            try:
+                bench, viewer = one.act("sample", pane=0, sample=number)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code != 503:
+                        work.lost.append(str(error))
+                work.turned_away += 1
+                time.sleep(0.05)
+            except Exception as error:
+                work.lost.append(repr(error))
+                return
+            else:
+                work.seconds.append(time.monotonic() - began)
+                if bench["alert"] or bench["panes"][0]["name"] != names[number] or not viewer["after"]:
+                    work.lost.append(f"{names[number]}: {bench['alert']}")
+
+    one.load()
+    thread = threading.Thread(target=choose)
+    thread.start()
+    try:
+        yield work
+    finally:
+        over.set()
+        thread.join(120)
+        one.close()
+        assert not thread.is_alive()
+
+
 def requests(visitor: Visitor, count: int, seed: int, capfd: pytest.CaptureFixture[str]) -> tuple[fuzz.Figures, int]:
     """What came of `count` odd requests and as many odd events, and how many tracebacks were printed."""
     rng, port = Random(seed), int(visitor.url.rpartition(":")[2])
@@ -67,9 +122,7 @@ def requests(visitor: Visitor, count: int, seed: int, capfd: pytest.CaptureFixtu
         figures = fuzz.send_many(port, [fuzz.request(rng, pages, whole, []) for _ in range(count)])
         for start in range(0, count, 20):
             more = fuzz.send_many(port, [event(rng, rng.choice(whole)) for _ in range(min(20, count - start))])
-            figures.statuses += more.statuses
-            figures.wrong += more.wrong
-            figures.slowest = max(figures.slowest, more.slowest)
+            figures.add(more)
             end = time.monotonic() + 60
             while len(visitor.page.blocks._queue):
                 assert time.monotonic() < end, "an event is never done"
@@ -81,20 +134,33 @@ def requests(visitor: Visitor, count: int, seed: int, capfd: pytest.CaptureFixtu
 
 
 def test_odd_requests_and_events_are_answered(visitor: Visitor, capfd: pytest.CaptureFixture[str]) -> None:
-    figures, tracebacks = requests(visitor, 150, 0, capfd)
+    with working(visitor) as work:
+        figures, tracebacks = requests(visitor, 150, 0, capfd)
     assert figures.wrong == []
     assert tracebacks == 0
+    assert work.lost == []
+    assert len(work.seconds) > 5
     assert {200, 404, 422} <= set(figures.statuses)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_many_odd_requests_and_events(visitor: Visitor, capfd: pytest.CaptureFixture[str]) -> None:
-    figures, tracebacks = requests(visitor, 5_000, 1, capfd)
+    figures, tracebacks, seed = fuzz.Figures(), 0, 0
+    with working(visitor) as work:
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            seed += 1
+            more, printed = requests(visitor, 150, seed, capfd)
+            figures.add(more)
+            tracebacks += printed
+    half, most = (sorted(work.seconds)[round(share * (len(work.seconds) - 1))] for share in (0.5, 0.95))
     with capfd.disabled():
         print(
-            f"\n{figures.statuses.total()} requests to the editor: {len(figures.wrong)} answered with 5xx or late, "
-            f"{tracebacks} tracebacks, slowest {figures.slowest:.2f} s, statuses {dict(figures.statuses)}"
+            f"\neditor, {SECONDS} s: {figures}; {tracebacks} tracebacks; a visitor beside them: {len(work.seconds)} "
+            f"answers, {len(work.lost)} lost or wrong, turned away {work.turned_away} times, median {half:.2f} s, "
+            f"95 % within {most:.2f} s"
         )
     assert figures.wrong == []
     assert tracebacks == 0
+    assert work.lost == []

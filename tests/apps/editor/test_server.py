@@ -275,8 +275,18 @@ def test_a_full_queue_turns_requests_away(visitor: Visitor, monkeypatch: pytest.
         later.close()
 
 
-def test_the_folder_for_files_goes_and_the_port_is_the_editors_own(editor: Editor) -> None:
-    assert Path(os.environ["GRADIO_TEMP_DIR"]).stat().st_mode & 0o077 == 0
+def test_files_would_lie_in_a_folder_of_the_editors_own_that_goes(tmp_path: Path) -> None:
+    save_pretrained(tiny_translator("stargan"), tmp_path / "rival")
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with running(str(tmp_path / "rival"), port=0, device="cpu") as (page, _):
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert folder.stat().st_mode & 0o077 == 0
+        assert {block.GRADIO_CACHE for block in page.blocks.blocks.values()} == {str(folder)}
+    assert not folder.exists()
+    assert os.environ.get("GRADIO_TEMP_DIR") == before
+
+
+def test_the_port_is_the_editors_own(editor: Editor) -> None:
     taken = running("avatars", port=int(editor[1].rpartition(":")[2]))
     with pytest.raises(LomitError, match="can't listen at 127.0.0.1, port"), taken:
         pass
@@ -290,6 +300,7 @@ def test_the_folder_for_files_goes_and_the_port_is_the_editors_own(editor: Edito
             ["--url", "https://lab.example/faces"],
             "--url https://lab.example/faces lets other machines in: give a password",
         ),
+        (["--proxy"], "--proxy lets other machines in: give a password"),
         (["--url", "lab.example"], "--url must be an address such as https://lab.example/faces; it is 'lab.example'"),
         (["--password-file", "none.txt"], "none.txt can't be read"),
         (["--password-file", "short.txt"], "the password must have at least 8 characters"),

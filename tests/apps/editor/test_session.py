@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from lomit.apps.editor import views
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Slot
+from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Limits, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture

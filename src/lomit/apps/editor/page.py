@@ -10,12 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 from lomit.apps.editor import views
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import EditorSettings
+from lomit.apps.editor.state import EditorSettings, Limits
 from lomit.apps.editor.store import Sessions
 from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError

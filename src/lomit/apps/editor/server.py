@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.page import TITLE, Page
 from lomit.apps.editor.samples import draw_samples
+from lomit.apps.editor.state import Limits
 from lomit.apps.web import LOOPBACK, Guard, Login, Scope, base_url, check_url, header, listening, serving
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 
 ENVIRONMENT = "LOMIT_EDIT_PASSWORD"
 SHORTEST = 8
@@ -47,7 +46,7 @@ SENT: dict[str, type | tuple[type, ...]] = {
 """What the script tells Gradio, and its types."""
 
 
-def find_password(host: str, file: str | None, url: str | None = None) -> str | None:
+def find_password(host: str, file: str | None, url: str | None = None, proxy: bool = False) -> str | None:
     """The password out of a file or the environment; None where none is given and none is needed.
 
     Raises:
@@ -62,6 +61,7 @@ def find_password(host: str, file: str | None, url: str | None = None) -> str | 
     if password is None:
         opened = [f"--host {host}"] if host not in LOOPBACK else []
         opened += [f"--url {url}"] if url is not None and urlsplit(url).hostname not in LOOPBACK else []
+        opened += ["--proxy"] if proxy else []
         if opened:
             raise LomitError(
                 f"{opened[0]} lets other machines in: give a password with --password-file FILE or in {ENVIRONMENT}"
@@ -105,12 +105,9 @@ def running(
     # Read when Gradio is imported and when it serves: no telemetry, and no table of times after every request.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
-    try:
-        import gradio  # noqa: F401
-    except ImportError:
-        raise LomitError("the editor needs gradio: pip install 'lomit[editor]'") from None
-
-    with listening(host, port) as bound:
+    require("the editor", "editor", "gradio")
+    # Gradio takes the folder's name over while the page is made.
+    with listening(host, port) as bound, _private_folder():
         page = Page(Models(model, device), draw_samples(), limits)
         guard = Guard(
             _application(page, limits, url),
@@ -123,7 +120,7 @@ def running(
             hosts=frozenset({*LOOPBACK, urlsplit(url or "").hostname or "localhost"}) if host in LOOPBACK else None,
             login=None if password is None else Login(password, url, TITLE),
         )
-        with _private_folder(), serving(guard, bound, proxy):
+        with serving(guard, bound, proxy):
             try:
                 yield page, (url or base_url(bound, host)).rstrip("/")
             finally:
@@ -182,16 +179,14 @@ def _application(page: Page, limits: Limits, url: str | None) -> Any:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
+def _private_folder() -> Iterator[None]:
     """A folder of this process alone for whatever Gradio would write; removed at the end."""
     before = os.environ.get("GRADIO_TEMP_DIR")
-    folder = Path(tempfile.mkdtemp(prefix="lomit-edit-"))
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    try:
-        yield folder
-    finally:
-        if before is None:
-            os.environ.pop("GRADIO_TEMP_DIR", None)
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = before
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="lomit-edit-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before

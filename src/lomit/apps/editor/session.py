@@ -10,11 +10,10 @@ from pathlib import PurePosixPath
 import torch
 from PIL import Image
 
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Slot, Variant
+from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Limits, Slot, Variant
 from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload

@@ -1,4 +1,4 @@
-"""What a page is made of: images with their masks, settings, kept variants."""
+"""What a page is made of: images with their masks, settings, kept variants; and how much of it there may be."""
 
 from __future__ import annotations
 
@@ -12,6 +12,32 @@ from lomit.recipe.portrait import Portrait
 INPUT, EXEMPLAR, SECOND = range(3)
 MASK_SIDE = 256
 """Masks are edited at this size."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what strangers can make the editor hold or do.
+
+    Attributes:
+        upload_bytes: size of an image file.
+        upload_pixels: width times height of an image.
+        kept: variants in a strip.
+        sessions: pages at once.
+        queue: requests that wait; further ones are turned away.
+        idle: seconds after which a page that is silent makes room for another.
+    """
+
+    upload_bytes: int = 20 * 2**20
+    upload_pixels: int = 40_000_000
+    kept: int = 12
+    sessions: int = 32
+    queue: int = 40
+    idle: float = 1800.0
+
+    @property
+    def body_bytes(self) -> int:
+        """Size of a request: an image in base64, and what is told beside it."""
+        return self.upload_bytes * 4 // 3 + 2**20
 
 
 @dataclass(frozen=True)

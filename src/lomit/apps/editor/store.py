@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from lomit.apps.editor.limits import Limits
 from lomit.apps.editor.session import Session
+from lomit.apps.editor.state import Limits
 from lomit.errors import LomitError
 
 

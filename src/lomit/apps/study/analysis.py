@@ -19,12 +19,11 @@ from lomit.apps.study.inference import (
     holm,
     interval,
     ranked_people,
-    require,
     share_test,
 )  # fmt: skip
 from lomit.apps.study.results import Person, Question, people, questions, tally
 from lomit.apps.study.store import AnswerStore, Sort
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 from lomit.stats.proportions import wilson
 
 FORMAT = 1
@@ -92,7 +91,7 @@ def analyse(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | 
     Raises:
         LomitError: where there are no answers, and where the extra is missing.
     """
-    require()
+    require("analysing a study", "apps", "choix", "scipy")
     least = folder.study.least_checks if least is None else least
     everyone = people(folder, store, sort)
     if not everyone:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lomit.apps.study.definition import ACCESS, IMAGES, KEY, STUDY, Access, Key, StudyDefinition, Texts, key_json
-from lomit.apps.study.design import Block, design, meetings, paper_blocks, require_room
+from lomit.apps.study.design import Block, design, meetings, require_room
 from lomit.apps.study.material import Material
 from lomit.apps.web import hashed, token
 from lomit.config import from_dict
@@ -73,13 +73,6 @@ def own_blocks(
             block = replace(block, comparisons=meetings(models, which))
         blocks.append(block)
     return tuple(blocks)
-
-
-def default_blocks(
-    models: tuple[str, ...], which: Literal["first", "all"], trials: int, checks: int, practice: int
-) -> tuple[Block, ...]:
-    """The paper's blocks, with these numbers in each."""
-    return tuple(replace(block, checks=checks, practice=practice) for block in paper_blocks(models, which, trials))
 
 
 def build_study(

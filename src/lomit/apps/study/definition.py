@@ -85,7 +85,7 @@ class StudyDefinition:
         if self.lists not in range(2, MOST_LISTS + 1, 2):
             raise LomitError(f"lists must be even, 2 to {MOST_LISTS}; it is {self.lists}")
         if self.seed < 0 or self.size < 1:
-            raise LomitError(f"seed and size must not be negative; they are {self.seed} and {self.size}")
+            raise LomitError(f"seed must be at least 0, size at least 1; they are {self.seed} and {self.size}")
         if not 0 <= self.least_checks <= 1:
             raise LomitError(f"least_checks must lie in 0 to 1; it is {self.least_checks:g}")
         if self.texts.completion_url and not self.texts.completion_url.startswith("https://"):
@@ -184,6 +184,13 @@ class StudyFolder:
     def image(self, picture: Stimulus) -> Path:
         """The file of a picture."""
         return self.path / IMAGES / f"{self.key.files[picture]}.png"
+
+    def require_outside(self, **outputs: Path | None) -> None:
+        """Raises `LomitError` for the first of these options whose file or folder would lie in the study's own."""
+        own = self.path.resolve()
+        for option, path in outputs.items():
+            if path is not None and own in (path.resolve(), path.parent.resolve(), *path.resolve().parents):
+                raise LomitError(f"--{option} must lie outside of {self.path}, which holds the study and its answers")
 
     def require_images(self) -> None:
         """Raises `LomitError` where pictures are missing; answers can be analysed without them."""

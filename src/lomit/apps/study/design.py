@@ -105,9 +105,11 @@ def meetings(models: Sequence[str], which: Literal["first", "all"]) -> tuple[tup
     return tuple((models[0], m) for m in models[1:]) if which == "first" else tuple(combinations(models, 2))
 
 
-def paper_blocks(models: Sequence[str], which: Literal["first", "all"], trials: int = 10) -> tuple[Block, ...]:
+def paper_blocks(
+    models: Sequence[str], which: Literal["first", "all"], trials: int = 10, checks: int = 2, practice: int = 2
+) -> tuple[Block, ...]:
     """The blocks of section 5.4: realism, and with two models or more the two questions of Figure 7 (b)."""
-    realism = Block("realism", "Which one looks more realistic?", "real", trials=trials)
+    realism = Block("realism", "Which one looks more realistic?", "real", (), trials, (), checks, practice)
     if len(models) < 2:
         return (realism,)
     met = meetings(models, which)
@@ -116,8 +118,8 @@ def paper_blocks(models: Sequence[str], which: Literal["first", "all"], trials: 
     background = "Which one has better kept the background unchanged?"
     return (
         realism,
-        Block("style", style, "models", shown, trials, met),
-        Block("background", background, "models", shown, trials, met),
+        Block("style", style, "models", shown, trials, met, checks, practice),
+        Block("background", background, "models", shown, trials, met, checks, practice),
     )
 
 

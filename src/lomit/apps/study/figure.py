@@ -8,7 +8,7 @@ from typing import Any
 
 from lomit.apps.study.analysis import Analysis, Share
 from lomit.apps.study.design import REAL
-from lomit.errors import LomitError
+from lomit.errors import require
 from lomit.images import write_file
 from lomit.stats.proportions import MARK
 
@@ -22,11 +22,10 @@ def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
     Raises:
         LomitError: where matplotlib is missing or the files can't be written.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise LomitError(f"drawing needs the extra: pip install 'lomit[apps]' ({error})") from None
+    require("drawing", "apps", "matplotlib")
+    import matplotlib
+    from matplotlib.figure import Figure
+
     panels = _panels(analysis)
     rows = [len(shares) for _, shares in panels]
     written = []

@@ -13,21 +13,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lomit.errors import LomitError
-
 DRAWS = 10_000
 """Bootstrap samples of shares."""
 RANKING_DRAWS = 1_000
 """Bootstrap samples of a ranking, each of which is fitted."""
-
-
-def require() -> None:
-    """Raises `LomitError` where the extra is missing."""
-    try:
-        import choix  # noqa: F401
-        import scipy  # noqa: F401
-    except ImportError as error:
-        raise LomitError(f"analysing a study needs the extra: pip install 'lomit[apps]' ({error})") from None
 
 
 def exact_binomial(hits: int, trials: int) -> float:
@@ -80,10 +69,14 @@ def bootstrap_shares(hits: np.ndarray, asked: np.ndarray, seed: int, draws: int 
     Returns:
         draws x questions; NaN where a sample holds no answer to a question.
     """
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(hits), np.full(len(hits), 1 / len(hits)), size=draws)
+    weights = _resampled(len(hits), seed, draws)
     with np.errstate(invalid="ignore"):
         return (weights @ hits) / (weights @ asked)
+
+
+def _resampled(people: int, seed: int, draws: int) -> np.ndarray:
+    """How often each of the people is drawn in each sample with replacement, draws x people."""
+    return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws)
 
 
 def interval(samples: np.ndarray) -> tuple[float, float] | None:
@@ -151,8 +144,7 @@ def ranked_people(people: Sequence[Wins], seed: int, draws: int = RANKING_DRAWS)
         return ranking
     names = list(ranking.strengths)
     counts = np.array([_matrix(wins, names) for wins in people])
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)
+    weights = _resampled(len(people), seed, draws)
     samples = np.full((draws, len(names)), math.nan)
     start = np.array(list(ranking.strengths.values()))
     for sample, sampled in zip(samples, np.tensordot(weights, counts, 1), strict=True):
@@ -177,22 +169,12 @@ def _strengths(
 ) -> tuple[np.ndarray, bool] | None:
     """Log strengths with mean 0, and whether they are penalised; None where some never met, even through others."""
     import choix
+    from scipy.sparse.csgraph import connected_components
 
-    if not _connected(counts + counts.T):
+    if connected_components(counts, connection="weak", return_labels=False) > 1:
         return None
     # The likelihood has a maximum only where each can be reached from each by "won against" (Ford, 1957).
-    regularised = not (_connected(counts) and _connected(counts.T))
+    regularised = connected_components(counts, connection="strong", return_labels=False) > 1
     alpha = 0.01 if regularised else 0.0
     found = choix.ilsr_pairwise_dense(counts, alpha=alpha, initial_params=start, max_iter=10_000, tol=tolerance)
     return found - found.mean(), regularised
-
-
-def _connected(counts: np.ndarray) -> bool:
-    """Whether every one can be reached from the first."""
-    seen, todo = {0}, [0]
-    while todo:
-        for other in np.flatnonzero(counts[todo.pop()]).tolist():
-            if other not in seen:
-                seen.add(other)
-                todo.append(other)
-    return len(seen) == len(counts)

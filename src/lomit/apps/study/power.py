@@ -90,7 +90,7 @@ def simulate_power(need: Need, participants: int, studies: int, seed: int) -> Po
         studies: how many are simulated.
         seed: equal calls give equal results.
     """
-    from scipy.stats import t
+    from scipy.stats import binom, t
 
     rng = np.random.default_rng([seed, participants])
     rejected = _rejections(participants * need.trials, need.level)
@@ -111,7 +111,7 @@ def simulate_power(need: Need, participants: int, studies: int, seed: int) -> Po
             found[1] += np.where(error > 0, distance > critical * error, alike).sum()
     answers, people, false = found / studies
     if not need.spread:
-        false = _size(participants * need.trials, rejected)
+        false = binom.pmf(np.flatnonzero(rejected), participants * need.trials, 0.5).sum()
     return Power(participants, float(answers), float(people), float(false))
 
 
@@ -132,20 +132,6 @@ def _rejections(answers: int, level: float) -> np.ndarray:
     # Under one half the distribution is symmetric: the two-sided p is twice the smaller tail, at most 1.
     hits = np.arange(answers + 1)
     return 2 * binom.cdf(np.minimum(hits, answers - hits), answers, 0.5) <= level
-
-
-def _size(answers: int, rejected: np.ndarray) -> float:
-    from scipy.stats import binom
-
-    return float(binom.pmf(np.flatnonzero(rejected), answers, 0.5).sum())
-
-
-def exact_power(need: Need, participants: int) -> float:
-    """Power of the binomial test without spread, from the binomial distribution itself."""
-    from scipy.stats import binom
-
-    answers = participants * need.trials
-    return float(binom.pmf(np.flatnonzero(_rejections(answers, need.level)), answers, need.share).sum())
 
 
 def participants_needed(

@@ -7,8 +7,8 @@ from base64 import b64encode
 from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.design import Stimulus, Trial, alternative
 from lomit.apps.study.pages import consent_paragraphs
-from lomit.apps.study.server import require
 from lomit.apps.web import templates
+from lomit.errors import require
 
 
 def preview_page(folder: StudyFolder, number: int) -> str:
@@ -21,7 +21,7 @@ def preview_page(folder: StudyFolder, number: int) -> str:
     Raises:
         LomitError: where the extra is missing.
     """
-    require()
+    require("the preview", "apps", "jinja2")
     trials = folder.key.lists[number]
     blocks = [(block, [_told(folder, t) for t in trials if t.block == block.name]) for block in folder.study.blocks]
     return (

@@ -119,12 +119,6 @@ def tally(question: Question, person: Person) -> tuple[int, int]:
     return sum(c.chosen == question.first for c in asked), len(asked)
 
 
-def total(question: Question, persons: Sequence[Person]) -> tuple[int, int]:
-    """The same over all of them."""
-    counts = [tally(question, person) for person in persons]
-    return sum(hits for hits, _ in counts), sum(asked for _, asked in counts)
-
-
 COLUMNS = (
     "participant", "simulated", "finished", "attentive", "list", "block", "role", "position", "pair", "chosen", "other",
     "side", "milliseconds", "means", "away",
@@ -187,7 +181,8 @@ def progress(folder: StudyFolder, store: AnswerStore) -> dict[str, Any]:
         tables.append({"caption": f"Participants{mark}", "header": ["", ""], "rows": _texts(rows)})
         shares = []
         for question in questions(folder.study):
-            hits, asked = total(question, counted)
+            counts = [tally(question, person) for person in counted]
+            hits, asked = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
             low, high = wilson(hits, asked)
             share = f"{100 * hits / asked:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if asked else "–"
             against = "a real image" if question.second == REAL else question.second

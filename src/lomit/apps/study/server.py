@@ -17,7 +17,7 @@ from lomit.apps.study.results import answers_csv, panel_csv, progress
 from lomit.apps.study.store import AnswerStore, Participant
 from lomit.apps.study.trials import picture_at, progress_json, received, trials_json
 from lomit.apps.web import Guard, token
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -44,14 +44,9 @@ KEPT = {"cache-control": "private, max-age=86400, immutable"}
 """Pictures stay in the participant's browser: what is shown has been fetched before, also after a reload."""
 
 
-def require() -> None:
+def require_server() -> None:
     """Raises `LomitError` where the extra is missing."""
-    try:
-        import fastapi  # noqa: F401
-        import jinja2  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise LomitError(f"serving a study needs the extra: pip install 'lomit[apps]' ({error})") from None
+    require("serving a study", "apps", "fastapi", "jinja2", "uvicorn")
 
 
 def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
@@ -66,7 +61,7 @@ def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, join
     Raises:
         LomitError: where the extra is missing.
     """
-    require()
+    require_server()
     from fastapi import FastAPI
 
     # FastAPI's own redirects name the host, which a proxy has changed.
@@ -150,6 +145,11 @@ def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gat
         query = "&".join(part for part in (request.url.query, f"{LINK}={token()}") if part)
         return HTMLResponse(pages.consent(_path(request), query))
 
+    @app.get("/join/{word}/")
+    def with_slash(word: str, request: Any = the_request) -> Any:
+        # The query holds the panel's name.
+        return RedirectResponse("?".join(part for part in (f"../{word}", request.url.query) if part), 307)
+
     @app.post("/join/{word}")
     def join(word: str, request: Any = the_request) -> Any:
         gate.joining(word, request, making=True)
@@ -213,13 +213,17 @@ def _add_participants(app: FastAPI, folder: StudyFolder, store: AnswerStore, gat
 
 
 def _add_owner(app: FastAPI, folder: StudyFolder, store: AnswerStore, gate: Gate, pages: Pages) -> None:
-    from fastapi.responses import HTMLResponse, JSONResponse, Response
+    from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
     the_request = _given()
 
     @app.get("/owner")
     def owner() -> Any:
         return HTMLResponse(pages.owner("/owner"))
+
+    @app.get("/owner/")
+    def with_slash() -> Any:
+        return RedirectResponse("../owner", 307)
 
     @app.get("/owner/results")
     def results(request: Any = the_request) -> Any:

@@ -5,13 +5,13 @@ Their answers carry a mark and are never counted with people's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from lomit.apps.study.definition import StudyFolder
-from lomit.apps.study.design import REAL, SPOILT, Trial, alternative
-from lomit.apps.study.store import Answer, AnswerStore
+from lomit.apps.study.design import REAL, SPOILT, alternative
+from lomit.apps.study.store import Answer, AnswerStore, Side
 from lomit.apps.study.trials import order_of
 from lomit.errors import LomitError
 
@@ -29,16 +29,6 @@ def preference(strengths: Mapping[str, float], first: str, second: str) -> float
     if SPOILT in (first, second):
         return float(second == SPOILT)
     return float(1 / (1 + np.exp(strengths.get(second, 0.0) - strengths.get(first, 0.0))))
-
-
-def chooser(strengths: Mapping[str, float], careless: bool, rng: np.random.Generator) -> Callable[[Trial], bool]:
-    """What says of a trial whether the left picture is chosen; a careless participant tosses a coin."""
-
-    def left(trial: Trial) -> bool:
-        p = preference(strengths, alternative(trial.left), alternative(trial.right))
-        return bool(rng.random() < (0.5 if careless else p))
-
-    return left
 
 
 def simulate(
@@ -72,10 +62,11 @@ def simulate(
         assert who is not None
         assert who.list is not None
         trials = folder.key.lists[who.list]
-        left = chooser(strengths, bool(rng.random() < careless), rng)
+        tosses = rng.random() < careless
         answers = []
         for position, number in enumerate(order_of(folder, who)):
-            side = "left" if left(trials[number]) else "right"
+            left, right = alternative(trials[number].left), alternative(trials[number].right)
+            side: Side = "left" if rng.random() < (0.5 if tosses else preference(strengths, left, right)) else "right"
             time = round(float(rng.lognormal(np.log(MEDIAN_MS), SPREAD)), 1)
-            answers.append(Answer(number, position, side, time, "key", False))  # type: ignore[arg-type]
+            answers.append(Answer(number, position, side, time, "key", False))
         store.add(who.id, answers)

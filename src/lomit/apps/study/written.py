@@ -6,31 +6,36 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lomit.apps.study.analysis import Analysis, Share, counted
-from lomit.apps.study.definition import STUDY, StudyFolder
+from lomit.apps.study.definition import StudyFolder
 from lomit.apps.study.design import REAL
 from lomit.apps.study.figure import FORMATS, draw_figure
 from lomit.apps.study.results import answers_csv, panel_csv
 from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
-from lomit.images import write_bytes
+from lomit.images import write_bytes, write_file
 from lomit.stats.proportions import MARK
+from lomit.stats.text import markdown_table
 
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 
 
-def check_new(folder: StudyFolder, out: Path | None, panel: Path | None, overwrite: bool) -> None:
-    """Raises `LomitError` where results can't go to a folder, or a panel's names to a file."""
+def check_new(folder: StudyFolder, out: Path | None, panel: Path | None, json: Path | None, overwrite: bool) -> None:
+    """Raises `LomitError` where results can't go to a folder, or a panel's names or the JSON to a file."""
+    folder.require_outside(out=out, panel=panel, json=json)
     if panel is not None and not folder.study.external_id:
         raise LomitError("--panel: this study stores no names of a panel; lomit study build --external-id does")
-    if out is not None and out.resolve() == folder.path.resolve():
-        raise LomitError(f"--out must be another folder than the study's, which has a {STUDY} of its own")
-    wanted = [] if out is None else [out / name for name in (RESULTS, TABLE, ANSWERS)]
-    wanted += [] if out is None else [out / f"{FIGURE}.{kind}" for kind in FORMATS]
-    there = [path for path in (*wanted, *([panel] if panel else [])) if os.path.lexists(path)]
+    names = (RESULTS, TABLE, ANSWERS, *(f"{FIGURE}.{kind}" for kind in FORMATS))
+    wanted = [] if out is None else [out / name for name in names]
+    wanted += [path for path in (panel, json) if path is not None]
+    for path in (panel, json):
+        if path is not None and [each.resolve() for each in wanted].count(path.resolve()) > 1:
+            raise LomitError(f"two results would be written to {path}; choose another place for one")
+    there = [path for path in wanted if os.path.lexists(path)]
     if there and not overwrite:
         raise LomitError(f"{there[0]} exists already; choose another place or add --overwrite")
 
@@ -46,18 +51,17 @@ def write_results(
         RESULTS: to_json_text(analysis),
     }
     for name, text in texts.items():
-        _write(out / name, text, overwrite)
+        write_bytes(out / name, text.encode(), overwrite)
 
 
 def write_panel(folder: StudyFolder, store: AnswerStore, path: Path, overwrite: bool) -> None:
     """Writes the panel's names, for their owner's eyes alone."""
-    _write(path, panel_csv(folder, store), overwrite)
-    path.chmod(0o600)
 
+    def save(file: BinaryIO) -> None:
+        os.chmod(file.name, 0o600)
+        file.write(panel_csv(folder, store).encode())
 
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    content = text.encode()
-    write_bytes(path, content, overwrite)
+    write_file(path, save, overwrite)
 
 
 def to_json_text(analysis: Analysis) -> str:
@@ -137,12 +141,11 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
 
 
 def _entry(share: Share) -> dict[str, Any]:
-    q = share.question
     numbers = {
         "p": share.p, "p_holm": share.p_holm, "p_people": share.p_people, "p_people_holm": share.p_people_holm,
     }  # fmt: skip
     return {
-        "block": q.block, "question": q.question, "first": q.first, "second": q.second,
+        **asdict(share.question),
         "chosen": share.hits, "asked": share.asked,
         "wilson": list(share.wilson), "people": None if share.people is None else list(share.people),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
@@ -183,6 +186,4 @@ def _cell(text: str) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table; none without rows."""
-    if not rows:
-        return []
-    return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)] + [""]
+    return [markdown_table([header, *rows]), ""] if rows else []
