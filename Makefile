@@ -13,8 +13,9 @@ PIP := $(BIN)/python -m pip install --quiet -c $(CONSTRAINTS)
 INPUT ?=
 EXEMPLAR ?=
 OUT ?= demo
-# More options for pytest, such as PYTEST_ARGS='-k losses'.
+# More options for pytest, such as PYTEST_ARGS='-k losses'; processes that share the tests out.
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -24,7 +25,7 @@ PYTEST_ARGS ?=
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 20
-	@echo "Variables: INPUT=, EXEMPLAR=, MODEL=, OUT=$(OUT) (demo); PYTHON=$(PYTHON); CONSTRAINTS=$(CONSTRAINTS); PYTEST_ARGS="
+	@echo "Variables: INPUT=, EXEMPLAR=, MODEL=, OUT=$(OUT) (demo); PYTHON=$(PYTHON); CONSTRAINTS=$(CONSTRAINTS); WORKERS=$(WORKERS), PYTEST_ARGS="
 
 demo: install  ## translate rendered faces with the shipped weights into demo/; or INPUT=a.jpg EXEMPLAR=b.jpg
 	$(BIN)/lomit demo --out "$(OUT)" $(if $(MODEL),--model "$(MODEL)") \
@@ -38,7 +39,7 @@ lint: install-dev  ## ruff and mypy
 	$(BIN)/mypy
 
 pytest: install-dev  ## the tests alone
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-slow: install-dev  ## the slow tests
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

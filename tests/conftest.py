@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process of `make test` has a core to itself; threads that wait for each other would cost them half the time.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # after OMP_NUM_THREADS, which it reads once
 
 
 def _missing(marker: str) -> str | None:
