@@ -192,7 +192,7 @@ def test_the_networks_of_every_preset_are_built_and_take_a_step(method: str) -> 
     """The losses are seen once by networks of the same shapes: on the meta device, too, they take a second each."""
     seen = []
     for _, make in get_method(method).presets.values():
-        model = replace(make().model, attributes=("Mine", "Another"))  # what their number changes is the same everywhere
+        model = replace(make().model, attributes=("Mine", "Another"))  # their number matters to none
         with torch.device("meta"):
             translator = get_method(method).build_trainable(model)
             shapes = model.image_size, {n: t.shape for n, t in translator.state_dict().items()}
