@@ -8,6 +8,7 @@ and the one that was probably meant.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -29,11 +30,11 @@ CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "m
 
 
 @dataclass
-class DataConfig:
-    """Where the images come from and how they become network inputs."""
+class FacesConfig:
+    """Where labelled faces are, and how they are cut."""
 
     root: str | None = None
-    """Folder or pack file. `avatars` renders its own images where this is empty."""
+    """Folder or pack file of faces."""
     extra_roots: tuple[str, ...] = ()
     """More folders of the same kind, added to the first; a file name that is already there is skipped and counted."""
     kind: DataKind = "auto"
@@ -41,23 +42,11 @@ class DataConfig:
     split: Split = "official"
     """`official`: as the files say, else 85, 5 and 10 % by person; `paper`: 2,000 images at random for testing, the
     others to train on (of EmotioNet 200,000; paper 5.1), so that people stand in both."""
-    attributes: tuple[str, ...] = ()
-    """Attributes the model is trained on, in label order."""
-    require_one_of: tuple[str, ...] = ()
-    """Images with none of these attributes are left out (the paper's hair-colour runs)."""
-    image_size: int = 128
-    """Side of the network's input, in pixels."""
     crop: int | None = None
     """Side of the centre square cut out before resizing; None: CelebA's 178 where the layout is CelebA's
     (89 for half-size files), else the largest centre square."""
-    flip: bool = True
-    """Mirror each training image with probability 0.5."""
-    render_count: int = 10_000
-    """Faces to render where `kind` is `avatars` and `root` is empty."""
-    render_seed: int = 0
-    """Seed of those faces."""
     face_crop: FaceCrop = "none"
-    """`dlib`: cut faces out with the detector of the `faces` extra (EmotioNet, paper 5.1)."""
+    """`dlib`: cut faces out with the detector of the `faces` extra (EmotioNet, paper 5.1); not for a pack."""
     face_margin: float = 0.25
     """Room on each side of the detector's box, as a share of its side; the paper does not say how much it left."""
     workers: int = 2
@@ -65,6 +54,23 @@ class DataConfig:
     cache_dir: str | None = None
     """Where decoded images are kept; None: $LOMIT_CACHE or the user's cache folder."""
 
+
+@dataclass
+class DataConfig(FacesConfig):
+    """Where the images come from and how they become network inputs.  `avatars` without a root renders them."""
+
+    attributes: tuple[str, ...] = ()
+    """Attributes the model is trained on, in label order."""
+    require_one_of: tuple[str, ...] = ()
+    """Images with none of these attributes are left out (the paper's hair-colour runs)."""
+    image_size: int = 128
+    """Side of the network's input, in pixels."""
+    flip: bool = True
+    """Mirror each training image with probability 0.5."""
+    render_count: int = 10_000
+    """Faces to render where `kind` is `avatars` and `root` is empty."""
+    render_seed: int = 0
+    """Seed of those faces."""
     on_device: Literal["auto", "yes", "no"] = "auto"
     """Keep all decoded images in the training device's memory; `auto`: on a GPU, where they take at most a quarter of
     what is free."""
@@ -108,8 +114,8 @@ class TrainConfig:
     the start; `reduce-overhead`: both; `max-autotune`: both, with the longest search for kernels; `auto`:
     `graphs` on a GPU, `none` on a CPU. What does not work is left out with a line. Results agree with `none`
     to rounding, not to the bit."""
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device to train on."""
+    accelerator: str = "auto"
+    """Device to train on: auto, cpu, cuda, or one of several GPUs, such as cuda:1."""
     init: str | None = None
     """Start from the weights of this run, checkpoint or model (also by name), with fresh optimisers and this run's
     schedule; a model has no discriminator, which starts anew then."""
@@ -142,6 +148,8 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1:
             raise LomitError(f"train.ema must lie in [0, 1); it is {self.ema}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.accelerator):
+            raise LomitError(f"train.accelerator must be auto, cpu, cuda or cuda:N; it is '{self.accelerator}'")
         if self.lr <= 0:
             raise LomitError(f"train.lr must be positive; it is {self.lr}")
         if self.max_minutes is not None and self.max_minutes <= 0:

@@ -325,6 +325,26 @@ def test_training_works_outside_the_main_thread(data: Path, tmp_path: Path) -> N
     assert [o.step for o in outcome] == [1]
 
 
+def test_a_run_takes_the_device_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr("lomit.engine.train.Fabric", lambda **given: made.append(given))
+    monkeypatch.setattr("lomit.engine.train.usable_device", lambda name: None)
+    for accelerator in ("auto", "cpu", "cuda", "cuda:1"):
+        make_fabric(TrainConfig(accelerator=accelerator))
+    assert [given["accelerator"] for given in made] == ["auto", "cpu", "cuda", "cuda"]
+    assert [given["devices"] for given in made] == [1, 1, 1, [1]]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(LomitError, match="torchrun gives each process a GPU of its own"):
+        make_fabric(TrainConfig(accelerator="cuda:1"))
+
+
+def test_devices_that_are_none() -> None:
+    with pytest.raises(LomitError, match=r"train.accelerator must be auto, cpu, cuda or cuda:N; it is 'gpu'"):
+        TrainConfig(accelerator="gpu")
+    with pytest.raises(LomitError, match="no device 'cuda:99' here"):
+        make_fabric(TrainConfig(accelerator="cuda:99"))
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_images_reach_a_loss_as_they_are(precision: str) -> None:
     """Fabric's own plugin rounds them to bfloat16, which reconstruction losses would then aim at."""

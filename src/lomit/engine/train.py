@@ -25,6 +25,7 @@ from lomit.engine.loop import Loop, Outcome, write_run_config
 from lomit.engine.memory import estimate_peak
 from lomit.engine.start import start_from
 from lomit.errors import LomitError, line_of
+from lomit.inference.device import usable_device
 from lomit.models import Method, get_method, method_of, methods
 from lomit.weights import checkpoints_in, find_model
 
@@ -199,8 +200,13 @@ class MixedPrecision(FabricMixedPrecision):
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric for this machine: one process, or under `torchrun` as many as it started."""
-    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    """Fabric for this machine: one process, or under `torchrun` as many as it started.
+
+    Raises:
+        LomitError: where there is no such device, and for a numbered one under `torchrun`.
+    """
+    kind, _, index = config.accelerator.partition(":")
+    on_gpu = kind != "cpu" and torch.cuda.is_available()
     if on_gpu:
         # Shapes never change, so the fastest convolution is worth looking for; what autocast leaves in float32
         # (linear layers of a float32 run) goes through tf32 as cuDNN's convolutions do anyway.
@@ -210,12 +216,16 @@ def make_fabric(config: TrainConfig) -> Fabric:
     device = "cuda" if on_gpu else "cpu"
     precision = MixedPrecision("bf16-mixed", device) if config.precision == "bf16-mixed" else None
     if world == 1:
-        return Fabric(accelerator=config.accelerator, devices=1, plugins=precision)
+        if kind != "auto":
+            usable_device(config.accelerator)
+        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=precision)
+    if index:
+        raise LomitError("torchrun gives each process a GPU of its own; leave the number out of --train.accelerator")
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     return Fabric(
-        accelerator=config.accelerator,
+        accelerator=kind,
         devices=local,
         num_nodes=world // local,
         plugins=precision,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,8 +27,7 @@ class TrialStep:
     """
 
     def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
-        accelerator: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
-        self.fabric = make_fabric(replace(config.train, accelerator=accelerator))
+        self.fabric = make_fabric(replace(config.train, accelerator=str(device)))
         torch.manual_seed(config.train.seed)
         self.translator: Trainable = method_of(config.model).build_trainable(config.model).to(device)
         self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
