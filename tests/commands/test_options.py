@@ -80,6 +80,8 @@ def test_what_is_not_given_keeps_its_default() -> None:
         ("a --out c --overwrite", Options("a", output=Output(Path("c"), True))),
         ("a --data.root d --data.flip False", Options("a", data=Data("d", False))),
         ("-- -a -b", Options("-a", ("-b",))),
+        ("-- --a=b --differ=c", Options("--a=b", ("--differ=c",))),
+        ("--steps=3 -- --help", Options("--help", steps=3)),
     ],
 )
 def test_what_is_understood(line: str, expected: Options) -> None:

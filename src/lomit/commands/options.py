@@ -11,7 +11,9 @@ import ast
 import contextlib
 import dataclasses
 import inspect
+import io
 import shutil
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,21 +57,23 @@ def parse(options: type[T], argv: Sequence[str], prog: str, default: Callable[[A
         import tyro
     except ImportError:
         raise LomitError("options need tyro: pip install tyro") from None
-    # `--option=value` is `--option value`.
-    argv = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    # `--option=value` is `--option value`.  After a bare `--` no word is an option.
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = [part for word in argv[:end] for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for name, hint in _options(options).items():
         # Of another option the last one holds, so that a script can be given more of them.
-        if typing.get_origin(hint) is tuple and argv.count(name) > 1:
+        if typing.get_origin(hint) is tuple and words.count(name) > 1:
             raise LomitError(f"{name} is given twice; it takes all its values at once: {name} A B")
-    if "-h" in argv or "--help" in argv:
+    asked = not {"-h", "--help", "-H", "--help-verbose"}.isdisjoint(words)
+    if asked:
         print(_wrapped(options.__doc__ or ""), end="\n\n")
     registry = tyro.constructors.ConstructorRegistry()
     registry.struct_rule(_take_apart)
     values: dict[str, Any] = {} if default is None else {"default": default(tyro.MISSING)}
-    with _one_line(options, argv, prog):
+    with _one_line(options, words, prog), _narrow_usage() if asked else contextlib.nullcontext():
         return tyro.cli(
             options,
-            args=argv,
+            args=[*words, *argv[end:]],
             prog=prog,
             description="",
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
@@ -86,6 +90,25 @@ def two_columns(rows: Mapping[str, str]) -> list[str]:
     for name, text in rows.items():
         lines += textwrap.wrap(text, width, initial_indent=f"  {name}".ljust(margin), subsequent_indent=" " * margin)
     return lines
+
+
+def usage(line: str) -> str:
+    """A usage line, broken where the terminal ends."""
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False)
+
+
+@contextlib.contextmanager
+def _narrow_usage() -> Iterator[None]:
+    """Breaks the first line that is printed, the only one of its help that tyro does not fit into the terminal."""
+    printed = io.StringIO()
+    printed.isatty = sys.stdout.isatty  # type: ignore[method-assign]  # else tyro leaves out the colours
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        first, *rest = printed.getvalue().splitlines()
+        print(usage(first), *rest, sep="\n")
 
 
 def _wrapped(docstring: str) -> str:

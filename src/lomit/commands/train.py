@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lomit.commands.options import parse, two_columns
+from lomit.commands.options import parse, two_columns, usage
 from lomit.config import DataConfig, RunConfig, TrainConfig
 from lomit.errors import LomitError, did_you_mean
 from lomit.models import methods, presets
@@ -76,8 +76,8 @@ def preset_config(argv: Sequence[str]) -> tuple[RunConfig, Train]:
 
 def _overview() -> str:
     lines = [
-        "usage: lomit train PRESET [--data.root DIR] --out DIR [--resume] [OPTIONS]",
-        "       lomit train --config FILE --out DIR [--resume]",
+        usage("usage: lomit train PRESET [--data.root DIR] --out DIR [--resume] [OPTIONS]"),
+        usage("       lomit train --config FILE --out DIR [--resume]"),
         "",
         "to begin with:",
         *two_columns(RECOMMENDED),
