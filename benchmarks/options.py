@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from lomit.commands.groups import Compute, check_json, write_json
+from lomit.commands.groups import Compute, WritesJson
 from lomit.config import CompileMode, Precision, RunConfig
 from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.models import presets
 
 
 @dataclass
-class BenchOptions(Compute):
+class BenchOptions(WritesJson, Compute):
     """What every benchmark takes."""
 
     rounds: int = 5
@@ -32,12 +32,13 @@ class BenchOptions(Compute):
             LomitError: for a number or device that can't be, and where the file is in the way.
         """
         at_least(1, rounds=self.rounds)
-        check_json(self.json, self.overwrite)
+        self.check_json()
         return super().start()
 
     def write(self, values: dict[str, Any]) -> None:
         """The numbers as JSON, where asked for."""
-        write_json(self.json, values, overwrite=True)
+        self.write_json(values)
+        self.overwrite = True  # of its own file, which a sweep writes again as it grows
 
 
 @dataclass

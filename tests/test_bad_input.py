@@ -146,6 +146,19 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
         ("a", "b"),
         "two results would be called x__y__z.png",
     ),
+    "JSON on the exemplar": (nothing, (*PAIR, "--json", "red.png", "--overwrite"), "red.png is, or lies in, what this"),
+    "JSON on the table": (
+        write("p.csv", b"input,exemplar\ngood.png,red.png\n"),
+        ("--pairs", "p.csv", "--json", "./p.csv", "--overwrite"),
+        "p.csv is, or lies in, what this command reads; choose another file to write",
+    ),
+    "JSON on a mask": (
+        write("m.png", b"mine"),
+        (*PAIR, "--exemplar-mask", "m.png", "--json", "m.png", "--overwrite"),
+        "m.png is, or lies in, what this command reads",
+    ),
+    "JSON in the model": (nothing, (*PAIR, "--json", "model/config.json", "--overwrite"), "model/config.json is, or"),
+    "JSON on a folder": (nothing, (*PAIR, "--json", "model"), "model is a folder; give the file to write"),
     "no table": (nothing, ("--pairs", "none.csv"), "none.csv can't be read: No such file or directory"),
     "table without columns": (
         write("p.csv", b"a,b\n1,2\n"),
@@ -261,6 +274,8 @@ def test_no_space_left(work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         (("none.png", "red.png"), "no such file: none.png"),
         (("--model", "none"), "no model 'none'"),
         ((), "knows none of the rendered faces' attributes"),
+        (("--seed", "-3"), "--seed must be at least 0; it is -3"),
+        (("good.png", "red.png", "--out", "x" * 300), "a name is too long for "),
     ],
 )
 def test_demo(words: tuple[str, ...], expected: str, work: Path, capsys: pytest.CaptureFixture[str]) -> None:

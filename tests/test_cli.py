@@ -45,7 +45,19 @@ def test_every_command_has_help_as_wide_as_the_terminal(
     assert main([*name.split(), "--help"]) == 0
     told = capsys.readouterr().out
     assert f"usage: lomit {name}" in told
-    assert max(len(line) for line in told.splitlines() if not line.startswith("usage:")) <= 90
+    assert max(map(len, told.splitlines())) <= 90
+
+
+@pytest.mark.parametrize("name", ["export", "study preview", "train", "weights"])
+def test_a_usage_line_is_broken_where_the_terminal_ends(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main([*name.split(), "--help"]) == 0
+    told = capsys.readouterr().out
+    lines = told[told.index("usage: ") :].split("\n\n")[0].splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 50
 
 
 def test_the_overview_of_presets_begins_with_what_to_begin_with(
@@ -103,6 +115,7 @@ def test_wrong_words_get_one_line(argv: list[str], line: str, capsys: pytest.Cap
         (LomitError("this is\nwrong"), 2, "lomit: error: this is wrong\n"),
         (KeyboardInterrupt(), 130, "lomit: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "lomit: error: no space left for a/b; free some"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a/b"), 2, "lomit: error: a name is too long for a/b"),
         (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "lomit: error: permission denied for a/b\n"),
         (RuntimeError("Could not determine home directory."), 2, "lomit: error: no home folder is known; set HOME"),
     ],
@@ -146,9 +159,34 @@ def test_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert main(["models", "--json", "-"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row == {"name": "mine", "method": "double", "image_size": 16, "attributes": ["Smiling", "Male"]}
-    (tmp_path / "weights" / "mine" / "config.json").write_text("{")
+    kept = tmp_path / "list.json"
+    kept.write_text("before")
+    assert main(["models", "--json", str(kept)]) == 2
+    assert "exists already; add --overwrite to replace it" in capsys.readouterr().err
+    assert main(["models", "--json", str(kept), "--overwrite"]) == 0
+    assert capsys.readouterr().out == "mine  double, 16 pixels, Smiling, Male\n"
+    assert json.loads(kept.read_text()) == [row]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{", "[]", "{}", '{"method": 3, "model": {}}', '{"method": "double", "model": []}',
+        '{"method": "double", "model": {"attributes": 5}}', '{"method": "double", "model": {"attributes": [5]}}',
+    ],
+)  # fmt: skip
+def test_a_damaged_model_is_listed_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: str
+) -> None:
+    monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "src" / "lomit")
+    saved_double(tmp_path / "weights" / "mine")
+    (tmp_path / "weights" / "mine" / "config.json").write_text(config)
     assert main(["models"]) == 0
     assert capsys.readouterr().out == "mine  damaged: its config.json can't be read\n"
+    assert main(["models", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"name": "mine", "method": None, "image_size": None, "attributes": []}
+    ]
 
 
 def program(*words: str) -> list[str]:
@@ -159,7 +197,7 @@ LIGHT = """
 import contextlib, io, sys
 from lomit.cli import COMMANDS, main
 
-for words in ([], ["--version"], ["models"], *([*name.split(), "--help"] for name in COMMANDS if name != "train")):
+for words in ([], ["--version"], ["models"], *([*name.split(), "--help"] for name in COMMANDS)):
     with contextlib.redirect_stdout(io.StringIO()):
         assert main(words) == 0
     if "torch" in sys.modules:
@@ -172,7 +210,7 @@ def test_help_and_lists_do_not_load_torch() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("words", ["--version", "models", "translate --help"])
+@pytest.mark.parametrize("words", ["--version", "models", "translate --help", "train --help"])
 def test_what_needs_no_torch_starts_at_once(words: str) -> None:
     def processor_seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -271,7 +271,7 @@ def test_inputs_are_never_overwritten(work: Path, capsys: pytest.CaptureFixture[
     before = Path("out/0001.png").read_bytes()
     Path("pairs.csv").write_text("input,exemplar\nout/0001.png,exemplars/red.png\n")
     assert run("--pairs", "pairs.csv", "--overwrite") == 2
-    assert "is an input or exemplar and would be overwritten" in capsys.readouterr().err
+    assert "is an input, exemplar or mask and would be overwritten" in capsys.readouterr().err
     assert Path("out/0001.png").read_bytes() == before
 
 

@@ -69,7 +69,7 @@ COMMANDS: dict[str, Command] = {
         "lomit.commands.reproduce:ReproduceTable1",
     ),
     "reproduce rivals": Command(
-        "the four methods on rendered faces at an equal budget", "lomit.commands.reproduce:ReproduceRivals"
+        "all methods on rendered faces at an equal budget", "lomit.commands.reproduce:ReproduceRivals"
     ),
     "reproduce ablations": Command(
         "LOMIT with one part taken away at a time", "lomit.commands.reproduce:ReproduceAblations"
@@ -132,6 +132,8 @@ def main(argv: list[str] | None = None) -> int:
         place = f" for {error.filename}" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"no space left{place}; free some and run it again")
+        if error.errno == errno.ENAMETOOLONG:
+            return _fail(f"a name is too long{place}; give a shorter one")
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return _fail(f"permission denied{place}")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
@@ -160,6 +161,25 @@ def numbers(line: str, row: dict[str, Any]) -> list[float] | None:
     if name not in (row["name"], f"{row['name']}, {row['unit']}"):
         return None
     return [float(cell.split()[0]) for cell in cells[:-2] if cell != "–"]
+
+
+def test_json_on_standard_output_is_alone_there(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(evaluate(model, painted, classifier, "--json", "-", "--out", str(tmp_path / "e"))) == 0
+    said = capsys.readouterr()
+    assert said.out == (tmp_path / "e" / "results.json").read_text()
+    assert said.err.splitlines()[-1] == f"written to {tmp_path / 'e'}/results.json and results.md"
+
+
+def test_faces_and_models_are_never_overwritten(
+    model: Path, painted: Path, classifier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (painted / "attributes.csv", model / "config.json"):
+        before = path.read_bytes()
+        assert main(evaluate(model, painted, classifier, "--json", str(path), "--overwrite")) == 2
+        assert f"{path} is, or lies in, what this command reads" in capsys.readouterr().err
+        assert path.read_bytes() == before
 
 
 def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -372,6 +392,7 @@ def test_faces_without_attributes_are_labelled_and_measured(
     shutil.copytree(painted / "regions", root / "regions")
     shutil.copy(painted / "dataset.json", root)
     words = ["classifier", "label", str(root / "images"), "--classifier", str(classifier)]
+    images = sorted((root / "images").iterdir())
     assert main([*words, "--out", str(root / "attributes.csv")]) == 0
     assert "120 images labelled with Smiling, Blue_Hat, Red_Hat" in capsys.readouterr().out
     told, true = (read_table(folder / "attributes.csv")[0] for folder in (root, painted))
@@ -396,5 +417,50 @@ def test_faces_without_attributes_are_labelled_and_measured(
     for folder, says in ((tmp_path / "none", "can't be read"), (tmp_path, "no images in")):
         assert main(["classifier", "label", str(folder), "--classifier", str(classifier)]) == 2
         assert says in capsys.readouterr().err
+    for out, says in ((tmp_path, "is a folder; give the file to write"), (images[0], "what this command reads")):
+        assert main([*words, "--out", str(out), "--overwrite"]) == 2
+        assert says in capsys.readouterr().err
     assert main(["classifier", "label"]) == 2
     assert "give FOLDER and --classifier" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_leaves_the_others_their_labels(
+    painted: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for number, image in enumerate(sorted((painted / "images").iterdir())[:5]):
+        shutil.copy(image, faces / f'{number}, "odd".png')
+    (faces / '1, "odd".png').write_bytes(b"damaged")
+    words = ["classifier", "label", str(faces), "--classifier", str(classifier), "--device", "cpu", "--threads", "1"]
+    tables = []
+    for size in ("1", "2", "16"):
+        assert main([*words, "--batch-size", size, "--overwrite"]) == 1
+        said = capsys.readouterr()
+        assert "4 images labelled" in said.out
+        assert "lomit: 1 image failed:" in said.err
+        tables.append((faces / "attributes.csv").read_text())
+    assert len(set(tables)) == 1
+    names = [row["image"] for row in csv.DictReader(tables[0].splitlines())]
+    assert names == [f'{number}, "odd".png' for number in (0, 2, 3, 4)]
+    kept = tmp_path / "kept.csv"
+    for image in faces.glob("*.png"):
+        image.write_bytes(b"damaged")
+    assert main([*words, "--out", str(kept)]) == 1
+    assert "lomit: 5 images failed:" in capsys.readouterr().err
+    assert not kept.exists()
+    assert main([*words, "--device", "toaster", "--overwrite"]) == 2
+    assert "no device 'toaster' here" in capsys.readouterr().err
+    assert main([*words, "--batch-size", "0", "--overwrite"]) == 2
+    assert "--batch-size must be at least 1; it is 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "label"])
+def test_a_classifier_runs_on_the_cpu_unless_told_otherwise(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["classifier", command, "--help"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "--device" in line)
+    assert "(default: cpu)" in line
+    assert "CUDA" not in line

@@ -155,6 +155,8 @@ def test_one_photograph_stops_none_of_the_others(
 
     monkeypatch.setattr("lomit.photo.batch.read_photograph", odd)
     Path("photos/damaged.jpg").write_bytes(b"damaged")
+    assert run("photos", *BOXES, "--json", "photos/plain.png", "--overwrite") == 2
+    assert "photos/plain.png is, or lies in, what this command reads" in capsys.readouterr().err
     assert run("photos", *BOXES, "--json", "done.json") == 1
     assert made() == ["old__red.png", "turned__red.jpg"]
     done = json.loads(Path("done.json").read_text())

@@ -391,12 +391,21 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out == "translated 8 of 8 frames into films/a__red.mp4\n"
     assert json.loads(Path("done.json").read_text()) == {"file": "films/a__red.mp4", "frames": 8, "translated": 8}
     assert len(frames_of(Path("films/a__red.mp4"))[0]) == 8
+    Path("a.mp4").rename(f"{'v' * 200}.mp4")
+    Path("red.png").rename(f"{'r' * 200}.png")
+    assert main(["video", f"{'v' * 200}.mp4", f"{'r' * 200}.png", *words, "--out", "long"]) == 0
+    (made,) = Path("long").iterdir()
+    assert made.name.startswith("v" * 180)
+    Path(f"{'v' * 200}.mp4").rename("a.mp4")
+    Path(f"{'r' * 200}.png").rename("red.png")
+    capsys.readouterr()
     for wrong, says in [
         (["a.mp4", "red.png", "--out", "films"], "films/a__red.mp4 exists already"),
         (["a.mp4", "red.png", "--out", "a.mp4", "--overwrite"], "a.mp4 exists already; choose another --out"),
         (["b.mp4", "red.png", "--out", "films"], "no such file: b.mp4"),
         (["a.mp4", "red.png", "--out", "c.wmv"], "videos are written as"),
         (["a.mp4", "--out", "films"], "give EXEMPLAR, or --label"),
+        (["a.mp4", "red.png", "--json", "a.mp4", "--overwrite"], "a.mp4 is, or lies in, what this command reads"),
         (["a.mp4", "red.png", "--steps", "3"], "unknown option '--steps'"),
         (["--out", "films"], "give INPUT"),
     ]:

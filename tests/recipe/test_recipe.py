@@ -73,6 +73,45 @@ def test_made_again(work: Path, capsys: pytest.CaptureFixture[str], face: Face |
     assert "exists already" in capsys.readouterr().err
 
 
+def test_the_recipe_and_its_images_are_never_overwritten(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(work)
+    before = {path: path.read_bytes() for path in work.glob("*.*")}
+    for given in (["recipe.json"], ["me.png", "--input", "me.png"], ["you.png", "--exemplar", "you.png"]):
+        assert main(["recipe", "recipe.json", "--overwrite", "--json", *given]) == 2
+        assert f"{given[0]} is, or lies in, what this command reads" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in work.glob("*.*")} == before
+
+
+def test_without_a_device_the_predictor_chooses(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exported model runs on the CPU alone, so that a GPU there must not be chosen for it."""
+    made(work)
+    asked = []
+
+    def from_pretrained(name: str, device: object) -> Predictor:
+        asked.append(device)
+        return predictor
+
+    predictor = Predictor.from_pretrained("model", "cpu")
+    monkeypatch.setattr(Predictor, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert main(["recipe", "recipe.json", "--out", "out"]) == 0
+    assert asked == [None]
+
+
+def test_long_names_are_cut(work: Path) -> None:
+    recipe, _ = made(work)
+    names = ["a" * 200 + ".png", "b" * 200 + ".png"]
+    values = json.loads(recipe.to_json())
+    for image, name in zip((values["input"], *values["exemplars"]), names, strict=True):
+        (work / image["name"]).rename(work / name)
+        image["name"] = name
+    (work / "recipe.json").write_text(json.dumps(values), "utf-8")
+    assert main(["recipe", "recipe.json", "--out", "out", "--device", "cpu"]) == 0
+    (result,) = (work / "out").iterdir()
+    assert result.name.startswith("a" * 180)
+    assert len(result.name) < 256
+
+
 def test_read_back(work: Path) -> None:
     recipe, _ = made(work, FACE, input_mask=MASK, threshold=0.25)
     again = read_recipe("recipe.json")

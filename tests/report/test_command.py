@@ -195,8 +195,8 @@ def test_a_runs_figures_show_the_faces_that_it_was_trained_on(
     ("words", "says"),
     [
         ([], "nothing to report on: give training runs, models or results"),
-        (["{run}", "--out", ""], "is a folder; give the HTML file to write"),
-        (["{run}", "--out", "{run}"], "is a folder; give the HTML file to write"),
+        (["{run}", "--out", ""], "is a folder; give the file to write"),
+        (["{run}", "--out", "{run}"], "is a folder; give the file to write"),
         (["{run}", "--out", "{there}"], "exists already; add --overwrite to replace it"),
         (["{run}", "--columns", "0"], "--columns must be at least 1; it is 0"),
         (["{run}", "--codes", "-1"], "--codes must be at least 0; it is -1"),

@@ -81,6 +81,20 @@ def test_some_ablations(tmp_path: Path) -> None:
     assert "plain AdaIN (m = 1)" in (out / "report.html").read_text()
 
 
+def test_table1_passes_on_every_option_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces = tmp_path / "faces"
+    assert main(["data", "avatars", "--out", str(faces), "--count", "20", "--size", "32", "--regions", "none"]) == 0
+    chosen = ["--data.kind", "avatars", "--data.crop", "30"]
+    decoding = ["--data.workers", "1", "--data.cache-dir", str(tmp_path / "c")]
+    words = ["reproduce", "table1", "--out", str(tmp_path / "r"), "--data.root", str(faces), *chosen, *decoding]
+    assert main([*words, "--size", "64", "--methods", "munit", "--steps", "2", *SMALL[1:], "--plan"]) == 0
+    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("lomit ")]
+    assert len(commands) > 3
+    for line in commands:
+        assert " ".join(["--data.root", str(faces), *chosen]) in line
+        assert " ".join(decoding) in line
+
+
 @pytest.mark.parametrize("chosen", [["munit"], ["drit", "stargan"]])
 def test_the_methods_named_and_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: list[str]) -> None:
     words = ["reproduce", "rivals", "--out", str(tmp_path / "r"), "--methods", *chosen]
@@ -95,6 +109,7 @@ def test_the_methods_named_and_no_others(tmp_path: Path, capsys: pytest.CaptureF
     [
         (("table1",), "no data: set --data.root to a folder in CelebA's layout, or try --quick"),
         (("table1", "--quick", "--data.root", "x"), "--quick renders its own faces; leave out --data.root"),
+        (("table1", "--quick", "--data.split", "paper"), "--quick renders its own faces; leave out --data.split"),
         (("rivals", "--minutes", "5", "--steps", "5"), "give --minutes or --steps, not both"),
         (("rivals", "--minutes", "0"), "--minutes must be positive; it is 0"),
         (("rivals", "--faces", "nowhere"), "--faces nowhere: no such folder; lomit data avatars makes one"),

@@ -31,6 +31,7 @@ PHASES = {
     "drit": {"D": 1 / 3, "D_content": 1, "EG": 1 / 3, "G": 1 / 3},
     "starganv2": {"D": 1, "D_ref": 1, "G": 1, "G_ref": 1},
 }
+CELEBA_FACES = ("--data.root", "/celeba", "--data.extra-roots", "/more", "--data.split", "paper")
 TURNS = {"lomit": 1, "stargan": 2, "munit": 1, "drit": 3, "starganv2": 1}
 SECONDS = {"lomit": 1.3, "stargan": 0.7, "munit": 1.0, "drit": 0.35, "starganv2": 1.1}
 
@@ -120,7 +121,7 @@ def test_rivals_are_asked_for_the_same() -> None:
 
 
 def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
-    given = setup(root="/celeba", extra_roots=("/more",), images=9_000, size=128)
+    given = setup(faces=CELEBA_FACES, images=9_000, size=128)
     for size in (128, 64):
         experiment = table1(Setup(**{**vars(given), "size": size}), METHODS)
         assert len(experiment.models) == 2 + 2 + 5 + 5 + 3
@@ -128,6 +129,7 @@ def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
             config = _config_of(stage(experiment, f"train/{model.name}").words[1:])
             assert config.data.image_size == size
             assert config.data.extra_roots == ("/more",)
+            assert config.data.split == "paper"
             assert set(config.data.attributes) <= set(CELEBA)
             words = stage(experiment, f"evaluate/{model.name}-table1").words
             for text in option(words, "--classes"):
@@ -141,6 +143,19 @@ def test_every_model_of_table_1_has_a_preset_and_knows_its_classes() -> None:
                 == _config_of([stage(experiment, f"train/{model.name}").words[1], "--out", "x"]).train.steps
             )
     assert stage(experiment, "classifier").seconds == pytest.approx(10 * 9_000 * 0.002)
+
+
+def test_every_stage_gets_the_faces_and_the_device_that_were_chosen() -> None:
+    given = setup(faces=CELEBA_FACES, decoding=("--data.workers", "7"), size=64)
+    given.costs.device, given.costs.threads = torch.device("cuda:1"), 3
+    experiment = table1(given, ("lomit",))
+    for made in experiment.stages:
+        assert option(made.words, "--data.split") == ["paper"]
+        assert option(made.how, "--data.workers") == ["7"]
+        prefix = "--train." if made.words[0] == "train" else "--"
+        device = "accelerator" if made.words[0] == "train" else "device"
+        assert option(made.how, prefix + device) == ["cuda:1"]
+        assert option(made.how, prefix + "threads") == ["3"]
 
 
 def test_the_full_method_is_trained_twice() -> None:
@@ -165,7 +180,7 @@ def test_another_method_is_compared_by_what_it_declares(monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(registry, "_METHODS", {**registry.methods(), "fifth": other})
     assert [method.name for method in competitors()] == [*METHODS, "fifth"]
-    experiment = table1(setup(root="/celeba", size=64), ("fifth",))
+    experiment = table1(setup(faces=("--data.root", "/celeba"), size=64), ("fifth",))
     assert [(m.label, m.name) for m in experiment.models] == [
         ("Fifth, gender", "fifth-gender"),
         ("Fifth, facialhair-gender", "fifth-facialhair-gender"),

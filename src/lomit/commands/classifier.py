@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.classifier.config import ClassifierConfig, ClassifierTraining
-from lomit.commands.groups import Compute, LabelledData
+from lomit.commands.groups import Compute, LabelledData, check_file
 from lomit.commands.options import positional
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
+from lomit.inference.batch import Tally, batched, count
+from lomit.inference.pairs import list_images
 
 if TYPE_CHECKING:
     from lomit.classifier.network import AttributeClassifier
     from lomit.data.cache import Cache
+
+
+@dataclass
+class OnCpu(Compute):
+    """What it is computed on."""
+
+    device: str | None = "cpu"
+    """cpu, cuda, cuda:1, ..."""
 
 
 @dataclass
@@ -43,7 +55,7 @@ class ClassifierTrain:
     """How it is trained."""
     overwrite: bool = False
     """Replace a classifier that is there."""
-    compute: Compute = field(default_factory=lambda: Compute("cpu"))
+    compute: OnCpu = field(default_factory=OnCpu)
 
     def main(self) -> int:
         """Trains, validates and saves; prints the scores and where it is.
@@ -125,35 +137,62 @@ class ClassifierLabel:
     """Table to write; by default attributes.csv in the folder."""
     sure: float = 0.5
     """Probability from which an attribute counts as there; up to 1 minus it as lacking, between as not annotated."""
+    batch_size: int = 16
+    """Images in the network at a time."""
     overwrite: bool = False
     """Replace a table that is there."""
+    compute: OnCpu = field(default_factory=OnCpu)
 
     def main(self) -> int:
         """Writes the table and prints where it is.
 
+        Returns:
+            0, or 1 where an image could not be used: it is listed last, and stops no other.
+
         Raises:
-            LomitError: for folders, images and numbers that can't be used, and where a table is there already.
+            LomitError: for folders and numbers that can't be used, and where a file is in the table's way.
         """
+        at_least(1, batch_size=self.batch_size)
         if not 0.5 <= self.sure <= 1:
             raise LomitError(f"--sure must lie between 0.5 and 1; it is {self.sure:g}")
+        paths = list_images(self.images)
+        out = self.out or self.images / "attributes.csv"
+        check_file(out, self.overwrite, paths)
+        # Load torch: not before the options are known to be right.
+        import numpy as np
         import torch
+        from tqdm import tqdm
 
         from lomit.classifier.network import load_classifier
         from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
         from lomit.images import read_image, write_bytes
-        from lomit.inference.pairs import list_images
 
-        paths = list_images(self.images)
+        device = self.compute.start()
         classifier, _ = load_classifier(self.classifier)
-        lines = [",".join(("image", *classifier.config.attributes, "split"))]
-        with torch.no_grad():
-            for path in paths:
-                image = read_image(path).on_white()
-                square = resize(image.crop(centre_box(image.size)), classifier.config.image_size)
-                p = classifier.probabilities(normalise(torch.from_numpy(to_uint8_chw(square))[None]))[0]
-                cells = ["1" if q >= self.sure else "0" if q <= 1 - self.sure else "" for q in p.tolist()]
-                lines.append(",".join((path.name, *cells, "test")))
-        out = self.out or self.images / "attributes.csv"
-        write_bytes(out, ("\n".join(lines) + "\n").encode(), self.overwrite)
-        print(f"{len(paths)} images labelled with {', '.join(classifier.config.attributes)}: {out}")
-        return 0
+        classifier.to(device)
+        attributes, size = classifier.config.attributes, classifier.config.image_size
+        tally, table = Tally(), io.StringIO()
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(("image", *attributes, "split"))
+        with torch.no_grad(), tqdm(total=len(paths), unit="image", disable=None) as bar:
+            for batch in batched(paths, self.batch_size):
+                squares = {}
+                for path in batch:
+                    try:
+                        image = read_image(path).on_white()
+                    except LomitError as error:
+                        tally.failed[str(path)] = str(error)
+                    else:
+                        squares[path.name] = to_uint8_chw(resize(image.crop(centre_box(image.size)), size))
+                bar.update(len(batch))
+                if not squares:
+                    continue
+                x = torch.from_numpy(np.stack(list(squares.values()))).to(device)
+                for name, row in zip(squares, classifier.probabilities(normalise(x)).tolist(), strict=True):
+                    cells = ["1" if q >= self.sure else "0" if q <= 1 - self.sure else "" for q in row]
+                    rows.writerow((name, *cells, "test"))
+                tally.done += len(squares)
+        if tally.done:
+            write_bytes(out, table.getvalue().encode(), self.overwrite)
+            print(f"{count(tally.done, 'image')} labelled with {', '.join(attributes)}: {out}")
+        return tally.close("image")

@@ -10,7 +10,7 @@ from PIL import Image
 from lomit.commands.groups import Network
 from lomit.commands.options import positional
 from lomit.config import DEMO_SEED
-from lomit.errors import LomitError
+from lomit.errors import LomitError, at_least
 from lomit.images import SOFTWARE, read_image, write_png
 
 
@@ -38,6 +38,7 @@ class Demo:
             LomitError: for images and models that can't be used, where the `avatars` extra is missing, and where a
                 file stands in the way that no demo wrote.
         """
+        at_least(0, seed=self.seed)
         if (self.input is None) != (self.exemplar is None):
             raise LomitError("give both INPUT and EXEMPLAR, or neither for rendered faces")
         # Load torch: not before the options are known to be right.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Compute, LabelledData, check_json
-from lomit.commands.options import parse, positional
-from lomit.errors import LomitError, at_least, did_you_mean
+from lomit.commands.groups import Compute, LabelledData, WritesJson
+from lomit.commands.options import positional
+from lomit.errors import LomitError, at_least
 from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 
 
 @dataclass(kw_only=True)
-class Evaluate(EvaluationProtocol):
+class Evaluate(WritesJson, EvaluationProtocol):
     """Prints a table of what it finds on unseen faces; with --out it is kept as results.md and, with every definition,
     count and version, as results.json.  What is done is kept there, too: the same command takes up an evaluation that
     was stopped.
@@ -56,7 +55,6 @@ class Evaluate(EvaluationProtocol):
         from lomit.evaluation.results import RESULTS, TABLE
         from lomit.evaluation.run import evaluate
         from lomit.evaluation.store import PARTS
-        from lomit.images import write_bytes
         from lomit.weights import find_model, load_pretrained
 
         if self.out is not None and not self.overwrite:
@@ -65,8 +63,7 @@ class Evaluate(EvaluationProtocol):
             there = [name for name in names if os.path.lexists(self.out / name)]
             if there:
                 raise LomitError(f"{self.out} holds {there[0]} already; choose another --out or add --overwrite")
-        printed = str(self.json) == "-"
-        check_json(self.json, self.overwrite)
+        self.check_json([self.model, self.data.root, *self.data.extra_roots])
         device = self.compute.start()
         # Found once: a run that goes on may have another newest checkpoint by the end.
         folder = find_model(self.model)
@@ -76,11 +73,11 @@ class Evaluate(EvaluationProtocol):
             self, translator, folder, data, device, split=self.split, seed=self.seed, batch_size=self.batch_size,
             out=self.out, keep_images=self.keep_images, overwrite=self.overwrite,
         )  # fmt: skip
-        if self.json is not None and not printed:
-            write_bytes(self.json, results.to_json().encode(), overwrite=True)
-        print(results.to_json() if printed else table, end="")
-        if self.out is not None and not printed:
-            print(f"\nwritten to {self.out}/{RESULTS} and {TABLE}")
+        self.write_json(results.to_json())
+        if not self.prints_json:
+            print(table, end="" if self.out is None else "\n")
+        if self.out is not None:
+            self.say(f"written to {self.out}/{RESULTS} and {TABLE}")
         return 0
 
 
@@ -92,16 +89,3 @@ def _command(protocol: type[EvaluationProtocol]) -> type[Evaluate]:
 
 
 Avatars, Table1, StarganV2, Background, Masks = map(_command, PROTOCOLS.values())
-
-
-def run_evaluate(argv: Sequence[str]) -> int:
-    """`lomit evaluate PROTOCOL ...` from the words after `evaluate`; returns the exit code.
-
-    Raises:
-        LomitError: for an unknown protocol, and what the command raises.
-    """
-    commands = dict(zip(PROTOCOLS, (Avatars, Table1, StarganV2, Background, Masks), strict=True))
-    name, *rest = argv
-    if name not in commands:
-        raise LomitError(f"unknown protocol '{name}'{did_you_mean(name, commands)}; known: {', '.join(commands)}")
-    return parse(commands[name], rest, f"lomit evaluate {name}").main()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.options import Group, named, positional
-from lomit.config import DataConfig, DataKind, FaceCrop, Split
+from lomit.config import DataConfig, FacesConfig
 from lomit.errors import LomitError, at_least
 from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, read_pairs, with_masks
 
@@ -66,8 +67,39 @@ class Network(Compute):
         return Predictor.from_pretrained(self.model, self.device, compile=compile)
 
 
+class WritesJson:
+    """What a command with the options `--json` and `--overwrite` does with them."""
+
+    json: Path | None
+    overwrite: bool
+
+    @property
+    def prints_json(self) -> bool:
+        """Whether the standard output is for the JSON."""
+        return str(self.json) == "-"
+
+    def say(self, line: str) -> None:
+        """Prints a line for people: not into the JSON."""
+        print(line, file=sys.stderr if self.prints_json else sys.stdout, flush=True)
+
+    def check_json(self, read: Iterable[str | Path | None] = ()) -> None:
+        """Checks, before any work, that the JSON can be written.  `read` and errors: see `check_file`."""
+        if self.json is not None and not self.prints_json:
+            check_file(self.json, self.overwrite, read)
+
+    def write_json(self, values: Any) -> None:
+        """Writes values, or a text that is JSON already, where that is asked for.  Raises as `write_file`."""
+        text = values if isinstance(values, str) else json.dumps(values, indent=1) + "\n"
+        if self.prints_json:
+            print(text, end="")
+        elif self.json is not None:
+            from lomit.images import write_bytes
+
+            write_bytes(self.json, text.encode(), self.overwrite)
+
+
 @dataclass
-class Output(Group):
+class Output(WritesJson, Group):
     """What is written."""
 
     out: Path
@@ -76,18 +108,6 @@ class Output(Group):
     """Replace files that exist."""
     json: Path | None = None
     """File for what was done, as JSON; `-` is the standard output."""
-
-    def say(self, line: str) -> None:
-        """Prints a line for people: not into the JSON."""
-        print(line, file=sys.stderr if str(self.json) == "-" else sys.stdout, flush=True)
-
-    def check_json(self) -> None:
-        """Raises `LomitError` where the JSON file is in the way."""
-        check_json(self.json, self.overwrite)
-
-    def write_json(self, values: Any) -> None:
-        """Writes what was done, where that is asked for."""
-        write_json(self.json, values, self.overwrite)
 
 
 @dataclass
@@ -183,27 +203,8 @@ class FaceChoice(Group):
 
 
 @dataclass
-class LabelledData:
+class LabelledData(FacesConfig):
     """Where the labelled faces are."""
-
-    root: str | None = None
-    """Folder or pack file of faces."""
-    extra_roots: tuple[str, ...] = ()
-    """More folders of the same kind, added to the first."""
-    kind: DataKind = "auto"
-    """Layout of the root; `auto` recognises it from the files."""
-    split: Split = "official"
-    """`paper`: 2,000 images at random for testing, the others to train on, as a run with it had them."""
-    crop: int | None = None
-    """Side of the centre square cut out before resizing; by default the layout's own."""
-    face_crop: FaceCrop = "none"
-    """`dlib`: cut faces out with the detector of the `faces` extra, as a run on EmotioNet did; not for a pack."""
-    face_margin: float = 0.25
-    """Room on each side of the detector's box, as a share of its side."""
-    workers: int = 2
-    """Processes that decode images."""
-    cache_dir: str | None = None
-    """Where decoded images are kept; by default $LOMIT_CACHE or the user's cache folder."""
 
     def config(self, image_size: int, attributes: tuple[str, ...] = ()) -> DataConfig:
         """The data config with these, for images of this size.
@@ -214,6 +215,25 @@ class LabelledData:
         if self.root is None:
             raise LomitError("no data: set --data.root to a folder of faces (lomit data avatars makes one)")
         return DataConfig(**vars(self), image_size=image_size, attributes=attributes)
+
+    def words(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is not left at its default, as options with whole paths.
+
+        Returns:
+            The options that decide what the faces are, and those that say how they are decoded.
+        """
+        deciding: list[str] = []
+        decoding: list[str] = []
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if value == each.default:
+                continue
+            values = value if isinstance(value, tuple) else (value,)
+            if each.name in ("root", "extra_roots"):
+                values = tuple(Path(path).expanduser().resolve() for path in values)
+            words = decoding if each.name in ("workers", "cache_dir") else deciding
+            words += [f"--data.{each.name.replace('_', '-')}", *map(str, values)]
+        return tuple(deciding), tuple(decoding)
 
 
 def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[str, float], ...]:
@@ -233,22 +253,25 @@ def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[st
     return tuple(pairs.items())
 
 
-def check_json(path: Path | None, overwrite: bool) -> None:
-    """Raises `LomitError` where the JSON file is in the way."""
-    if path is not None and os.path.lexists(path) and not overwrite and str(path) != "-":
-        raise LomitError(f"{path} exists already; add --overwrite to replace it")
+def check_file(path: Path, overwrite: bool, read: Iterable[str | Path | None] = ()) -> None:
+    """Checks, before any work, that a file can be written.
 
-
-def write_json(path: Path | None, values: Any, overwrite: bool = False) -> None:
-    """Writes values as JSON into a file, or for `-` to the standard output; for None nowhere.
+    Args:
+        path: the file.
+        overwrite: whether another file may be replaced.
+        read: files, and folders of files, that the command reads and never replaces; None is not given.
 
     Raises:
-        LomitError: as `lomit.images.write_file`.
+        LomitError: for a folder, a file that is read, and one that is in the way.
     """
-    text = json.dumps(values, indent=1) + "\n"
-    if str(path) == "-":
-        print(text, end="")
-    elif path is not None:
-        from lomit.images import write_bytes
-
-        write_bytes(path, text.encode(), overwrite)
+    if path.is_dir():
+        raise LomitError(f"{path} is a folder; give the file to write")
+    if not os.path.lexists(path):
+        return
+    # Where it leads, and where it lies: a link in a folder that is read is one of its files.
+    places = {os.path.realpath(path), os.path.join(os.path.realpath(path.parent), path.name)}
+    above = {str(folder) for place in places for folder in (Path(place), *Path(place).parents)}
+    if any(os.path.realpath(each) in above for each in read if each is not None):
+        raise LomitError(f"{path} is, or lies in, what this command reads; choose another file to write")
+    if not overwrite:
+        raise LomitError(f"{path} exists already; add --overwrite to replace it")

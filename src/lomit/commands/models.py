@@ -4,40 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from lomit.commands.groups import write_json
+from lomit.commands.groups import WritesJson
 from lomit.commands.options import positional
 from lomit.inference.catalogue import known_models, saved_values
 
 
 @dataclass
-class ListModels:
+class ListModels(WritesJson):
     """List the models that can be used by name: those in the package and, in a checkout, under weights/."""
 
     json: Path | None = None
     """File for the list, as JSON; `-` is the standard output."""
+    overwrite: bool = False
+    """Replace that file."""
 
     def main(self) -> int:
-        """Prints a line a model."""
-        # Read as it stands: to check it, torch would have to be loaded.
-        configs = {name: saved_values(folder) or {} for name, folder in known_models().items()}
-        rows = []
-        for name, values in configs.items():
-            model = values.get("model", {})
-            size, attributes = model.get("image_size"), model.get("attributes", [])
-            rows.append({"name": name, "method": values.get("method"), "image_size": size, "attributes": attributes})
-        write_json(self.json, rows)
-        if str(self.json) == "-":
+        """Prints a line a model.  Raises `LomitError` where the JSON can't be written."""
+        self.check_json()
+        rows = [{"name": name, **_shown(folder)} for name, folder in known_models().items()]
+        self.write_json(rows)
+        if self.prints_json:
             return 0
-        for row in rows:
-            name, method, size, attributes = row.values()
+        for name, method, size, attributes in (row.values() for row in rows):
             says = "damaged: its config.json can't be read"
             if method is not None:
                 says = f"{method}, {size} pixels, {', '.join(attributes)}"
-            print(f"{name:<{max(map(len, configs))}}  {says}")
+            print(f"{name:<{max(len(row['name']) for row in rows)}}  {says}")
         if not rows:
             print("no models here; `lomit train` makes one, and --model takes its folder")
         return 0
+
+
+def _shown(folder: Path) -> dict[str, Any]:
+    """Method, size and attributes of a model, of a damaged one none.
+
+    Read as they stand: to check them, torch would have to be loaded.
+    """
+    match saved_values(folder):
+        case {"method": str(method), "model": {**model}}:
+            size, names = model.get("image_size"), model.get("attributes", [])
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                return {"method": method, "image_size": size, "attributes": names}
+    return {"method": None, "image_size": None, "attributes": []}
 
 
 @dataclass

@@ -50,8 +50,8 @@ class Photo:
         images, output = self.images, self.output
         if len(images.exemplar) > 1:
             raise LomitError(f"one exemplar at most; {len(images.exemplar)} given (or give a folder)")
-        output.check_json()
         jobs = images.jobs()
+        output.check_json([self.network.model, images.pairs, *jobs.files])
         face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
         # Load torch: not before the options are known to be right.
         from lomit.photo import Face

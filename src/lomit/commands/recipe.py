@@ -35,12 +35,11 @@ class RunRecipe:
         Raises:
             LomitError: for a recipe, an image or a model that isn't the one, and where the result exists already.
         """
-        self.output.check_json()
+        self.output.check_json([self.model, self.recipe, self.input, *self.exemplar])
         # Load torch: not before the options are known to be right.
         import torch
 
-        from lomit.images import as_picture, read_image, write_png
-        from lomit.inference.device import usable_device
+        from lomit.images import as_picture, read_image, short_stem, write_png
         from lomit.predictor import Predictor
         from lomit.recipe import Scene, read_recipe
         from lomit.recipe.file import gather, model_hash
@@ -56,12 +55,11 @@ class RunRecipe:
                 f"the model '{model}' is not the one that the recipe was made with ('{recipe.model}', another version "
                 "or other weights); give it with --model"
             )
-        out = self.output.out / ("__".join(Path(source.name).stem for source in sources) + ".png")
-        device = usable_device(self.device)
+        out = self.output.out / (short_stem("__".join(Path(source.name).stem for source in sources)) + ".png")
         before = torch.get_num_threads()
         torch.set_num_threads(recipe.threads)
         try:
-            scene = Scene(Predictor.from_pretrained(model, device), sources[0], sources[1:], recipe.label)
+            scene = Scene(Predictor.from_pretrained(model, self.device), sources[0], sources[1:], recipe.label)
             image = scene.place(scene.render(recipe.edit), recipe.edit, recipe.composite)
         finally:
             torch.set_num_threads(before)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lomit.commands.groups import Compute, LabelledData
+from lomit.commands.groups import Compute, LabelledData, check_file
 from lomit.commands.options import positional
 from lomit.config import DEMO_SEED
 from lomit.errors import LomitError, at_least
@@ -77,7 +76,4 @@ class Report:
             raise LomitError("nothing to report on: give training runs, models or results of lomit evaluate")
         at_least(1, columns=self.columns, exemplars=self.exemplars)
         at_least(0, codes=self.codes, seed=self.seed)
-        if self.out.is_dir():
-            raise LomitError(f"{self.out} is a folder; give the HTML file to write")
-        if os.path.lexists(self.out) and not self.overwrite:
-            raise LomitError(f"{self.out} exists already; add --overwrite to replace it")
+        check_file(self.out, self.overwrite, [self.edits, self.study, self.data.root, *self.data.extra_roots])

@@ -103,22 +103,21 @@ class ReproduceTable1:
 
     def main(self) -> int:
         """Runs it.  Raises as `Stages.run`."""
+        faces, decoding = self.data.words()
         if self.data.root is None and not self.stages.quick:
             raise LomitError(
                 "no data: set --data.root to a folder in CelebA's layout, or try --quick, which renders faces"
             )
-        if self.stages.quick and self.data.root is not None:
-            raise LomitError("--quick renders its own faces; leave out --data.root")
+        if self.stages.quick and faces:
+            raise LomitError(f"--quick renders its own faces; leave out {faces[0]}")
         # Load torch: not before the options are known to be right.
         from lomit.data.open import open_source
         from lomit.data.source import TRAIN
         from lomit.reproduce.experiments import table1
 
-        given: dict[str, Any] = {"size": self.size}
-        if self.data.root is not None:
-            source = open_source(self.data.config(64))
-            root, *more = (str(Path(r).expanduser().resolve()) for r in (self.data.root, *self.data.extra_roots))
-            given |= {"root": root, "extra_roots": tuple(more), "images": int((source.split == TRAIN).sum())}
+        given: dict[str, Any] = {"size": self.size, "faces": faces, "decoding": decoding}
+        if faces:
+            given["images"] = int((open_source(self.data.config(64)).split == TRAIN).sum())
         return self.stages.run("table1", lambda setup: table1(setup, self.methods), self.compute, None, **given)
 
 
@@ -170,7 +169,7 @@ def _rendered(folder: Path | None) -> dict[str, Any]:
     path = folder.expanduser().resolve()
     if not path.is_dir():
         raise LomitError(f"--faces {folder}: no such folder; lomit data avatars makes one")
-    return {"root": str(path)}
+    return {"faces": ("--data.root", str(path))}
 
 
 def _config_of(argv: Sequence[str]) -> RunConfig:
@@ -184,21 +183,22 @@ def _config_of(argv: Sequence[str]) -> RunConfig:
 
 def _call(words: Sequence[str]) -> int:
     """Runs a command that a stage consists of."""
+    from lomit.commands import evaluate
     from lomit.commands.classifier import ClassifierTrain
     from lomit.commands.data import DataAvatars
-    from lomit.commands.evaluate import run_evaluate
     from lomit.commands.report import Report
     from lomit.commands.train import run_train
 
-    match list(words):
-        case ["train", *rest]:
-            return run_train(rest)
-        case ["evaluate", *rest]:
-            return run_evaluate(rest)
-        case ["report", *rest]:
-            return parse(Report, rest, "lomit report").main()
-        case ["classifier", "train", *rest]:
-            return parse(ClassifierTrain, rest, "lomit classifier train").main()
-        case ["data", "avatars", *rest]:
-            return parse(DataAvatars, rest, "lomit data avatars").main()
-    raise AssertionError(words)
+    if words[0] == "train":
+        return run_train(words[1:])
+    commands: dict[str, type[Any]] = {
+        "report": Report,
+        "classifier train": ClassifierTrain,
+        "data avatars": DataAvatars,
+        "evaluate avatars": evaluate.Avatars,
+        "evaluate table1": evaluate.Table1,
+        "evaluate starganv2": evaluate.StarganV2,
+    }
+    name = words[0] if words[0] in commands else " ".join(words[:2])
+    code: int = parse(commands[name], words[len(name.split()) :], f"lomit {name}").main()
+    return code

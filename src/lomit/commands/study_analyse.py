@@ -7,12 +7,13 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lomit.commands.groups import WritesJson
 from lomit.commands.options import positional
 from lomit.errors import LomitError, at_least, require, within
 
 
 @dataclass
-class StudyAnalyse:
+class StudyAnalyse(WritesJson):
     """What the answers say.
 
     Shares with Wilson intervals, exact binomial tests corrected for their number, intervals and tests over
@@ -49,12 +50,10 @@ class StudyAnalyse:
         from lomit.apps.study.definition import read_folder
         from lomit.apps.study.store import AnswerStore, Sort
         from lomit.apps.study.written import RESULTS, check_new, to_json_text, to_markdown, write_panel, write_results
-        from lomit.images import write_bytes
 
         folder = read_folder(self.study)
-        out, panel, printed = self.out, self.panel, str(self.json) == "-"
-        json = None if printed else self.json
-        check_new(folder, out, panel, json, self.overwrite)
+        out, panel = self.out, self.panel
+        check_new(folder, out, panel, None if self.prints_json else self.json, self.overwrite)
         sort: Sort = "simulated" if self.simulated else "person"
         with contextlib.closing(AnswerStore(folder)) as store:
             analysis = analyse(folder, store, sort, self.least_checks, self.seed)
@@ -62,12 +61,12 @@ class StudyAnalyse:
                 write_results(analysis, folder, store, sort, out, self.overwrite)
             if panel is not None:
                 write_panel(folder, store, panel, self.overwrite)
-        if json is not None:
-            write_bytes(json, to_json_text(analysis).encode(), self.overwrite)
-        print(to_json_text(analysis) if printed else to_markdown(analysis), end="")
-        if out is not None and not printed:
-            print(
-                f"\nwritten to {out}; the report's Figure 7: lomit report ... --study {shlex.quote(str(out / RESULTS))}"
+        self.write_json(to_json_text(analysis))
+        if not self.prints_json:
+            print(to_markdown(analysis), end="" if out is None else "\n")
+        if out is not None:
+            self.say(
+                f"written to {out}; the report's Figure 7: lomit report ... --study {shlex.quote(str(out / RESULTS))}"
             )
         return 0
 

@@ -15,10 +15,10 @@ from lomit.inference.pairs import check_results
 class Translate:
     """Give each input image the style of its exemplar, the attributes of a label, or random styles.
 
-    What a model can be guided by depends on its method: LOMIT by exemplars, StarGAN by a label, MUNIT and DRIT by
-    exemplars and random styles.  Results are PNG files as large as the inputs, called INPUT__EXEMPLAR.png, or
-    0001.png, 0002.png, ... for the rows of a table.  The largest centre square of an image is translated; outside it
-    nothing changes.  `lomit photo` finds faces in larger photographs.
+    What a model can be guided by depends on its method: LOMIT by exemplars, StarGAN by a label, MUNIT, DRIT and
+    StarGAN v2 by exemplars and random styles.  Results are PNG files as large as the inputs, called
+    INPUT__EXEMPLAR.png, or 0001.png, 0002.png, ... for the rows of a table.  The largest centre square of an image is
+    translated; outside it nothing changes.  `lomit photo` finds faces in larger photographs.
     """
 
     images: Images = field(default_factory=Images)
@@ -57,6 +57,7 @@ class Translate:
         self._check()
         images, output = self.images, self.output
         jobs = images.jobs(self.random)
+        output.check_json([self.network.model, images.pairs, *jobs.files])
         settings = Settings(
             model=self.network.model,
             out=output.out,
@@ -105,4 +106,3 @@ class Translate:
             )
         if len(images.exemplar) == 2 and self.steps is None:
             raise LomitError("two exemplars need --steps, the number of images between them")
-        self.output.check_json()

@@ -42,8 +42,9 @@ class Video:
             raise LomitError("give EXEMPLAR, or --label for a model that is guided by labels")
         label = dict(parse_label(self.label)) or None
         face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
-        self.output.check_json()
+        self.output.check_json([self.network.model, self.input, self.exemplar])
         # Load torch: not before the options are known to be right.
+        from lomit.images import short_stem
         from lomit.photo import Face, align_exemplar
         from lomit.photo.faces import check_detector
         from lomit.photo.video import CONTAINERS, container_of, load_av, translate_video
@@ -56,7 +57,7 @@ class Video:
         if out.is_dir() or not out.suffix:
             guided = "_".join(self.label) if self.exemplar is None else Path(self.exemplar).stem
             suffix = self.input.suffix if self.input.suffix.lower() in CONTAINERS else ".mp4"
-            out = out / f"{self.input.stem}__{guided}{suffix}"
+            out = out / f"{short_stem(f'{self.input.stem}__{guided}')}{suffix}"
         container_of(out)
         if out.exists() and (not self.output.overwrite or out.samefile(self.input)):
             raise LomitError(

@@ -90,8 +90,10 @@ class Jobs:
 
     @cached_property
     def files(self) -> set[Path]:
-        """Every input and exemplar."""
-        return {source.path for source in self.inputs}.union(*(guidance.exemplars for guidance in self.guidances))
+        """Every input, exemplar and mask."""
+        masks = {*(source.mask for source in self.inputs), *(guidance.mask for guidance in self.guidances)}
+        images = {source.path for source in self.inputs}.union(*(guidance.exemplars for guidance in self.guidances))
+        return images | {mask for mask in masks if mask is not None}
 
     def repeated(self, endings: Sequence[str]) -> str | None:
         """A file that two jobs would write, or one job twice; None where each has its own.
@@ -253,7 +255,7 @@ def check_results(jobs: Jobs, out: Path, endings: Sequence[str], overwrite: bool
         jobs: what is translated.
         out: folder of the results.
         endings: what follows a job's name in the files that it writes.
-        overwrite: whether other results may be replaced; an input or an exemplar never is.
+        overwrite: whether other results may be replaced; an input, an exemplar or a mask never is.
 
     Raises:
         LomitError: for the first file in the way.
@@ -272,7 +274,7 @@ def check_results(jobs: Jobs, out: Path, endings: Sequence[str], overwrite: bool
     sources = {path.resolve() for path in jobs.files} if existing else set()
     for path in (out / name for name in existing):
         if path.resolve() in sources:
-            raise LomitError(f"{path} is an input or exemplar and would be overwritten; choose another --out")
+            raise LomitError(f"{path} is an input, exemplar or mask and would be overwritten; choose another --out")
 
 
 def _mask_finder(masks: str | None, images: Iterable[Path]) -> Callable[[Path], Path | None]:

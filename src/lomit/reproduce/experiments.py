@@ -42,7 +42,8 @@ class Setup:
         out: folder for everything.
         costs: measures what things cost, on the device and in the threads that everything is computed with.
         config_of: see `ConfigOf`.
-        root, extra_roots: where the faces are; without a root they are rendered.
+        faces: the options that say where the faces are and how they are cut; empty: they are rendered.
+        decoding: the options that say how they are decoded, which changes nothing in what is made.
         images: how many of them the classifier is trained on; 0 for rendered faces.
         size: side of the images, 128 or 64.
         minutes: of computing for each model; None: the presets' schedules.
@@ -56,8 +57,8 @@ class Setup:
     out: Path
     costs: Costs
     config_of: ConfigOf
-    root: str | None = None
-    extra_roots: tuple[str, ...] = ()
+    faces: tuple[str, ...] = ()
+    decoding: tuple[str, ...] = ()
     images: int = 0
     size: int = 64
     minutes: float | None = None
@@ -68,16 +69,15 @@ class Setup:
     quick: bool = False
 
     @property
-    def data(self) -> list[str]:
-        """The options that say where the faces are."""
-        root = self.root if self.root is not None else str(self.out / "faces")
-        return ["--data.root", root, *_listed("--data.extra-roots", self.extra_roots)]
+    def data(self) -> tuple[str, ...]:
+        """The options that say where the faces are, rendered ones included."""
+        return self.faces or ("--data.root", str(self.out / "faces"))
 
     def computed(self, prefix: str = "", device: str = "device") -> tuple[str, ...]:
         """The options that say what it is computed on; they change nothing in what is made."""
         threads = self.costs.threads
         chosen = () if threads is None else (f"--{prefix}threads", str(threads))
-        return (f"--{prefix}{device}", self.costs.device.type, *chosen)
+        return (f"--{prefix}{device}", str(self.costs.device), *chosen, *self.decoding)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class _Builder:
     def faces(self) -> None:
         """Renders the faces, where none were given."""
         setup = self.setup
-        if setup.root is not None:
+        if setup.faces:
             return
         count, size = (QUICK_FACES, 32) if setup.quick else (FACES, setup.size)
         folder = setup.out / "faces"
@@ -231,7 +231,7 @@ class _Builder:
                 f"evaluate/{model.name}-{protocol}",
                 tuple(given),
                 folder,
-                how=setup.computed()[:2],
+                how=setup.computed(),
                 after=(*self.data, train.name),
                 complete=folder / "results.json",
                 seconds=free,
@@ -246,7 +246,7 @@ class _Builder:
         small = ("--columns", "2", "--exemplars", "2", "--codes", "0") if setup.quick else ()
         title += " (smoke run: its numbers mean nothing)" if setup.quick else ""
         words = ["report", *inputs, "--title", title, "--seed", str(DEMO_SEED + setup.seed), *small]
-        words += setup.data if setup.root is not None else []
+        words += setup.faces
         self.add(
             Stage(
                 "report",
@@ -317,7 +317,7 @@ def table1(setup: Setup, named: Sequence[str]) -> Experiment:
     """
     build, chosen = _Builder(setup), competitors(named)
     build.faces()
-    classifier = build.classifier(EXCHANGED if setup.root is None else CELEBA)
+    classifier = build.classifier(CELEBA if setup.faces else EXCHANGED)
     inputs: list[str] = []
     for method in chosen:
         for name, preset, classes in _table1_runs(setup, method):
@@ -337,7 +337,7 @@ def _table1_runs(setup: Setup, method: Method) -> list[_Run]:
     """The runs that the method has a preset for."""
     several, suffix = method.translator.domains is None, "-64" if setup.size == 64 else ""
     runs: dict[str, tuple[str, ...]]
-    if setup.root is None:
+    if not setup.faces:
         run = "avatars-64" if several else "avatars-facialhair-64"
         classes = ("facial hair", "Blond_Hair", "facial hair+Smiling") if several else ("facial hair",)
         preset = _preset(method, run)
