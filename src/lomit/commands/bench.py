@@ -15,11 +15,7 @@ PACKAGE = "benchmarks"
 
 
 def run_bench(argv: Sequence[str]) -> int:
-    """The command; returns its exit code.
-
-    Raises:
-        LomitError: outside a checkout, and what the benchmark raises.
-    """
+    """The command; returns its exit code.  Raises `LomitError` outside a checkout, and what the benchmark raises."""
     _load()
     return import_module(f"{PACKAGE}.__main__").main(argv)
 

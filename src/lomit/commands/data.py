@@ -62,11 +62,7 @@ class DataPack:
     """Replace a file that is already there."""
 
     def main(self) -> int:
-        """Packs the set.
-
-        Raises:
-            LomitError: for a set, numbers and files that can't be used.
-        """
+        """Packs the set.  Raises `LomitError` for a set, numbers and files that can't be used."""
         from lomit.data.open import open_source
         from lomit.data.pack import write_pack
 

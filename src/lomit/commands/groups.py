@@ -237,11 +237,7 @@ class LabelledData(FacesConfig):
 
 
 def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[str, float], ...]:
-    """`Blond_Hair=1 Smiling=0` as pairs of attribute and value.
-
-    Raises:
-        LomitError: for anything else.
-    """
+    """`Blond_Hair=1 Smiling=0` as pairs of attribute and value.  Raises `LomitError` for anything else."""
     pairs: dict[str, float] = {}
     for word in words:
         name, _, value = word.partition("=")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.groups import Compute, LabelledData
-from lomit.commands.options import Group, parse
+from lomit.commands.options import parse
 from lomit.errors import LomitError, at_least
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Stages(Group):
+class Stages(Compute):
     """What is computed, for how long, and where it is kept."""
 
-    out: Path
+    out: Path = field(kw_only=True)
     """Folder for everything: faces, models, results, page.  The same command goes on with what lies in it."""
     minutes: float | None = None
     """Minutes of computing for each model: processor time on a CPU, elapsed time on a GPU.  How many iterations
@@ -42,15 +42,12 @@ class Stages(Group):
     overwrite: bool = False
     """Make stages again that were made with other settings."""
 
-    def run(
-        self, name: str, make: Callable[[Setup], Experiment], compute: Compute, minutes: float | None, **given: Any
-    ) -> int:
+    def run(self, name: str, make: Callable[[Setup], Experiment], minutes: float | None, **given: Any) -> int:
         """Runs an experiment.
 
         Args:
             name: of the experiment.
             make: makes it of a setup.
-            compute: what it is computed on.
             minutes: for each model, where neither minutes nor steps are given; None: the presets' schedules.
             given: further fields of the setup.
 
@@ -69,8 +66,8 @@ class Stages(Group):
             name,
             make,
             self.out.expanduser().resolve(),
-            compute.start(),
-            compute.threads,
+            self.start(),
+            self.threads,
             _config_of,
             _call,
             plan=self.plan,
@@ -99,7 +96,6 @@ class ReproduceTable1:
     """Side of the images in pixels; 64 takes narrow networks with a short schedule."""
     methods: tuple[str, ...] = ()
     """Methods, such as lomit; by default all."""
-    compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
         """Runs it.  Raises as `Stages.run`."""
@@ -118,7 +114,7 @@ class ReproduceTable1:
         given: dict[str, Any] = {"size": self.size, "faces": faces, "decoding": decoding}
         if faces:
             given["images"] = int((open_source(self.data.config(64)).split == TRAIN).sum())
-        return self.stages.run("table1", lambda setup: table1(setup, self.methods), self.compute, None, **given)
+        return self.stages.run("table1", lambda setup: table1(setup, self.methods), None, **given)
 
 
 @dataclass
@@ -132,16 +128,13 @@ class ReproduceRivals:
     """Methods, such as lomit; by default all."""
     faces: Path | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
-    compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
         """Runs it.  Raises as `Stages.run`."""
         given = _rendered(self.faces)
         from lomit.reproduce.experiments import rivals
 
-        return self.stages.run(
-            "rivals", lambda setup: rivals(setup, self.methods, self.attribute), self.compute, 30.0, **given
-        )
+        return self.stages.run("rivals", lambda setup: rivals(setup, self.methods, self.attribute), 30.0, **given)
 
 
 @dataclass
@@ -153,14 +146,13 @@ class ReproduceAblations:
     """full, full-again (another seed) and ablations as in the presets' names; by default all."""
     faces: Path | None = None
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
-    compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
         """Runs it.  Raises as `Stages.run`."""
         given = _rendered(self.faces)
         from lomit.reproduce.experiments import ablations
 
-        return self.stages.run("ablations", lambda setup: ablations(setup, self.variants), self.compute, 25.0, **given)
+        return self.stages.run("ablations", lambda setup: ablations(setup, self.variants), 25.0, **given)
 
 
 def _rendered(folder: Path | None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lomit.classifier.config import ClassifierConfig
 from lomit.config import DEMO_SEED, RunConfig, to_dict
@@ -126,8 +127,20 @@ class _Builder:
         self.data: tuple[str, ...] = ()
         self.pairs = QUICK_PAIRS if setup.quick else setup.pairs
 
-    def add(self, stage: Stage) -> None:
-        self.experiment.stages.append(stage)
+    def _add(
+        self,
+        name: str,
+        words: Sequence[str],
+        makes: Path,
+        time: tuple[float, float],
+        complete: Path | None,
+        **more: Any,
+    ) -> None:
+        """Adds the stage; `time` is what `Cost.of` gives, `more` are further fields of it."""
+        free, busy = time
+        self.experiment.stages.append(
+            Stage(name, tuple(words), makes, complete=complete, seconds=free, busy_seconds=busy, **more)
+        )
 
     def faces(self) -> None:
         """Renders the faces, where none were given."""
@@ -138,18 +151,7 @@ class _Builder:
         folder = setup.out / "faces"
         words = ["data", "avatars", "--count", str(count), "--seed", str(setup.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
-        free, busy = setup.costs.rendering(size).of(count)
-        self.add(
-            Stage(
-                "faces",
-                tuple(words),
-                folder,
-                how=("--workers", "1"),
-                complete=folder,
-                seconds=free,
-                busy_seconds=busy,
-            )
-        )
+        self._add("faces", words, folder, setup.costs.rendering(size).of(count), folder, how=("--workers", "1"))
         self.data = ("faces",)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
@@ -165,21 +167,10 @@ class _Builder:
         words += ["--image-size", str(size), "--width", str(width)]
         words += ["--training.epochs", str(epochs), "--training.seed", str(setup.seed), "--out", str(folder)]
         images = setup.images or round(0.85 * (QUICK_FACES if setup.quick else FACES))
-        free, busy = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
-        self.add(
-            Stage(
-                "classifier",
-                tuple(words),
-                folder,
-                how=setup.computed(),
-                after=self.data,
-                complete=folder / "config.json",
-                resumed=("--overwrite",),
-                resumes_from=folder,
-                seconds=free,
-                busy_seconds=busy,
-            )
-        )
+        time = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
+        resumed: dict[str, Any] = {"resumed": ("--overwrite",), "resumes_from": folder}
+        how = setup.computed()
+        self._add("classifier", words, folder, time, folder / "config.json", how=how, after=self.data, **resumed)
         self.data = (*self.data, "classifier")
         return str(folder)
 
@@ -193,20 +184,9 @@ class _Builder:
         steps = self._steps(config, cost)
         if steps != config.train.steps:
             words += _shortened(config, steps)
-        free, busy = cost.of(steps)
-        self.add(
-            Stage(
-                f"train/{name}",
-                tuple(words),
-                folder,
-                how=setup.computed("train.", "accelerator"),
-                after=self.data,
-                resumed=("--resume",),
-                resumes_from=folder / "checkpoints" / "latest",
-                seconds=free,
-                busy_seconds=busy,
-            )
-        )
+        how = setup.computed("train.", "accelerator")
+        resumed: dict[str, Any] = {"resumed": ("--resume",), "resumes_from": folder / "checkpoints" / "latest"}
+        self._add(f"train/{name}", words, folder, cost.of(steps), None, how=how, after=self.data, **resumed)
         self.experiment.models.append(Trained(label, name, steps, cost, tuple(protocols)))
         return self.experiment.models[-1]
 
@@ -223,21 +203,11 @@ class _Builder:
         """Evaluates a model; `translations` is how many it makes, for the estimate."""
         setup, folder = self.setup, self.setup.out / "results" / f"{model.name}-{protocol}"
         train = next(stage for stage in self.experiment.stages if stage.name == f"train/{model.name}")
-        free, busy = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
+        time = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
         given = ["evaluate", protocol, str(train.makes), *setup.data]
         given += ["--classifier", classifier, "--seed", str(setup.seed), *words, "--out", str(folder)]
-        self.add(
-            Stage(
-                f"evaluate/{model.name}-{protocol}",
-                tuple(given),
-                folder,
-                how=setup.computed(),
-                after=(*self.data, train.name),
-                complete=folder / "results.json",
-                seconds=free,
-                busy_seconds=busy,
-            )
-        )
+        name, after = f"evaluate/{model.name}-{protocol}", (*self.data, train.name)
+        self._add(name, given, folder, time, folder / "results.json", how=setup.computed(), after=after)
         return folder
 
     def report(self, title: str, inputs: Sequence[str]) -> None:
@@ -247,18 +217,9 @@ class _Builder:
         title += " (smoke run: its numbers mean nothing)" if setup.quick else ""
         words = ["report", *inputs, "--title", title, "--seed", str(DEMO_SEED + setup.seed), *small]
         words += setup.faces
-        self.add(
-            Stage(
-                "report",
-                (*words, "--out", str(page)),
-                page,
-                how=setup.computed(),
-                after=tuple(stage.name for stage in self.experiment.stages),
-                complete=page,
-                seconds=REPORT_SECONDS,
-                busy_seconds=REPORT_SECONDS,
-            )
-        )
+        words += ["--out", str(page)]
+        after = tuple(stage.name for stage in self.experiment.stages)
+        self._add("report", words, page, (REPORT_SECONDS, REPORT_SECONDS), page, how=setup.computed(), after=after)
 
 
 def _listed(option: str, values: Sequence[str]) -> list[str]:
@@ -404,17 +365,10 @@ def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
         ]  # fmt: skip
         inputs += [f"{method.title}={path}" for path in (setup.out / "models" / method.name, *results)]
     build.report("The rivals on rendered faces", inputs)
+    whole = ("change_target", "change_target_self", "change_target_above", "ssim", "iou")
     build.experiment.claims = (
-        ("ca", attribute),
-        ("is", attribute),
-        ("cis", MEAN),
-        ("diversity", MEAN),
-        ("change_target", ""),
-        ("change_target_self", ""),
-        ("change_target_above", ""),
-        ("ssim", ""),
-        ("iou", ""),
-    )
+        ("ca", attribute), ("is", attribute), ("cis", MEAN), ("diversity", MEAN), *((measure, "") for measure in whole),
+    )  # fmt: skip
     return build.experiment
 
 
@@ -428,11 +382,8 @@ def ablations(setup: Setup, variants: Sequence[str]) -> Experiment:
     Raises:
         LomitError: for an unknown variant.
     """
-    known: Mapping[str, str] = {
-        "full": "full",
-        "full-again": "full, another seed",
-        **{ablation.name: ablation.description for ablation in ABLATIONS},
-    }
+    known = {"full": "full", "full-again": "full, another seed"}
+    known |= {ablation.name: ablation.description for ablation in ABLATIONS}
     build, chosen = _Builder(setup), _chosen(variants, tuple(known), "variant")
     build.faces()
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
@@ -444,13 +395,7 @@ def ablations(setup: Setup, variants: Sequence[str]) -> Experiment:
         inputs += [f"{name}={path}" for path in (setup.out / "models" / name, results)]
     build.report("Ablations on rendered faces", inputs)
     build.experiment.claims = (
-        ("changed_each", ""),
-        ("accuracy", "Blond_Hair"),
-        ("accuracy", "Smiling"),
-        ("change_target_above", ""),
-        ("change_target_self", ""),
-        ("iou", ""),
-        ("iou", "hair"),
-        ("area", ""),
-    )
+        ("changed_each", ""), ("accuracy", "Blond_Hair"), ("accuracy", "Smiling"), ("change_target_above", ""),
+        ("change_target_self", ""), ("iou", ""), ("iou", "hair"), ("area", ""),
+    )  # fmt: skip
     return build.experiment

@@ -104,11 +104,7 @@ class Ledger:
             self.keys[stage.name] = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def read(self, name: str) -> Record | None:
-        """The record of a stage, None where it was never begun.
-
-        Raises:
-            LomitError: where the file is damaged.
-        """
+        """The record of a stage, None where it was never begun.  Raises `LomitError` where the file is damaged."""
         path = self._path(name)
         if not path.is_file():
             return None
