@@ -21,7 +21,7 @@ WORKERS ?= 2
 .DELETE_ON_ERROR:
 # ruff and mypy come before the tests, whose closing line comes last.
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint pytest gpu-check clean install install-dev
+.PHONY: help demo test test-slow lint pytest docs gpu-check clean install install-dev
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -44,6 +44,9 @@ pytest: install-dev  ## the tests alone
 test-slow: install-dev  ## the slow tests
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+docs: $(VENV)/.installed-docs  ## the documents as a site, into site/; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 gpu-check: install-dev  ## on a GPU: its tests and the sweep of the step, under five minutes, into OUT=gpu
 	OUT="$(if $(filter demo,$(OUT)),gpu,$(OUT))" PYTHON=$(BIN)/python benchmarks/gpu.sh check
 
@@ -51,8 +54,8 @@ install: $(VENV)/.installed-demo  ## only install what the demo needs, into .ven
 
 install-dev: $(VENV)/.installed-dev  ## only install what the tests need, into .venv
 
-clean:  ## remove .venv, caches, built packages and demo/
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+clean:  ## remove .venv, caches, built packages, demo/ and site/
+	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -71,3 +74,8 @@ $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing into $(VENV) (some minutes the first time; torch is large)"
 	$(PIP) -e '.[all,dev]'
 	@touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing into $(VENV)"
+	$(PIP) -e '.[docs]'
+	@touch $@

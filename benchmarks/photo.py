@@ -1,4 +1,4 @@
-"""`python benchmarks/photo.py MEASURE ...`: the figures of docs/photo.md, as JSON.
+"""`python benchmarks/photo.py MEASURE ...`: the figures of docs/photo-measured.md, as JSON.
 
     template  --celeba DIR                    where dlib's five points lie in the training crop
     detect    --celeba DIR --emotionet DIR    share of photographs in which a face is found, and how well it fits

@@ -127,7 +127,7 @@ def test_compiled_updates_are_the_eager_ones_to_rounding(
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("method", sorted(real_methods()))
 def test_inductors_updates_are_the_eager_ones_to_rounding(method: str) -> None:
-    """Those that this torch's inductor can't compile (docs/performance.md) are the eager ones."""
+    """Those that this torch's inductor can't compile (docs/compiling.md) are the eager ones."""
     found, said = weights_and_lines("default", method, 2)
     assert all(line.startswith("compiling phase") for line in said)
     assert_close(found, weights_after("none", method, 2))

@@ -20,7 +20,7 @@ class StudyServe:
     """Serve a study to participants.
 
     Prints the link by which people take part, and the owner's page.  Stops with Ctrl-C; nothing that was acknowledged
-    is ever lost.  For the internet put a reverse proxy with TLS before it; see docs/study.md.
+    is ever lost.  For the internet put a reverse proxy with TLS before it; see docs/study-serving.md.
     """
 
     study: Path = field(metadata=positional("DIR"))

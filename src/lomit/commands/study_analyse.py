@@ -26,7 +26,7 @@ class StudyAnalyse(WritesJson):
     out: Path | None = None
     """Folder for study.json, study.md, answers.csv and figure7.png, .pdf, .svg."""
     panel: Path | None = None
-    """File for the panel's names, each with what the participant did, so that people can be paid; see docs/study.md."""
+    """File for the panel's names, each with what the participant did, for paying people; see docs/study-serving.md."""
     simulated: bool = False
     """Analyse simulated answers; everything is marked."""
     least_checks: float | None = None

@@ -17,7 +17,7 @@ from lomit.errors import LomitError
 class Video:
     """Find the face in each frame of a video, translate it and put it back.
 
-    Frames keep their times, and sound is copied.  docs/photo.md says more.
+    Frames keep their times, and sound is copied.  docs/video.md says more.
     """
 
     input: Path = field(metadata=positional("INPUT"))

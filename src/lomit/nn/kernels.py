@@ -2,7 +2,7 @@
 
 torch's own instance norm, group norm and reflection padding compute in contiguous order: between two channels-last
 convolutions each of them copies the whole feature map there and back, which took more than a third of a step on an
-H100 (docs/performance.md).  These read and write channels-last, in the input's precision, with float32 statistics.
+H100 (docs/performance-gpu.md).  These read and write channels-last, in the input's precision, with float32 statistics.
 
 Every norm here is, once its statistics are known, an affine map per image and channel, y = scale x + shift; and the
 gradient is affine in the gradient of y and in x.  So two kernels that sum over pixels and two that map pixels serve

@@ -111,7 +111,7 @@ class Labelled(Differing):
     """A protocol that needs to know where hair and mouth are."""
 
     labels: Path | None = field(default=None, metadata=PLACE)
-    """Folder of label pictures of photographs (docs/evaluation.md has their form): pairs then differ in hair alone or
+    """Folder of label pictures of photographs (docs/protocols.md has their form): pairs then differ in hair alone or
     in the mouth alone, --pairs of each, and the labels say where these are."""
 
     def prepare(self, given: Judges) -> Judges:

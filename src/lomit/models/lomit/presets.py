@@ -89,8 +89,8 @@ def with_batch_64(config: RunConfig) -> RunConfig:
     A batch of 8 leaves a large GPU waiting for kernel launches. Adam's learning rate grows with the square root of the
     batch, because the noise of a gradient falls with it (Krizhevsky, 2014); the moving average forgets over as many
     images as before. An H100 shows the paper's number of pairs in two thirds of the time that batches of 8 take
-    (docs/performance.md); what a whole run of it learns was not measured. The paper's schedule is the preset without
-    `-b64`.
+    (docs/performance-gpu.md); what a whole run of it learns was not measured. The paper's schedule is the preset
+    without `-b64`.
     """
     train = config.train
     return replace(
