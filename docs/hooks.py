@@ -1,6 +1,6 @@
-"""Hooks of MkDocs: pages of the site that stand outside docs/, and links that lead to them.
+"""Hooks of MkDocs: the documents are written so that they also read well in the repository.
 
-Documents link to each other by their paths in the repository, so that the links work there, too.
+They link to each other by their paths there. Some stand outside docs/. Lists and code need no blank line before them.
 """
 
 from __future__ import annotations
@@ -37,4 +37,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = OUTSIDE.get(path, path.removeprefix("docs/"))
         return f"]({posixpath.relpath(target, posixpath.dirname(here) or '.')}"
 
-    return re.sub(r"\]\((?![a-z]+:|#)([^)#\s]+)", moved, markdown)
+    return re.sub(r"\]\((?![a-z]+:|#)([^)#\s]+)", moved, spaced(markdown))
+
+
+def spaced(markdown: str) -> str:
+    """The same with a blank line before each list and around fenced code, which Python-Markdown needs."""
+    lines: list[str] = [""]
+    fenced = False
+    for line in markdown.split("\n"):
+        fence = line.startswith("```")
+        item = line.startswith("- ") and not lines[-1].startswith(("- ", " "))
+        lines += ["", line] if not fenced and (fence or item) else [line]
+        if fence and fenced:
+            lines.append("")
+        fenced ^= fence
+    return "\n".join(lines[1:])
