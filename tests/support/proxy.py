@@ -1,4 +1,4 @@
-"""A small reverse proxy: what is below a path goes to a server on this machine, as docs/study-serving.md has it for nginx."""
+"""A small reverse proxy: what is below a path goes to a server on this machine, as docs/study-serving.md has nginx do."""
 
 from __future__ import annotations
 
