@@ -1,4 +1,4 @@
-"""A small reverse proxy: what is below a path goes to a server on this machine, as docs/study-serving.md has nginx do."""
+"""A small reverse proxy: what is below a path goes to a server on this machine (docs/study-serving.md: nginx)."""
 
 from __future__ import annotations
 
