@@ -338,6 +338,31 @@ def test_a_run_takes_the_device_that_was_named(monkeypatch: pytest.MonkeyPatch) 
         make_fabric(TrainConfig(accelerator="cuda:1"))
 
 
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"WORLD_SIZE": ""}, None),
+        ({"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "", "LOCAL_RANK": "0"}, None),
+        ({"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"}, None),
+        ({"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2"}, None),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', which is no number of processes; unset it, or start with torch"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0'"),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "-1"}, "LOCAL_WORLD_SIZE is '-1'"),
+    ],
+)
+def test_what_the_environment_says_of_processes(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str | None
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if says is None:
+        fabric = make_fabric(TrainConfig(accelerator="cpu"))
+        assert (fabric.world_size, fabric.global_rank) == (1, 0)
+    else:
+        with pytest.raises(LomitError, match=says):
+            make_fabric(TrainConfig(accelerator="cpu"))
+
+
 def test_devices_that_are_none() -> None:
     with pytest.raises(LomitError, match=r"train.accelerator must be auto, cpu, cuda or cuda:N; it is 'gpu'"):
         TrainConfig(accelerator="gpu")
