@@ -41,7 +41,7 @@ def stages(out: Path, steps: int = 10) -> list[Stage]:
         Stage("faces", ("render", "--out", str(out / "faces")), out / "faces", complete=out / "faces"),
         Stage(
             "train/a", ("train", "--steps", str(steps), "--out", str(out / "a")), out / "a", ("--threads", "1"),
-            ("faces",), resumed=("--resume",), resumes_from=out / "checkpoint",
+            ("faces",), resumed=lambda: ("--resume",) if (out / "checkpoint").exists() else (),
         ),
         Stage("report", ("report", "--out", str(out / "page")), out / "page", after=("faces", "train/a")),
     ]  # fmt: skip

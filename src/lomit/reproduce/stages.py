@@ -36,8 +36,7 @@ class Stage:
         after: names of the stages that it reads from.
         complete: a file or folder that the command writes last, where there is one: a stage that was begun and has it
             was stopped before its record was written.
-        resumed: words added where it was begun before and `resumes_from` exists.
-        resumes_from: see `resumed`.
+        resumed: asked where it was begun before: the words to add, which depend on what it left.
         seconds, busy_seconds: how long it is expected to take on this machine, if nothing else runs and as busy as the
             machine was when it was measured; None where that is not known.
     """
@@ -48,8 +47,7 @@ class Stage:
     how: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     complete: Path | None = None
-    resumed: tuple[str, ...] = ()
-    resumes_from: Path | None = None
+    resumed: Callable[[], Sequence[str]] = tuple
     seconds: float | None = None
     busy_seconds: float | None = None
 
@@ -187,8 +185,7 @@ class Ledger:
             if again and stage.complete is not None and stage.complete.exists():
                 code = 0
             else:
-                resumed = again and stage.resumes_from is not None and stage.resumes_from.exists()
-                code = call([*stage.words, *stage.how, *(stage.resumed if resumed else ())])
+                code = call([*stage.words, *stage.how, *(stage.resumed() if again else ())])
         finally:
             record.seconds += time.monotonic() - started
             record.cpu_seconds += time.process_time() - spent
