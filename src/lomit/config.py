@@ -62,7 +62,8 @@ class DataConfig(FacesConfig):
     attributes: tuple[str, ...] = ()
     """Attributes the model is trained on, in label order."""
     require_one_of: tuple[str, ...] = ()
-    """Images with none of these attributes are left out (the paper's hair-colour runs)."""
+    """Images with none of these attributes are left out: in the hair-colour runs by the authors' loader; the paper does
+    not say so."""
     image_size: int = 128
     """Side of the network's input, in pixels."""
     flip: bool = True
