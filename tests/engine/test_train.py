@@ -145,7 +145,8 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
         (put("data.attributes", []), "data.attributes is empty"),
         (put("data.attributes", ["Smilling", "Hat"]), "no attribute 'Smilling' (did you mean 'Smiling'?)"),
         (put("data.root", "/nowhere/at/all"), "/nowhere/at/all: no such folder or file"),
-        (lambda values: [values], "needs the key 'method'"),
+        (lambda values: [values], "config.json: expected an object with keys, found list"),
+        (lambda values: values["data"], "needs the key 'method'"),
         (lambda values: {**values, "train": 3}, "config.json.train: expected an object with keys, found int"),
     ],
 )
@@ -173,7 +174,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "run")]) == 2
     _, err = lines(capsys)
     assert len(err) == 1
-    assert f"can't read the config {path}" in err[0]
+    assert (f"no such file: {path}" if text is None else f"{path} can't be read as JSON: ") in err[0]
 
 
 @pytest.mark.parametrize(

@@ -151,5 +151,5 @@ def test_two_at_once_and_damaged_records(tmp_path: Path) -> None:
         run(tmp_path, Commands())
     run(tmp_path, Commands())
     (tmp_path / STAGES / "faces.json").write_text("{")
-    with pytest.raises(LomitError, match=r"faces\.json is damaged .*remove it"):
+    with pytest.raises(LomitError, match=r"faces\.json can't be read as JSON: .*; remove it to run"):
         run(tmp_path, Commands())

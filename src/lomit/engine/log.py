@@ -57,7 +57,7 @@ class RunLog:
 
     def __init__(self, folder: Path, after: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        text = self.path.read_text() if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         kept = "".join(f"{line}\n" for line in text.splitlines() if after and _step(line) <= after)
         if kept != text:
             write_text(self.path, kept)

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 
-from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, to_dict
+from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, read_json, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.engine import checkpoint, data_record
@@ -35,13 +36,10 @@ def read_run_config(path: Path) -> RunConfig:
     """Reads a run's `config.json`.
 
     Raises:
-        LomitError: where the file is missing or no JSON, or a key or value is wrong.
+        LomitError: where the file can't be read, or a key or value is wrong.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LomitError(f"can't read the config {path}: {error}") from error
-    if not isinstance(values, dict) or "method" not in values:
+    values = read_json(path)
+    if "method" not in values:
         raise LomitError(f"{path}: needs the key 'method' (one of {', '.join(methods())})")
     method = get_method(values.pop("method"))
     model = from_dict(method.config, values.pop("model", {}), f"{path.name}: model")
@@ -228,9 +226,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     local = min(_processes("LOCAL_WORLD_SIZE", world), world)
-    return Fabric(
-        accelerator=kind, devices=local, num_nodes=world // local, plugins=plugins, strategy=DDPStrategy()
-    )
+    return Fabric(accelerator=kind, devices=local, num_nodes=world // local, plugins=plugins, strategy=DDPStrategy())
 
 
 def _processes(name: str, default: int) -> int:

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lomit import __version__
+from lomit.config import from_dict, read_json
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 
@@ -74,7 +75,7 @@ class Record:
 
     stage: str
     state: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     key: str
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -107,9 +108,9 @@ class Ledger:
         if not path.is_file():
             return None
         try:
-            return Record(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise LomitError(f"{path} is damaged ({error}); remove it to run the stage again") from error
+            return from_dict(Record, read_json(path), str(path))
+        except LomitError as error:
+            raise LomitError(f"{error}; remove it to run the stage again") from error
 
     def state(self, stage: Stage) -> str:
         """`finished`, `begun`, `to do`, or `other settings`."""
@@ -203,7 +204,7 @@ class Ledger:
         write_bytes(self._path(record.stage), content, overwrite=True)
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+def _difference(before: Mapping[str, Any], now: dict[str, Any]) -> str:
     """The first word in which two settings differ, for a message."""
     old, new = before.get("words", []), now["words"]
     for k in range(max(len(old), len(new))):
