@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from lomit.inference import catalogue
 from lomit.inference.catalogue import known_models
 from lomit.models.base import Guide
 from lomit.weights import card_summary, find_model, load_pretrained, save_pretrained
+from support.runs import assert_same_tensors
+from support.tiny import real_methods, tiny_config, tiny_translator
 
 ROOT = Path(__file__).parents[1]
 
@@ -198,6 +201,8 @@ def test_missing_weights(model: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"method": ["double"]}, r"unknown method '\['double'\]'"),
+        ({"method": 1.5}, "unknown method '1.5'"),
         ({"method": "doubel"}, r"unknown method 'doubel' \(did you mean 'double'\?\)"),
         ({"model": {"image_sise": 16}}, r"unknown key 'image_sise' \(did you mean 'image_size'\?\)"),
         ({"model": {"image_size": "big"}}, "expected int, found 'big'"),
@@ -210,7 +215,32 @@ def test_wrong_configs(model: Path, changes: dict[str, Any], message: str) -> No
         load_pretrained(model)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\xff", '{"method": "double"}'])
+@pytest.mark.parametrize("method", real_methods())
+def test_networks_of_each_method_come_back_to_the_bit(method: str, tmp_path: Path) -> None:
+    translator = tiny_translator(method)
+    loaded = load_pretrained(save_pretrained(translator, tmp_path / "model"))
+    assert_same_tensors(dict(loaded.generator.state_dict()), dict(translator.generator.state_dict()))
+
+
+WIDTHS = ("width", "style_dim", "mapping_width", "latent_dim")
+
+
+@pytest.mark.parametrize(
+    ("method", "field"), [(m, name) for m in real_methods() for name in WIDTHS if hasattr(tiny_config(m), name)]
+)
+def test_sizes_that_the_weights_do_not_have_cost_no_memory(method: str, field: str, tmp_path: Path) -> None:
+    """A config from elsewhere may ask for a hundred gigabytes."""
+    model = save_pretrained(tiny_translator(method), tmp_path / "model")
+    values = json.loads((model / "config.json").read_text())
+    values["model"][field] = 4096
+    (model / "config.json").write_text(json.dumps(values))
+    began = time.process_time()
+    with pytest.raises(LomitError, match=r"does not fit its config\.json"):
+        load_pretrained(model)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff", '{"method": "double"}'])
 def test_damaged_configs(model: Path, text: str) -> None:
     (model / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(LomitError, match=r"config\.json"):

@@ -8,11 +8,13 @@ and the one that was probably meant.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from lomit.errors import LomitError, did_you_mean
@@ -25,6 +27,8 @@ Split = Literal["official", "paper"]
 Precision = Literal["32-true", "bf16-mixed"]
 DEMO_SEED = 2019
 """Seed of rendered faces that are only shown; training sets have others."""
+MAX_SIDE, MAX_WIDTH, MAX_LAYERS = 4096, 4096, 100
+"""Largest side of an image in pixels, number of channels and number of layers of a kind."""
 Augmentation = Literal["shift", "cutout"]
 CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "max-autotune"]
 
@@ -62,7 +66,8 @@ class DataConfig(FacesConfig):
     attributes: tuple[str, ...] = ()
     """Attributes the model is trained on, in label order."""
     require_one_of: tuple[str, ...] = ()
-    """Images with none of these attributes are left out (the paper's hair-colour runs)."""
+    """Images with none of these attributes are left out: in the hair-colour runs by the authors' loader; the paper does
+    not say so."""
     image_size: int = 128
     """Side of the network's input, in pixels."""
     flip: bool = True
@@ -76,8 +81,7 @@ class DataConfig(FacesConfig):
     what is free."""
 
     def __post_init__(self) -> None:
-        if self.image_size < 16 or self.image_size % 16:
-            raise LomitError(f"data.image_size must be a multiple of 16, at least 16; it is {self.image_size}")
+        _check_side("data.image_size", self.image_size)
         if not 0 <= self.face_margin <= 4:
             raise LomitError(f"data.face_margin must lie between 0 and 4; it is {self.face_margin:g}")
         unknown = [a for a in self.require_one_of if a not in self.attributes]
@@ -169,13 +173,33 @@ class ModelConfig:
     """Side of the images, filled from `data.image_size` when a run starts."""
 
 
-def check_sizes(config: ModelConfig, *names: str) -> None:
-    """Raises `LomitError` where one of these fields is below 1 or the image size is no multiple of 16."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise LomitError(f"model.{name} must be at least 1; it is {getattr(config, name)}")
-    if config.image_size < 16 or config.image_size % 16:
-        raise LomitError(f"model.image_size must be a multiple of 16, at least 16; it is {config.image_size}")
+def check_sizes(
+    config: ModelConfig, widths: Sequence[str], layers: Sequence[str] = (), counts: Sequence[str] = ()
+) -> None:
+    """Checks the numbers that networks are built by, before a config from elsewhere asks for more than fits.
+
+    Args:
+        config: whose they are.
+        widths: fields that say how many channels or entries something has.
+        layers: fields that say how many layers.
+        counts: other fields that are at least 1.
+
+    Raises:
+        LomitError: for the first that is out of its range.
+    """
+    for names, most in ((widths, MAX_WIDTH), (layers, MAX_LAYERS), (counts, None)):
+        for name in names:
+            value = getattr(config, name)
+            if value < 1:
+                raise LomitError(f"model.{name} must be at least 1; it is {value}")
+            if most is not None and value > most:
+                raise LomitError(f"model.{name} must be at most {most}; it is {value}")
+    _check_side("model.image_size", config.image_size)
+
+
+def _check_side(name: str, side: int) -> None:
+    if not 16 <= side <= MAX_SIDE or side % 16:
+        raise LomitError(f"{name} must be a multiple of 16, from 16 to {MAX_SIDE}; it is {side}")
 
 
 @dataclass
@@ -190,6 +214,29 @@ class RunConfig:
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain JSON values."""
     return dataclasses.asdict(config)
+
+
+def read_json(path: Path, **how: Any) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Args:
+        path: the file, UTF-8.
+        how: as for `json.loads`.
+
+    Raises:
+        LomitError: where it is missing, can't be read, is no JSON, or holds something else than an object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"), **how)
+    except FileNotFoundError:
+        raise LomitError(f"no such file: {path}") from None
+    except RecursionError:
+        raise LomitError(f"{path} can't be read as JSON: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise LomitError(f"{path} can't be read as JSON: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(values, dict):
+        raise LomitError(f"{path}: expected an object with keys, found {type(values).__name__}")
+    return values
 
 
 def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
@@ -215,6 +262,8 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "config") -> T:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """`value` as the annotated type, or a LomitError that names the place."""
+    if hint is Any:
+        return value
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return value if isinstance(value, hint) else from_dict(hint, value, where)

@@ -12,16 +12,20 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 import lomit.models  # noqa: F401  registers the methods
 from lomit import __version__
-from lomit.config import ModelConfig
+from lomit.config import ModelConfig, read_json
 from lomit.errors import LomitError, did_you_mean, line_of
 from lomit.inference.catalogue import CONFIG, KIND, known_models
 from lomit.models.base import Translator
@@ -71,11 +75,8 @@ def read_config(folder: Path) -> ModelConfig:
         LomitError: where it is missing, damaged, of an unknown method or holds an unknown key or a wrong value.
     """
     path = folder / CONFIG
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LomitError(f"{path} is damaged or half-written: {error}") from error
-    if isinstance(values, dict) and KIND in values:
+    values = read_json(path)
+    if KIND in values:
         raise LomitError(f"{folder} holds another kind of network ({values[KIND]}), not a translator")
     return read_saved_config(values, str(path))
 
@@ -92,9 +93,9 @@ def load_pretrained(name_or_path: str | os.PathLike[str], device: str | torch.de
     """
     folder = find_model(name_or_path)
     config = read_config(folder)
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
+    with unfilled():
         translator = method_of(config).build(config)
-    _load_into(translator.generator, folder / WEIGHTS)
+    fill(translator.generator, folder / WEIGHTS)
     translator.requires_grad_(False)
     return translator.eval().to(device)
 
@@ -251,8 +252,34 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def _load_into(module: torch.nn.Module, path: Path) -> None:
-    """Copies the tensors of a file into a module, in the module's own precision."""
+class _NoDraws(TorchFunctionMode):
+    """Leaves out initial weights: on the device `meta` drawing them takes a compiler's import, seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.uniform_, Tensor.normal_) or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def unfilled() -> Iterator[None]:
+    """Networks built within have no memory and draw no random numbers: see `fill`."""
+    with torch.device("meta"), _NoDraws():
+        yield
+
+
+def fill(module: torch.nn.Module, path: Path) -> None:
+    """Gives a module the tensors of a file beside its config, in the module's own precision.
+
+    Args:
+        module: built within `unfilled`, so that it takes no memory before the file is known to be what the config
+            says.  It comes onto the CPU.
+        path: of the file.
+
+    Raises:
+        LomitError: where it can't be read, or holds other tensors.
+    """
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -269,7 +296,7 @@ def _load_into(module: torch.nn.Module, path: Path) -> None:
         wrong = f"'{missing[0]}' is missing" if missing else f"'{unexpected[0]}' is not part of the model"
         more = len(missing) + len(unexpected) - 1
         raise LomitError(f"{path} does not fit its {CONFIG}: {wrong}{f' (and {more} more)' if more else ''}")
-    module.load_state_dict(tensors)
+    module.load_state_dict({key: tensors[key].to(like.dtype, copy=True) for key, like in expected.items()}, assign=True)
 
 
 def _to_save(module: torch.nn.Module, half: bool) -> dict[str, Tensor]:

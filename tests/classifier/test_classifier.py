@@ -229,9 +229,9 @@ def test_predictions_do_not_depend_on_the_batch(cache: Cache) -> None:
     ("damage", "says"),
     [
         (lambda d: (d / "config.json").unlink(), "is not a classifier: it has no config.json"),
-        (lambda d: (d / "config.json").write_text('{"kind": '), "damaged or half-written"),
+        (lambda d: (d / "config.json").write_text('{"kind": '), "config.json can't be read as JSON"),
         (lambda d: (d / "config.json").write_text('{"method": "lomit", "model": {}}'), "holds a translator, not"),
-        (lambda d: (d / "config.json").write_text("[]"), "holds something else, not a classifier"),
+        (lambda d: (d / "config.json").write_text("{}"), "holds something else, not a classifier"),
         (lambda d: (d / "model.safetensors").unlink(), "model.safetensors is damaged"),
         (lambda d: (d / "model.safetensors").write_bytes(b"half"), "model.safetensors is damaged"),
     ],
@@ -246,10 +246,13 @@ def test_folders_that_hold_no_classifier(tmp_path: Path, damage: Callable[[Path]
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"width": 16}, "does not fit the network: size mismatch for trunk"),
+        ({"width": 16}, "does not fit its config.json: 'hidden.weight' has the shape"),
         ({"depth": 3}, "unknown key 'depth'"),
         ({"image_size": 40}, "image_size must be a multiple of 16"),
+        ({"image_size": 10**30}, "image_size must be a multiple of 16, from 32 to 4096"),
         ({"width": 12}, "width must be a multiple of 8"),
+        ({"features": 10**30}, "features must be a multiple of 8, from 8 to 4096"),
+        ({"width": 4096, "image_size": 4096}, "does not fit its config.json"),
         ({"network": "large"}, "'large' is not one of small, inception-v3"),
     ],
 )

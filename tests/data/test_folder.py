@@ -278,12 +278,12 @@ def test_region_bits_go_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not readable as JSON"),
+        ("{", "can't be read as JSON"),
         ("[]", "expected an object"),
         ('{"groups": ["Hat"]}', "'groups' must be a list of lists"),
         ('{"regions": [1, 2]}', "'regions' must be a list of at most 8 names"),
         (json.dumps({"regions": list("abcdefghi")}), "'regions' must be a list of at most 8 names"),
-        ("[" * 100_000, "not readable as JSON"),
+        ("[" * 100_000, "can't be read as JSON"),
         ('{"regions": ["hat"], "region_of": {"Hat": ["hut"]}}', "'region_of' must give some of 'regions'"),
     ],
 )

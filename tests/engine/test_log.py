@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,27 @@ def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("D/loss")] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("ImportError('no protobuf')", []),
+        (
+            "TypeError('Descriptors cannot be created directly.\\nIf this call')",
+            ["no tensorboard/ is written, since it can't be imported: Descriptors cannot be created directly."],
+        ),
+        ("AttributeError()", ["no tensorboard/ is written, since it can't be imported: AttributeError"]),
+    ],
+)
+def test_a_tensorboard_that_cannot_be_imported_costs_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, raised: str, said: list[str]
+) -> None:
+    for name in [name for name in sys.modules if "tensorboard" in name.split(".")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "tensorboard.py").write_text(f"raise {raised}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "run").mkdir()
+    write(tmp_path / "run", range(1, 4))
+    assert caplog.messages == said
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["log.jsonl"]

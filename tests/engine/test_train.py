@@ -145,7 +145,8 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
         (put("data.attributes", []), "data.attributes is empty"),
         (put("data.attributes", ["Smilling", "Hat"]), "no attribute 'Smilling' (did you mean 'Smiling'?)"),
         (put("data.root", "/nowhere/at/all"), "/nowhere/at/all: no such folder or file"),
-        (lambda values: [values], "needs the key 'method'"),
+        (lambda values: [values], "config.json: expected an object with keys, found list"),
+        (lambda values: values["data"], "needs the key 'method'"),
         (lambda values: {**values, "train": 3}, "config.json.train: expected an object with keys, found int"),
     ],
 )
@@ -173,7 +174,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["train", "--config", str(path), "--out", str(tmp_path / "run")]) == 2
     _, err = lines(capsys)
     assert len(err) == 1
-    assert f"can't read the config {path}" in err[0]
+    assert (f"no such file: {path}" if text is None else f"{path} can't be read as JSON: ") in err[0]
 
 
 @pytest.mark.parametrize(
@@ -336,6 +337,31 @@ def test_a_run_takes_the_device_that_was_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(LomitError, match="torchrun gives each process a GPU of its own"):
         make_fabric(TrainConfig(accelerator="cuda:1"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"WORLD_SIZE": ""}, None),
+        ({"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "", "LOCAL_RANK": "0"}, None),
+        ({"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"}, None),
+        ({"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2"}, None),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', which is no number of processes; unset it, or start with torch"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0'"),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "-1"}, "LOCAL_WORLD_SIZE is '-1'"),
+    ],
+)
+def test_what_the_environment_says_of_processes(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str | None
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if says is None:
+        fabric = make_fabric(TrainConfig(accelerator="cpu"))
+        assert (fabric.world_size, fabric.global_rank) == (1, 0)
+    else:
+        with pytest.raises(LomitError, match=says):
+            make_fabric(TrainConfig(accelerator="cpu"))
 
 
 def test_devices_that_are_none() -> None:

@@ -80,8 +80,9 @@ def test_too_little_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, domains, people = clusters(1.0)
     with pytest.raises(LomitError, match="at least two domains"):
         separation(codes, torch.zeros(80, dtype=torch.long), people)
-    with pytest.raises(LomitError, match="a domain shows 1 people; the linear probe needs at least 5"):
-        separation(codes, domains, torch.zeros(80, dtype=torch.long))
+    for count, who in ((1, "1 person"), (2, "2 people")):
+        with pytest.raises(LomitError, match=f"a domain shows {who}; the linear probe needs at least 5 people in each"):
+            separation(codes, domains, torch.arange(80) % count)
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(LomitError, match=r"pip install 'lomit\[metrics\]'"):
         separation(codes, domains, people)

@@ -507,7 +507,10 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
     ("options", "message"),
     [
         ({"image_size": 20}, "model.image_size must be a multiple of 16"),
+        ({"image_size": 2**31}, "model.image_size must be a multiple of 16, from 16 to 4096; it is 2147483648"),
         ({"width": 0}, "model.width must be at least 1; it is 0"),
+        ({"width": 10**30}, "model.width must be at most 4096; it is 1000"),
+        ({"res_blocks": 3000}, "model.res_blocks must be at most 100; it is 3000"),
         ({"critic_steps": -1}, "model.critic_steps"),
         ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
         ({"mask_noise": -0.1}, "model.mask_noise must be at least 0; it is -0.1"),

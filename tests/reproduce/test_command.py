@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,16 @@ def test_table1_passes_on_every_option_of_the_data(
     assert main(["data", "avatars", "--out", str(faces), "--count", "20", "--size", "32", "--regions", "none"]) == 0
     chosen = ["--data.kind", "avatars", "--data.crop", "30"]
     decoding = ["--data.workers", "1", "--data.cache-dir", str(tmp_path / "c")]
-    words = ["reproduce", "table1", "--out", str(tmp_path / "r"), "--data.root", str(faces), *chosen, *decoding]
+    out = tmp_path / "my runs"
+    words = ["reproduce", "table1", "--out", str(out), "--data.root", str(faces), *chosen, *decoding]
+    capsys.readouterr()
     assert main([*words, "--size", "64", "--methods", "munit", "--steps", "2", *SMALL[1:], "--plan"]) == 0
-    commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("lomit ")]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("measuring: "), "before it takes its time"
+    commands = [line for line in lines if line.startswith("lomit ")]
     assert len(commands) > 3
     for line in commands:
+        assert str(out) in shlex.split(line)[shlex.split(line).index("--out") + 1], "as a shell takes it"
         assert " ".join(["--data.root", str(faces), *chosen]) in line
         assert " ".join(decoding) in line
 

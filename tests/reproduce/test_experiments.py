@@ -192,6 +192,17 @@ def test_another_method_is_compared_by_what_it_declares(monkeypatch: pytest.Monk
     assert [m.name for m in rivals(setup(steps=60), (), "Smiling").models] == list(METHODS)
 
 
+def test_training_goes_on_wherever_a_checkpoint_stands(tmp_path: Path) -> None:
+    found = stage(rivals(replace(setup(), out=tmp_path), ("lomit",), "Blond_Hair"), "train/lomit")
+    checkpoints = tmp_path / "models" / "lomit" / "checkpoints"
+    (checkpoints / "step_6_copy").mkdir(parents=True)
+    assert tuple(found.resumed()) == (), "that is none of the run's"
+    (checkpoints / "step_0000006").mkdir()
+    assert found.resumed() == ("--resume",)
+    (checkpoints / "latest").write_text("step_0000009")
+    assert found.resumed() == ("--resume",), "as train itself does where `latest` names none"
+
+
 def test_names_that_are_none() -> None:
     with pytest.raises(LomitError, match="no method 'munt' .did you mean 'munit'"):
         rivals(setup(), ("munt",), "Blond_Hair")
@@ -214,11 +225,10 @@ def test_costs_are_measured_once() -> None:
     assert costs.translation(config).wall < first.wall
     assert costs.rendering(32).wall > 0
     assert costs.classifier(ClassifierConfig(("Smiling",), 32, 8)).wall > 0
-    known = costs.to_dict()
-    assert len(known) == 4
-    again = Costs(torch.device("cpu"), threads=1, known=known)
+    assert len(costs.known) == 4
+    again = Costs(torch.device("cpu"), threads=1, known=costs.known)
     assert again.training(config) == first
-    assert again.to_dict() == known
+    assert again.known == costs.known
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lomit.config import MAX_SIDE, MAX_WIDTH
 from lomit.errors import LomitError
 
 LR = {"small": 2e-3, "inception-v3": 1e-4}
@@ -27,11 +28,11 @@ class ClassifierConfig:
     """`small` learns from scratch; `inception-v3` is torchvision's and starts from ImageNet weights."""
 
     def __post_init__(self) -> None:
-        if self.image_size < 32 or self.image_size % 16:
-            raise LomitError(f"image_size must be a multiple of 16, at least 32; it is {self.image_size}")
-        for name in ("width", "features"):
-            if getattr(self, name) < 8 or getattr(self, name) % 8:
-                raise LomitError(f"{name} must be a multiple of 8, at least 8; it is {getattr(self, name)}")
+        bounds = ("image_size", 16, 32, MAX_SIDE), ("width", 8, 8, MAX_WIDTH), ("features", 8, 8, MAX_WIDTH)
+        for name, step, least, most in bounds:
+            value = getattr(self, name)
+            if not least <= value <= most or value % step:
+                raise LomitError(f"{name} must be a multiple of {step}, from {least} to {most}; it is {value}")
 
 
 @dataclass

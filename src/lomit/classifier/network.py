@@ -17,22 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lomit import __version__
 from lomit.classifier.config import ClassifierConfig
-from lomit.config import from_dict, to_dict
+from lomit.config import from_dict, read_json, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 from lomit.inference.catalogue import CONFIG, packaged
-from lomit.metrics.backbones import load_into
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, WEIGHTS
+from lomit.weights import CARD, WEIGHTS, fill, unfilled
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""
@@ -206,21 +204,14 @@ def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier
     path = folder / CONFIG
     if not path.is_file():
         raise LomitError(f"{folder} is not a classifier: it has no {CONFIG}; lomit classifier train makes one")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LomitError(f"{path} is damaged or half-written: {error}") from error
-    if not isinstance(values, dict) or values.get("kind") != KIND:
-        found = "a translator" if isinstance(values, dict) and "method" in values else "something else"
+    values = read_json(path)
+    if values.get("kind") != KIND:
+        found = "a translator" if "method" in values else "something else"
         raise LomitError(f"{folder} holds {found}, not a classifier; lomit classifier train makes one")
     config = from_dict(ClassifierConfig, values.get("classifier", {}), f"{path}: classifier")
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
+    with unfilled():
         classifier = AttributeClassifier(config)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise LomitError(f"{folder / WEIGHTS} is damaged or half-written ({error}); train or fetch it again") from error
-    load_into(classifier, tensors, folder / WEIGHTS)
+    fill(classifier, folder / WEIGHTS)
     card = ClassifierCard(values.get("training", {}), values.get("validation", {}), file_sha256(folder / WEIGHTS))
     return classifier.eval().requires_grad_(False), card
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lomit.commands.options import positional
+from lomit.config import read_json
+from lomit.errors import LomitError
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Export:
 def _step(folder: Path) -> int | None:
     """The training step, where the model is a run's checkpoint."""
     try:
-        return int(json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+        step = read_json(folder / "state.json").get("step")
+    except LomitError:
         return None
+    return step if type(step) is int else None

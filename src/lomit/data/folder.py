@@ -9,7 +9,6 @@ DIR/regions/a.png         optional: true masks, 8-bit grey, bit k is set where r
 from __future__ import annotations
 
 import csv
-import json
 import os
 import posixpath
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lomit.config import read_json
 from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
 from lomit.data.table import NOT_KNOWN, UNASSIGNED, Table, TableSource, fingerprint_files, shown
 from lomit.errors import LomitError
@@ -245,14 +245,7 @@ def _locate(root: Path, cell: str) -> Path:
 
 def _read_info(path: Path) -> dict[str, Any]:
     """`dataset.json` with its three keys checked; empty ones where there is no such file."""
-    info: Any = {}
-    if path.is_file():
-        try:
-            info = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise LomitError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(info, dict):
-        raise LomitError(f"{path}: expected an object with the keys groups, regions, region_of")
+    info = read_json(path) if path.is_file() else {}
     groups, regions, region_of = info.get("groups", []), info.get("regions", []), info.get("region_of", {})
     if not isinstance(groups, list) or not all(_is_names(g) for g in groups):
         raise LomitError(f"{path}: 'groups' must be a list of lists of attributes")

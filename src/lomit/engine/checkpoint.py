@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lomit.config import read_json
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError, line_of
@@ -158,21 +159,18 @@ def read_state(folder: Path) -> dict[str, Any]:
     """What `state.json` says: `step`, `ema_updates`, `best` (a score or None) and what else was saved with them.
 
     Raises:
-        OSError, ValueError: where it can't be read, or a value is missing or of a wrong kind.
+        LomitError: where it can't be read, or a value is missing or of a wrong kind.
     """
-    try:
-        state: Any = {"best": None} | json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"{STATE} holds no object with keys") from error
+    state = {"best": None} | read_json(folder / STATE)
     for key in ("step", "ema_updates"):
         if type(state.get(key)) is not int or state[key] < 0:
-            raise ValueError(f"{STATE} has no number of iterations under '{key}'")
+            raise LomitError(f"{STATE} has no number of iterations under '{key}'")
     if step_of(folder) not in (None, state["step"]):
-        raise ValueError(f"{STATE} is of step {state['step']}")
+        raise LomitError(f"{STATE} is of step {state['step']}")
     best = state["best"]
     if best is not None and (type(best) not in (int, float) or math.isnan(best)):
-        raise ValueError(f"{STATE} has no score under 'best'")
-    return state  # type: ignore[no-any-return]
+        raise LomitError(f"{STATE} has no score under 'best'")
+    return state
 
 
 def networks_in(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -194,7 +192,7 @@ def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner
         ema.resume(state["ema_updates"])
         for name, optimizer in optimizers_of(runners).items():
             _load_optimizer(f"optimizer.{name}.", optimizer, tensors)
-    except (OSError, SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+    except (LomitError, OSError, SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
         raise LomitError(f"checkpoint {folder} can't be resumed: {line_of(error)}") from error
     return state
 

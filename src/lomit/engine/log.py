@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor
 
 from lomit.engine.checkpoint import write_text
+from lomit.errors import line_of
+
+logger = logging.getLogger(__name__)
 
 
 class Means:
@@ -53,7 +57,7 @@ class RunLog:
 
     def __init__(self, folder: Path, after: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        text = self.path.read_text() if self.path.exists() else ""
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         kept = "".join(f"{line}\n" for line in text.splitlines() if after and _step(line) <= after)
         if kept != text:
             write_text(self.path, kept)
@@ -62,6 +66,9 @@ class RunLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:  # an optional extra; the JSON lines hold the same numbers
+            return
+        except Exception as error:  # installed beside a package that it does not fit, it fails in many ways
+            logger.warning("no tensorboard/ is written, since it can't be imported: %s", line_of(error))
             return
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 

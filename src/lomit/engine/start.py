@@ -152,6 +152,6 @@ def _all_networks(folder: Path) -> tuple[dict[str, Tensor], int]:
     try:
         networks = networks_in(load_file(folder / TRAINING))
         updates = read_state(folder)["ema_updates"]
-    except (OSError, SafetensorError, ValueError) as error:
+    except (LomitError, OSError, SafetensorError) as error:
         raise LomitError(f"train.init: can't read the checkpoint {folder}: {error}") from error
     return networks, updates

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 
-from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, to_dict
+from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, read_json, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.engine import checkpoint, data_record
@@ -34,13 +36,10 @@ def read_run_config(path: Path) -> RunConfig:
     """Reads a run's `config.json`.
 
     Raises:
-        LomitError: where the file is missing or no JSON, or a key or value is wrong.
+        LomitError: where the file can't be read, or a key or value is wrong.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LomitError(f"can't read the config {path}: {error}") from error
-    if not isinstance(values, dict) or "method" not in values:
+    values = read_json(path)
+    if "method" not in values:
         raise LomitError(f"{path}: needs the key 'method' (one of {', '.join(methods())})")
     method = get_method(values.pop("method"))
     model = from_dict(method.config, values.pop("model", {}), f"{path.name}: model")
@@ -203,7 +202,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric for this machine: one process, or under `torchrun` as many as it started.
 
     Raises:
-        LomitError: where there is no such device, and for a numbered one under `torchrun`.
+        LomitError: where there is no such device, for a numbered one under `torchrun`, and where the environment holds
+            a number of processes that is none.
     """
     kind, _, index = config.accelerator.partition(":")
     on_gpu = kind != "cpu" and torch.cuda.is_available()
@@ -212,22 +212,26 @@ def make_fabric(config: TrainConfig) -> Fabric:
         # (linear layers of a float32 run) goes through tf32 as cuDNN's convolutions do anyway.
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    device = "cuda" if on_gpu else "cpu"
-    precision = MixedPrecision("bf16-mixed", device) if config.precision == "bf16-mixed" else None
+    world = _processes("WORLD_SIZE", 1)
+    # A scheduler's variables say how many processes a job may have, not that it started them: only torchrun's count.
+    plugins: list[Any] = [TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()]
+    if config.precision == "bf16-mixed":
+        plugins.append(MixedPrecision("bf16-mixed", "cuda" if on_gpu else "cpu"))
     if world == 1:
         if kind != "auto":
             usable_device(config.accelerator)
-        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=precision)
+        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=plugins)
     if index:
         raise LomitError("torchrun gives each process a GPU of its own; leave the number out of --train.accelerator")
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    return Fabric(
-        accelerator=kind,
-        devices=local,
-        num_nodes=world // local,
-        plugins=precision,
-        strategy=DDPStrategy(),
-    )
+    local = min(_processes("LOCAL_WORLD_SIZE", world), world)
+    return Fabric(accelerator=kind, devices=local, num_nodes=world // local, plugins=plugins, strategy=DDPStrategy())
+
+
+def _processes(name: str, default: int) -> int:
+    """The number of processes that a variable of `torchrun` says; an empty one says none."""
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise LomitError(f"{name} is '{text}', which is no number of processes; unset it, or start with torchrun")
+    return int(text)

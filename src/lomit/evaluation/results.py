@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from lomit import __version__
-from lomit.config import from_dict
+from lomit.config import from_dict, read_json
 from lomit.errors import LomitError
 from lomit.stats.bootstrap import RESAMPLES
 from lomit.stats.estimate import LEVEL, Estimate
@@ -182,7 +182,7 @@ def read_results(path: Path) -> Results:
     Raises:
         LomitError: where it can't be read, is of another schema or not what `lomit evaluate` writes.
     """
-    values = read_json(path)
+    values = read_numbers(path)
     if values.get("schema") != SCHEMA:
         raise LomitError(f"{path} has the schema {values.get('schema')}; this lomit reads {SCHEMA}: evaluate again")
     entries, notes = values.pop("results", None), values.pop("notes", [])
@@ -203,22 +203,13 @@ def read_results(path: Path) -> Results:
     return Results(values, [str(note) for note in notes], rows)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+def read_numbers(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of results.
 
     Raises:
-        LomitError: where it is missing, no JSON (NaN is none), not an object, or holds a number beyond all bounds.
+        LomitError: as `read_json`, and where it holds NaN or a number beyond all bounds.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
-    except FileNotFoundError:
-        raise LomitError(f"no such file: {path}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise LomitError(f"{path} can't be read as JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise LomitError(f"{path}: expected an object with keys, found {type(values).__name__}")
-    return values
+    return read_json(path, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
 
 
 def _integer(text: str) -> int:

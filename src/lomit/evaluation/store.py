@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from lomit.config import read_json
 from lomit.errors import LomitError
 from lomit.images import write_bytes, write_png, writing_failed
 from lomit.stats.estimate import Estimate
@@ -136,9 +137,8 @@ def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) ->
     if not os.path.lexists(parts):
         return False
     try:
-        found = json.loads((parts / SETTINGS).read_text(encoding="utf-8"))
-        assert isinstance(found, dict)
-    except (OSError, ValueError, AssertionError):
+        found = read_json(parts / SETTINGS)
+    except LomitError:
         raise LomitError(f"{parts} is not of an evaluation; remove it or choose another --out") from None
     found, wanted = (dict(_leaves(values)) for values in (found, json.loads(json.dumps(dict(settings)))))
     changed = [name for name in {**found, **wanted} if found.get(name) != wanted.get(name)]

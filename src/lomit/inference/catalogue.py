@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import lomit
+from lomit.config import read_json
+from lomit.errors import LomitError
 
 CONFIG = "config.json"
 KIND = "kind"
@@ -34,10 +35,9 @@ def known_models() -> dict[str, Path]:
 def saved_values(folder: Path) -> dict[str, Any] | None:
     """What a model's config.json says, unchecked; None where it can't be read."""
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(folder / CONFIG)
+    except LomitError:
         return None
-    return values if isinstance(values, dict) else None
 
 
 def _may_be_model(folder: Path) -> bool:

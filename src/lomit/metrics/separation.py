@@ -64,7 +64,8 @@ def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) ->
         raise LomitError("a separation needs at least two domains")
     fewest = min(len(np.unique(groups[y == kind])) for kind in kinds)
     if fewest < FOLDS:
-        raise LomitError(f"a domain shows {fewest} people; the linear probe needs at least {FOLDS} in each")
+        who = "1 person" if fewest == 1 else f"{fewest} people"
+        raise LomitError(f"a domain shows {who}; the linear probe needs at least {FOLDS} people in each")
     right = np.zeros(len(y))
     for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, groups):
         probe = LogisticRegression(max_iter=1_000).fit(x[train], y[train])

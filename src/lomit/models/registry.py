@@ -84,8 +84,8 @@ def get_method(name: str) -> Method:
     Raises:
         LomitError: for an unknown name.
     """
-    if name not in _METHODS:
-        raise LomitError(f"unknown method '{name}'{did_you_mean(name, _METHODS)}; known: {', '.join(_METHODS)}")
+    if not isinstance(name, str) or name not in _METHODS:
+        raise LomitError(f"unknown method '{name}'{did_you_mean(str(name), _METHODS)}; known: {', '.join(_METHODS)}")
     return _METHODS[name]
 
 

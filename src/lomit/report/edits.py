@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw
 from lomit.config import from_dict
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
-from lomit.evaluation.results import read_json
+from lomit.evaluation.results import read_numbers
 from lomit.figures.grids import overlay
 from lomit.images import Picture, read_image, read_mask
 from lomit.report.figures import CELL, Subject, masked, shown
@@ -66,7 +66,7 @@ def read_edits(path: Path) -> list[EditedPair]:
     Raises:
         LomitError: where the file is not as described above, or an image is missing, damaged or elsewhere.
     """
-    values = read_json(path)
+    values = read_numbers(path)
     if values.get("mask_edits") != VERSION:
         raise LomitError(f"{path}: 'mask_edits' must be {VERSION}, the version of the format")
     entries = values.get("edits")

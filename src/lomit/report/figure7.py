@@ -26,7 +26,7 @@ from pathlib import Path
 
 from lomit.config import from_dict
 from lomit.errors import LomitError
-from lomit.evaluation.results import read_json
+from lomit.evaluation.results import read_numbers
 from lomit.report.parts import Cell, Content, PagePart, PageTable, Paragraph, between
 from lomit.stats.proportions import MARK, wilson
 from lomit.stats.text import NONE
@@ -117,7 +117,7 @@ def read_study(path: Path) -> StudyCounts:
     Raises:
         LomitError: where it is not as described above, or does not say whether its answers are simulated.
     """
-    values = read_json(path)
+    values = read_numbers(path)
     if values.get("study") != 1:
         raise LomitError(f"{path}: 'study' must be 1, the version of the format")
     if not isinstance(values.get("simulated"), bool):

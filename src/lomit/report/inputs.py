@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lomit.config import DataConfig, ModelConfig, from_dict
 from lomit.errors import LomitError
-from lomit.evaluation.results import RESULTS, Results, read_json, read_results
+from lomit.evaluation.results import RESULTS, Results, read_numbers, read_results
 from lomit.models.registry import read_saved_config
 from lomit.weights import WEIGHTS, checkpoints_in, find_model, read_config
 
@@ -102,7 +102,7 @@ def _found(word: str) -> tuple[str, Item]:
 def data_of(run: Path) -> DataConfig | None:
     """What a run was trained on, as its config says; None where it doesn't."""
     path = run / RUN_CONFIG
-    data = read_json(path).get("data") if path.is_file() else None
+    data = read_numbers(path).get("data") if path.is_file() else None
     return from_dict(DataConfig, data, f"{path}: data") if isinstance(data, dict) else None
 
 

@@ -7,9 +7,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -17,6 +16,7 @@ from lomit.classifier.config import ClassifierConfig
 from lomit.classifier.network import AttributeClassifier
 from lomit.config import RunConfig, to_dict
 from lomit.engine.trial import TrialStep, synchronise
+from lomit.errors import LomitError
 from lomit.losses import classification_loss
 from lomit.models.base import Guide, Phase
 from lomit.models.registry import method_of
@@ -40,9 +40,15 @@ class Cost:
 
     wall: float
     cpu: float
-    phases: dict[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
     turn: int = 1
     images: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.wall < math.inf and 0 <= self.cpu < math.inf and self.turn >= 1):
+            raise LomitError(
+                f"a measured cost can't be {self.wall} s, {self.cpu} s of processor time, {self.turn} a turn"
+            )
 
     def budgeted(self, device: torch.device) -> float:
         """The seconds that a budget counts: processor time on a CPU, where other processes take turns; else elapsed."""
@@ -68,7 +74,10 @@ class Costs:
     Args:
         device: where to compute.
         threads: CPU threads, None for PyTorch's choice.
-        known: what an earlier process measured (`to_dict`), which is taken instead of measuring again.
+        known: what an earlier process measured, which is taken instead of measuring again.
+
+    Attributes:
+        known: everything measured.
         say: gets a line before each measurement, which may take half a minute.
     """
 
@@ -76,15 +85,11 @@ class Costs:
         self,
         device: torch.device,
         threads: int | None = None,
-        known: dict[str, Any] | None = None,
+        known: Mapping[str, Cost] | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.device, self.threads, self._say = device, threads, say
-        self._known = {key: Cost(**value) for key, value in (known or {}).items()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything measured, as plain JSON values."""
-        return {key: asdict(cost) for key, cost in self._known.items()}
+        self.known = dict(known or {})
 
     def training(self, config: RunConfig) -> Cost:
         """The mean iteration of a run's schedule, on noise: every phase's update, as often as its turn comes."""
@@ -124,17 +129,17 @@ class Costs:
         return self._remember(name, lambda: measure(config))
 
     def _remember(self, key: str, measure: Callable[[], Cost]) -> Cost:
-        if key not in self._known:
+        if key not in self.known:
             self._say(f"measuring: {key}")
             before = torch.get_num_threads()
             with torch.random.fork_rng(devices=[]):
                 try:
                     if self.threads is not None:
                         torch.set_num_threads(self.threads)
-                    self._known[key] = measure()
+                    self.known[key] = measure()
                 finally:
                     torch.set_num_threads(before)
-        return self._known[key]
+        return self.known[key]
 
     def _measure_training(self, config: RunConfig) -> Cost:
         step = TrialStep(config, self.device, ending=True)

@@ -16,6 +16,7 @@ from lomit.models.lomit.presets import HAIR
 from lomit.models.registry import Method, methods
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.stages import Stage
+from lomit.weights import checkpoints_in
 
 EXCHANGED = (*HAIR, "Smiling", "Facial_Hair")
 """What a method without domains learns on rendered faces."""
@@ -168,9 +169,12 @@ class _Builder:
         words += ["--training.epochs", str(epochs), "--training.seed", str(setup.seed), "--out", str(folder)]
         images = setup.images or round(0.85 * (QUICK_FACES if setup.quick else FACES))
         time = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
-        resumed: dict[str, Any] = {"resumed": ("--overwrite",), "resumes_from": folder}
-        how = setup.computed()
-        self._add("classifier", words, folder, time, folder / "config.json", how=how, after=self.data, **resumed)
+        self._add(
+            *("classifier", words, folder, time, folder / "config.json"),
+            how=setup.computed(),
+            after=self.data,
+            resumed=lambda: ("--overwrite",) if folder.exists() else (),
+        )
         self.data = (*self.data, "classifier")
         return str(folder)
 
@@ -184,9 +188,12 @@ class _Builder:
         steps = self._steps(config, cost)
         if steps != config.train.steps:
             words += _shortened(config, steps)
-        how = setup.computed("train.", "accelerator")
-        resumed: dict[str, Any] = {"resumed": ("--resume",), "resumes_from": folder / "checkpoints" / "latest"}
-        self._add(f"train/{name}", words, folder, cost.of(steps), None, how=how, after=self.data, **resumed)
+        self._add(
+            *(f"train/{name}", words, folder, cost.of(steps), None),
+            how=setup.computed("train.", "accelerator"),
+            after=self.data,
+            resumed=lambda: ("--resume",) if checkpoints_in(folder / "checkpoints") else (),
+        )
         self.experiment.models.append(Trained(label, name, steps, cost, tuple(protocols)))
         return self.experiment.models[-1]
 

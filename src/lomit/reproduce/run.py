@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lomit.config import from_dict, read_json, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes, write_png
-from lomit.reproduce.costs import Costs
+from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.experiments import ConfigOf, Experiment, Setup
 from lomit.reproduce.stages import Call, Ledger
 from lomit.reproduce.summary import figure, summary
@@ -54,8 +56,8 @@ def reproduce(
     Raises:
         LomitError: for a folder of other settings, and what the commands raise.
     """
-    known = _read_plan(out, name)
-    measured = known.get("costs") if known.get("device") == device.type else None
+    before = read_plan(out, name)
+    measured = before.costs if before is not None and before.device == device.type else None
     costs = Costs(device, threads, measured, _say)
     experiment = make(Setup(out, costs, config_of, **given))
     ledger = Ledger(out, experiment.stages)
@@ -64,7 +66,7 @@ def reproduce(
         _say("\n".join(stage.command for stage in experiment.stages))
         return 0
     ledger.check(overwrite)
-    content = json.dumps({"experiment": name, "device": device.type, "costs": costs.to_dict()}, indent=1) + "\n"
+    content = json.dumps(to_dict(Plan(name, device.type, costs.known)), indent=1) + "\n"
     write_bytes(out / PLAN, content.encode(), overwrite=True)
     code = ledger.run(call, _say)
     if code:
@@ -107,18 +109,36 @@ def duration(seconds: float) -> str:
     return f"{days} days {hours} h"
 
 
-def _read_plan(out: Path, name: str) -> dict[str, Any]:
-    """What an earlier start measured; iterations must not change when an experiment is resumed."""
+@dataclass(frozen=True)
+class Plan:
+    """What is kept of an experiment before its first stage.
+
+    Attributes:
+        experiment: its name.
+        device: what the costs were measured on.
+        costs: as measured; iterations must not change when an experiment is resumed.
+    """
+
+    experiment: str
+    device: str
+    costs: Mapping[str, Cost]
+
+
+def read_plan(out: Path, name: str) -> Plan | None:
+    """What an earlier start wrote; None where there was none.
+
+    Raises:
+        LomitError: where it is damaged, or of another experiment.
+    """
     path = out / PLAN
     if not path.is_file():
-        return {}
+        return None
     try:
-        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        experiment = plan["experiment"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LomitError(f"{path} is damaged ({error}); remove it to plan again") from error
-    if experiment != name:
-        raise LomitError(f"{out} belongs to lomit reproduce {experiment}; choose another --out")
+        plan = from_dict(Plan, read_json(path), str(path))
+    except LomitError as error:
+        raise LomitError(f"{error}; remove it to plan again") from error
+    if plan.experiment != name:
+        raise LomitError(f"{out} belongs to lomit reproduce {plan.experiment}; choose another --out")
     return plan
 
 

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lomit import __version__
+from lomit.config import from_dict, read_json
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 
@@ -36,8 +37,7 @@ class Stage:
         after: names of the stages that it reads from.
         complete: a file or folder that the command writes last, where there is one: a stage that was begun and has it
             was stopped before its record was written.
-        resumed: words added where it was begun before and `resumes_from` exists.
-        resumes_from: see `resumed`.
+        resumed: asked where it was begun before: the words to add, which depend on what it left.
         seconds, busy_seconds: how long it is expected to take on this machine, if nothing else runs and as busy as the
             machine was when it was measured; None where that is not known.
     """
@@ -48,8 +48,7 @@ class Stage:
     how: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     complete: Path | None = None
-    resumed: tuple[str, ...] = ()
-    resumes_from: Path | None = None
+    resumed: Callable[[], Sequence[str]] = tuple
     seconds: float | None = None
     busy_seconds: float | None = None
 
@@ -76,7 +75,7 @@ class Record:
 
     stage: str
     state: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     key: str
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -109,9 +108,9 @@ class Ledger:
         if not path.is_file():
             return None
         try:
-            return Record(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise LomitError(f"{path} is damaged ({error}); remove it to run the stage again") from error
+            return from_dict(Record, read_json(path), str(path))
+        except LomitError as error:
+            raise LomitError(f"{error}; remove it to run the stage again") from error
 
     def state(self, stage: Stage) -> str:
         """`finished`, `begun`, `to do`, or `other settings`."""
@@ -187,8 +186,7 @@ class Ledger:
             if again and stage.complete is not None and stage.complete.exists():
                 code = 0
             else:
-                resumed = again and stage.resumes_from is not None and stage.resumes_from.exists()
-                code = call([*stage.words, *stage.how, *(stage.resumed if resumed else ())])
+                code = call([*stage.words, *stage.how, *(stage.resumed() if again else ())])
         finally:
             record.seconds += time.monotonic() - started
             record.cpu_seconds += time.process_time() - spent
@@ -206,7 +204,7 @@ class Ledger:
         write_bytes(self._path(record.stage), content, overwrite=True)
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+def _difference(before: Mapping[str, Any], now: dict[str, Any]) -> str:
     """The first word in which two settings differ, for a message."""
     old, new = before.get("words", []), now["words"]
     for k in range(max(len(old), len(new))):

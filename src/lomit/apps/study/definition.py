@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lomit.apps.study.design import RESERVED, Block, Role, Stimulus, Trial
-from lomit.config import from_dict
+from lomit.config import from_dict, read_json
 from lomit.errors import LomitError
 
 STUDY, KEY, ACCESS, IMAGES, ANSWERS = "study.json", "key.json", "access.json", "images", "answers.sqlite"
@@ -265,11 +265,9 @@ def _key(values: dict[str, Any]) -> Key:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    values = read_json(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(values, ensure_ascii=False).encode()  # text that is none, such as half of a pair of surrogates
-    except (OSError, ValueError, RecursionError) as error:
+        json.dumps(values, ensure_ascii=False).encode()
+    except ValueError as error:  # text that is none, such as half of a pair of surrogates
         raise LomitError(f"{path} can't be read: {error}") from error
-    if not isinstance(values, dict):
-        raise LomitError(f"{path}: expected an object with keys, found {type(values).__name__}")
     return values

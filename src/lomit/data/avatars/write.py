@@ -18,6 +18,7 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
+from lomit.config import read_json
 from lomit.data.avatars.parts import ATTRIBUTES, GROUPS, REGION_OF, REGIONS
 from lomit.data.avatars.render import render_face
 from lomit.data.avatars.styles import require_renderer, style_credits
@@ -117,9 +118,9 @@ def _check_free(out: Path, overwrite: bool, new: set[str]) -> set[str]:
     if not overwrite:
         raise LomitError(f"{out}: is not empty; name another folder, or add --overwrite to replace the set in it")
     try:
-        info = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+        info = read_json(out / "dataset.json")
         old = _files(min(info["count"], MAX_COUNT), "all") if info["name"] == NAME else set()
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (LomitError, TypeError, KeyError):
         old = set()
     if not old:
         raise LomitError(f"{out}: holds something else than a set of faces, so it is not replaced; name another folder")

@@ -49,4 +49,4 @@ class DritConfig(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "style_dim", "mlp_width", "res_blocks", "content_steps")
+        check_sizes(self, ["width", "d_width", "style_dim", "mlp_width"], ["res_blocks"], ["content_steps"])

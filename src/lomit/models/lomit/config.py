@@ -93,7 +93,7 @@ class LomitConfig(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "style_dim", "res_blocks", "mask_convs", "critic_steps")
+        check_sizes(self, ["width", "d_width", "style_dim"], ["res_blocks", "mask_convs"], ["critic_steps"])
         if self.warmup < 0:
             raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
         if self.mask_noise < 0:

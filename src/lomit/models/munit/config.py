@@ -39,4 +39,4 @@ class MunitConfig(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "style_dim", "mlp_width", "res_blocks")
+        check_sizes(self, ["width", "d_width", "style_dim", "mlp_width"], ["res_blocks"])

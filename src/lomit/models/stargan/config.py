@@ -35,4 +35,4 @@ class StarganConfig(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "res_blocks", "critic_steps")
+        check_sizes(self, ["width", "d_width"], ["res_blocks"], ["critic_steps"])

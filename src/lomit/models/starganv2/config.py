@@ -50,7 +50,9 @@ class StarganV2Config(ModelConfig):
     """Weights of the loss terms."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "width", "d_width", "max_width", "latent_dim", "style_dim", "mapping_width", "ds_steps")
+        check_sizes(
+            self, ["width", "d_width", "max_width", "latent_dim", "style_dim", "mapping_width"], counts=["ds_steps"]
+        )
 
     @property
     def domains(self) -> int:
