@@ -28,11 +28,11 @@ from lomit.config import from_dict, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 from lomit.inference.catalogue import CONFIG, packaged
+from lomit.inference.weights import CARD, WEIGHTS
 from lomit.metrics.backbones import load_into
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, WEIGHTS
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""

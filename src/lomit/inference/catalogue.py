@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import lomit
-
 CONFIG = "config.json"
 KIND = "kind"
 """Key that only the config.json of what is not a translator has."""
 
-PACKAGE = Path(lomit.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def packaged() -> Path:

@@ -12,10 +12,10 @@ from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image
+from lomit.inference.predictor import Predictor, Result
 from lomit.photo.align import align, check_place, view
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.paste import on_photo, paste
-from lomit.predictor import Predictor, Result
 
 Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
 """A `Picture`, a Pillow image, a uint8 array or the path of a file."""

@@ -13,9 +13,9 @@ from PIL import Image
 from lomit.apps.editor.pictures import data_url, mask_url, png_bytes
 from lomit.apps.editor.session import Session
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Slot
-from lomit.editing import Edited
 from lomit.errors import LomitError
 from lomit.figures.grids import change
+from lomit.inference.editing import Edited
 
 STAGE = 448
 """Side of the squares whose masks are edited, as they are shown."""
