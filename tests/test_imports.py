@@ -14,7 +14,7 @@ import lomit
 
 ROOT = Path(lomit.__file__).parent
 LEAVES = {"config", "errors"}
-MODELS = {"models", "nn", "losses", "rival_losses"} | LEAVES
+MODELS = {"models", "nn", "losses"} | LEAVES
 TRANSLATING = {"inference", "images", "data"} | MODELS
 MEASURING = {"metrics", "classifier", "stats"}
 PICTURING = TRANSLATING | {"photo", "recipe", "figures"}
@@ -27,8 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": LEAVES | {"images"},
     "nn": LEAVES,
     "losses": set(),
-    "rival_losses": set(),
-    "models": {"nn", "losses", "rival_losses", "data"} | LEAVES,
+    "models": {"nn", "losses", "data"} | LEAVES,
     "inference": MODELS | {"images", "data"},
     "photo": {"images", "data", "inference", "errors"},
     "recipe": TRANSLATING | {"photo"},
