@@ -46,9 +46,9 @@ def bench(session: Session, alert: str = "") -> Json:
     }
 
 
-def viewer(session: Session, edited: Edited | None = None) -> Json:
+def viewer(session: Session) -> Json:
     """The result and the strip of kept variants."""
-    edited = edited or session.render()
+    edited = session.render()
     told: Json = {"before": "", "after": "", "change": "", "size": "", "note": "Open an input and an exemplar"}
     if edited is not None:
         (before, url), after = session.before(), session.preview(edited)
