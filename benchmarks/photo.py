@@ -29,12 +29,12 @@ from lomit.data.avatars.render import compose
 from lomit.data.celeba import CROP, CelebASource
 from lomit.data.emotionet import EmotioNetSource
 from lomit.data.source import TEST, TRAIN
+from lomit.inference.predictor import Predictor
 from lomit.photo import Face, align, find_faces, on_photo, paste, place, translate_crops
 from lomit.photo.align import crop_to_photo, fit_error
 from lomit.photo.faces import SIZES
 from lomit.photo.paste import blur
 from lomit.photo.translate import ExemplarFace
-from lomit.predictor import Predictor
 from lomit.stats import bootstrap
 from lomit.stats.estimate import Estimate
 

@@ -24,9 +24,9 @@ from lomit.apps.editor.samples import draw_samples
 from lomit.apps.editor.server import running
 from lomit.cli import main as lomit
 from lomit.data.avatars import render_face
-from lomit.editing import Edit
 from lomit.figures.grids import grid, overlay
 from lomit.images import write_png
+from lomit.inference.editing import Edit
 from lomit.photo import Face, translate_photo
 from lomit.photo.faces import TEMPLATE
 

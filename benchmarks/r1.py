@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.options import BenchOptions, mib
-from benchmarks.plain_lomit import mask_smoothness_matrix
 from benchmarks.timing import Timing, interleaved, peak_memory
 from lomit.commands.options import parse
 from lomit.errors import LomitError
-from lomit.losses import mask_smoothness
+from lomit.losses.lomit import mask_smoothness
+from lomit.losses.smoothness import fast_mask_smoothness
 from lomit.stats.text import markdown_table
 
 SIDES = (16, 32, 64, 128, 256)
@@ -78,10 +78,10 @@ def measure_r1(
         m = torch.rand(batch, 1, side, side, generator=generator).to(device).requires_grad_()
 
         def ours(m: Tensor = m, c: Tensor = c) -> object:
-            return torch.autograd.grad(mask_smoothness(m, c), m)
+            return torch.autograd.grad(fast_mask_smoothness(m, c), m)
 
         def matrix(m: Tensor = m, c: Tensor = c) -> object:
-            return torch.autograd.grad(mask_smoothness_matrix(m, c), m)
+            return torch.autograd.grad(mask_smoothness(m, c), m)
 
         fits = 3 * 4 * batch * side**4 <= limit_bytes
         tasks = {"ours": ours, "matrix": matrix} if fits else {"ours": ours}

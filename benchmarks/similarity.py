@@ -22,10 +22,10 @@ from lomit.data.open import open_source
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
 from lomit.evaluation.label_pictures import LABELS, LabelPictures
+from lomit.inference.weights import load_pretrained
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.model import Lomit
 from lomit.stats.text import markdown_table
-from lomit.weights import load_pretrained
 
 WITHIN = 0.6
 """Share of a cell that must lie in a region for it to count as the region's."""

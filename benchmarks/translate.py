@@ -24,19 +24,19 @@ from benchmarks.plain_step import plain_step
 from benchmarks.rates import describe
 from benchmarks.timing import interleaved
 from lomit.commands.options import parse
-from lomit.compiled import Compiled
 from lomit.data.avatars import render_face
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError, at_least
 from lomit.export.graph import require_onnx
 from lomit.export.write import export_model
-from lomit.exported import ExportedTranslator
 from lomit.images import read_image
+from lomit.inference.compiled import Compiled
+from lomit.inference.onnx import ExportedTranslator
 from lomit.inference.pairs import list_images
+from lomit.inference.weights import load_pretrained
 from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
 from lomit.stats.text import markdown_table
-from lomit.weights import load_pretrained
 
 TranslatingPath = Callable[[Tensor, Tensor], Tensor]
 """Inputs and exemplars, each B x 3 x S x S in [-1, 1] -> translations, B x 3 x S x S."""

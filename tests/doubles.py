@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from lomit.config import ModelConfig
 from lomit.errors import LomitError
+from lomit.inference.weights import save_pretrained
 from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
 from lomit.models.registry import Method, method_of, register
-from lomit.weights import save_pretrained
 
 
 @dataclass

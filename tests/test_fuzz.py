@@ -25,7 +25,6 @@ from lomit.config import DataConfig, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_root, open_source
 from lomit.data.pack import write_pack
-from lomit.editing import Edit
 from lomit.engine import data_record
 from lomit.engine.log import RunLog
 from lomit.engine.loop import Loop
@@ -36,10 +35,12 @@ from lomit.evaluation.results import Results, Row, read_results
 from lomit.images import read_image
 from lomit.images.exif import MARK, add_to_tiff, read_metadata
 from lomit.images.tiff import Entry
+from lomit.inference.editing import Edit
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import find_model, load_pretrained, save_pretrained
 from lomit.models import method_of
 from lomit.photo.faces import Face
 from lomit.photo.files import read_photograph, write_photograph
-from lomit.predictor import Predictor
 from lomit.recipe import Portrait, Recipe, Scene, read_recipe
 from lomit.recipe.file import Origin, gather
 from lomit.report.curves import read_log
@@ -47,7 +48,6 @@ from lomit.reproduce.costs import Cost
 from lomit.reproduce.run import Plan, read_plan
 from lomit.reproduce.stages import Ledger, Stage
 from lomit.stats.estimate import Estimate
-from lomit.weights import find_model, load_pretrained, save_pretrained
 from support import fuzz
 from support.files import TURNED, exif, rational, srgb_profile, text, tiff_file
 from support.tiny import real_methods, tiny_run, tiny_translator, write_folder

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lomit.errors import LomitError
-    from lomit.predictor import Predictor, Result
+    from lomit.inference.predictor import Predictor, Result
 
 __version__ = "0.1.0"
 __all__ = ["LomitError", "Predictor", "Result", "__version__"]
 
-_HOME = {"LomitError": "lomit.errors", "Predictor": "lomit.predictor", "Result": "lomit.predictor"}
+_HOME = {"LomitError": "lomit.errors", "Predictor": "lomit.inference.predictor", "Result": "lomit.inference.predictor"}
 
 
 def __getattr__(name: str) -> Any:

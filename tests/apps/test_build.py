@@ -22,9 +22,9 @@ from lomit.cli import main
 from lomit.data.gallery import Faces
 from lomit.errors import LomitError
 from lomit.inference.pairs import SUFFIXES
-from lomit.predictor import Predictor
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import save_pretrained
 from lomit.report.figure7 import read_study
-from lomit.weights import save_pretrained
 from support.studies import MODELS, Noise, small_blocks, small_study
 from support.tiny import tiny_translator
 

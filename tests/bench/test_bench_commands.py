@@ -19,9 +19,9 @@ from benchmarks.plain_lomit import PlainLomit
 from benchmarks.plain_step import plain_step
 from lomit.cli import main
 from lomit.config import RunConfig
+from lomit.inference.weights import save_pretrained
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import TrainableLomit
-from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 
 TINY = ["--preset", "tiny", "--rounds", "1", "--threads", "1", "--batch-size", "2", "--device", "cpu"]

@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.r1 import growth
 from benchmarks.rates import Yardstick, count_macs, rates
 from benchmarks.timing import Timing, interleaved, peak_memory, spread
-from lomit.losses import gradient_penalty
+from lomit.losses.lomit import gradient_penalty
 from lomit.nn.discriminator import PatchDiscriminator
 
 CPU = torch.device("cpu")

@@ -21,8 +21,8 @@ from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, make_runners, optimizers_of, run_phase
 from lomit.errors import LomitError
+from lomit.inference.weights import load_pretrained
 from lomit.models.base import Trainable
-from lomit.weights import load_pretrained
 from support.runs import assert_same_tensors, checkpoint_folder, leftovers, saved_tensors
 from support.tiny import random_batch, snapshot, tiny_trainable
 

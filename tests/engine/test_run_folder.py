@@ -17,7 +17,7 @@ from lomit.config import RunConfig
 from lomit.engine.loop import Loop
 from lomit.engine.train import train
 from lomit.errors import LomitError
-from lomit.weights import find_model
+from lomit.inference.weights import find_model
 from support.runs import assert_same_tensors, checkpoint_folder, log_lines, saved_tensors, write_config
 from support.tiny import tiny_run, write_folder
 

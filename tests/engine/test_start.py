@@ -21,9 +21,9 @@ from lomit.engine.phases import optimizers_of
 from lomit.engine.start import start_from
 from lomit.engine.train import train
 from lomit.errors import LomitError
+from lomit.inference.weights import load_pretrained, save_pretrained
 from lomit.models.base import Trainable
 from lomit.models.lomit.config import LossWeights
-from lomit.weights import load_pretrained, save_pretrained
 from support.tiny import tiny_run, tiny_trainable
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lomit.cli import main
 from lomit.engine import checkpoint
-from lomit.weights import load_pretrained
+from lomit.inference.weights import load_pretrained
 from support.runs import log_lines
 
 

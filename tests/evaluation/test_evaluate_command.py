@@ -17,10 +17,10 @@ from lomit.classifier.network import file_sha256
 from lomit.cli import main
 from lomit.data.folder import read_table
 from lomit.evaluation.store import IMAGES, PARTS
+from lomit.inference.weights import save_pretrained
 from lomit.models import get_method
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
-from lomit.weights import save_pretrained
 from support.painted import ATTRIBUTES
 
 

@@ -29,9 +29,9 @@ from lomit.evaluation.label_pictures import LABELS, LabelPictures, averaged
 from lomit.evaluation.landmarks import draw_regions
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
 from lomit.evaluation.settings import Judges, Setting
+from lomit.inference.weights import save_pretrained
 from lomit.models import get_method
 from lomit.models.lomit.config import LomitConfig
-from lomit.weights import save_pretrained
 from support.painted import PLACES, SIZE, Painter, cell, value
 
 HAIR, MOUTH = LABELS.index("hair"), LABELS.index("mouth")

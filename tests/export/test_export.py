@@ -19,10 +19,10 @@ from lomit import Predictor
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.export import export_model
-from lomit.exported import ExportedTranslator
+from lomit.inference.onnx import ExportedTranslator
+from lomit.inference.weights import save_pretrained
 from lomit.models.base import Guide, Masks
 from lomit.models.lomit.model import Lomit
-from lomit.weights import save_pretrained
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -8,11 +8,15 @@ import torch
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.metrics.kid import discrepancy, estimate
+from lomit.metrics.kid import estimate
 
 
 def sample(n: int, d: int = 5, seed: int = 0, shift: float = 0) -> Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + shift
+
+
+def discrepancy(x: Tensor, y: Tensor) -> float:
+    return estimate(x, torch.arange(len(x)), y).value
 
 
 def test_discrepancy_is_torchmetrics() -> None:
@@ -59,6 +63,5 @@ def test_interval_covers_the_true_distance() -> None:
         found = estimate(sample(40, seed=k), torch.arange(40), reference)
         assert found.low is not None
         assert found.high is not None
-        assert found.value == pytest.approx(discrepancy(sample(40, seed=k), reference))
         covered += found.low <= 0 <= found.high
     assert covered >= 33

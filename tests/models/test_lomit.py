@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lomit import losses
 from lomit.engine.phases import only_require
 from lomit.errors import LomitError
+from lomit.losses import lomit as losses
 from lomit.models import get_method
 from lomit.models.base import Guide, Masks
 from lomit.models.lomit.config import LomitConfig, LossWeights

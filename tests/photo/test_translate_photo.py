@@ -17,6 +17,7 @@ from lomit.images import as_picture
 from lomit.photo import Face, align, find_faces, paste, translate_photo
 from lomit.photo.align import fit_error
 from lomit.photo.faces import SIZES, sizes_for
+from lomit.photo.translate import ExemplarFace, translate_crops
 from support.photos import smooth, turned
 
 FACES = [turned(15, 120, (100, 100)), turned(-10, 80, (240, 130))]
@@ -80,10 +81,10 @@ def test_an_exemplar_equal_to_the_photograph_changes_nothing(predictor: Predicto
 
 
 def test_with_the_crop_as_reference_the_reconstruction_enters(predictor: Predictor) -> None:
-    photo = smooth(300, 220)
-    result = translate_photo(predictor, photo, photo, faces=FACES, exemplar_faces=FACES, reference="crop")
-    assert result.results[0].before is result.results[0].crop
-    assert not np.array_equal(np.asarray(result.image), np.asarray(photo))
+    crop = align(as_picture(smooth(300, 220)), FACES[0], predictor.image_size)
+    (result,) = translate_crops(predictor, [(FACES[0], crop)], ExemplarFace(FACES[0], crop), reference="crop")
+    assert result.before is crop
+    assert not np.array_equal(np.asarray(result.after), np.asarray(crop))
 
 
 def test_masks_on_the_photograph_and_on_the_crop(predictor: Predictor) -> None:

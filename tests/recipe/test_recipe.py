@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 
 from lomit.cli import main
-from lomit.editing import Edit
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image, write_png
+from lomit.inference.editing import Edit
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import save_pretrained
 from lomit.photo.faces import Face
-from lomit.predictor import Predictor
 from lomit.recipe import Portrait, Recipe, Scene, read_recipe
 from lomit.recipe.file import Origin, decode_mask, encode_mask, model_hash
 from lomit.recipe.portrait import Rendered, content_hash
-from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 
 MASK = Image.fromarray(np.random.default_rng(9).integers(0, 256, (64, 64), dtype=np.uint8))

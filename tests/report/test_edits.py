@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lomit.errors import LomitError
-from lomit.predictor import Predictor
+from lomit.inference.predictor import Predictor
 from lomit.report.edits import edited_figure, read_edits, removed
 from lomit.report.figures import Subject
 from report.conftest import shown, write_json

@@ -17,7 +17,7 @@ from lomit.data.open import open_source
 from lomit.data.table import SPLITS
 from lomit.data.transforms import resize
 from lomit.errors import LomitError
-from lomit.predictor import Predictor
+from lomit.inference.predictor import Predictor
 from lomit.report.face_pairs import many_exemplars, pairs, targets
 from lomit.report.figure8 import codes_of, draw_domains, embed, figure_8
 from lomit.report.figures import Subject, common, comparison

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from lomit.config import RunConfig, to_dict
+from lomit.inference.weights import checkpoint_name
 from lomit.models import method_of
-from lomit.weights import checkpoint_name
 
 
 def checkpoint_folder(run: Path, step: int) -> Path:

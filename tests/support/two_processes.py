@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import lomit.engine.loop
-import lomit.losses
+import lomit.losses.lomit
 from lomit.config import RunConfig
 from lomit.engine.train import read_run_config, train
 
@@ -31,7 +31,7 @@ from lomit.engine.train import read_run_config, train
 @contextmanager
 def comparable() -> Iterator[None]:
     """Float64, and the penalty's points halfway: each process draws shares of its own."""
-    load_batch, interpolate = lomit.engine.loop.load_batch, lomit.losses.interpolate_images
+    load_batch, interpolate = lomit.engine.loop.load_batch, lomit.losses.lomit.interpolate_images
 
     def double_batch(*arguments: Any, **options: Any) -> dict[str, Tensor]:
         return {name: t.double() for name, t in load_batch(*arguments, **options).items()}
@@ -44,7 +44,7 @@ def comparable() -> Iterator[None]:
     try:
         with (
             mock.patch.object(lomit.engine.loop, "load_batch", double_batch),
-            mock.patch.object(lomit.losses, "interpolate_images", halfway),
+            mock.patch.object(lomit.losses.lomit, "interpolate_images", halfway),
         ):
             yield
     finally:

@@ -27,10 +27,10 @@ from lomit.config import from_dict, read_json, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes
 from lomit.inference.catalogue import CONFIG, packaged
+from lomit.inference.weights import CARD, WEIGHTS, fill, unfilled
 from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
 from lomit.metrics.inception import Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
-from lomit.weights import CARD, WEIGHTS, fill, unfilled
 
 KIND = "attribute-classifier"
 """Value of `kind` in a classifier's config.json; a translator has `method` in its place."""

@@ -17,7 +17,7 @@ from lomit.classifier.network import AttributeClassifier
 from lomit.data.cache import Cache
 from lomit.data.transforms import flip, normalise
 from lomit.errors import LomitError
-from lomit.losses import classification_loss
+from lomit.losses.lomit import classification_loss
 from lomit.metrics import binary
 from lomit.stats import bootstrap
 

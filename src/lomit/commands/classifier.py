@@ -75,8 +75,8 @@ class ClassifierTrain:
         from lomit.classifier.training import calibrate, train_classifier, validate
         from lomit.data.cache import build_cache
         from lomit.data.open import open_source, recognise
+        from lomit.inference.weights import WEIGHTS
         from lomit.metrics.inception import inception_features
-        from lomit.weights import WEIGHTS
 
         device = self.compute.start()
         # What is missing is said before images are decoded.

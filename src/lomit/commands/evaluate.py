@@ -55,7 +55,7 @@ class Evaluate(WritesJson, EvaluationProtocol):
         from lomit.evaluation.results import RESULTS, TABLE
         from lomit.evaluation.run import evaluate
         from lomit.evaluation.store import PARTS
-        from lomit.weights import find_model, load_pretrained
+        from lomit.inference.weights import find_model, load_pretrained
 
         if self.out is not None and not self.overwrite:
             # The table is written first: beside an unfinished evaluation it is that one's own.

@@ -36,7 +36,7 @@ class Export:
         # Loads torch: not before the options are known to be right.
         from lomit.export.graph import require_onnx
         from lomit.export.write import check_path, export_model
-        from lomit.weights import find_model, load_pretrained
+        from lomit.inference.weights import find_model, load_pretrained
 
         check_path(self.out, self.opset, self.overwrite)
         require_onnx()

@@ -19,7 +19,7 @@ from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, rea
 if TYPE_CHECKING:
     import torch
 
-    from lomit.predictor import Predictor
+    from lomit.inference.predictor import Predictor
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Network(Compute):
 
     def predictor(self, compile: bool = False) -> Predictor:
         """Loads the model.  Raises as `start` and `Predictor`."""
-        from lomit.predictor import Predictor
+        from lomit.inference.predictor import Predictor
 
         self.set_threads()
         return Predictor.from_pretrained(self.model, self.device, compile=compile)

@@ -65,7 +65,7 @@ class Weights:
 
     def main(self) -> int:
         """Writes the folder.  Raises as `find_model` and `save_pretrained`."""
-        from lomit.weights import CARD, WEIGHTS, find_model, load_pretrained, save_pretrained
+        from lomit.inference.weights import CARD, WEIGHTS, find_model, load_pretrained, save_pretrained
 
         folder = find_model(self.model)
         card = folder / CARD

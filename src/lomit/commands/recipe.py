@@ -40,7 +40,7 @@ class RunRecipe:
         import torch
 
         from lomit.images import as_picture, read_image, short_stem, write_png
-        from lomit.predictor import Predictor
+        from lomit.inference.predictor import Predictor
         from lomit.recipe import Scene, read_recipe
         from lomit.recipe.file import gather, model_hash
         from lomit.recipe.portrait import content_hash

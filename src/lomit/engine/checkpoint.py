@@ -7,7 +7,7 @@ A run folder holds `config.json` and `checkpoints/step_0000400/` with
 - `state.json`: the step and what else resuming needs.
 
 `checkpoints/latest` and `checkpoints/best` name a folder each.  What else stands in `checkpoints/` is somebody else's
-and is left alone (`lomit.weights.checkpoints_in`).
+and is left alone (`lomit.inference.weights.checkpoints_in`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from lomit.engine.ema import Ema
 from lomit.engine.phases import Runner, optimizers_of
 from lomit.errors import LomitError, line_of
 from lomit.inference.catalogue import CONFIG
+from lomit.inference.weights import WEIGHTS, checkpoint_in, checkpoint_name, checkpoints_in, step_of
 from lomit.models.base import Trainable
 from lomit.models.registry import saved_config
-from lomit.weights import WEIGHTS, checkpoint_in, checkpoint_name, checkpoints_in, step_of
 
 TRAINING, STATE = "training.safetensors", "state.json"
 _FILES = {TRAINING, STATE, WEIGHTS, CONFIG}

@@ -12,9 +12,9 @@ from torch import Tensor
 from lomit.engine.checkpoint import TRAINING, networks_in, read_state
 from lomit.engine.ema import Ema
 from lomit.errors import LomitError
+from lomit.inference.weights import find_model, load_pretrained, read_config
 from lomit.models import method_of
 from lomit.models.base import PerAttribute, Trainable
-from lomit.weights import find_model, load_pretrained, read_config
 
 
 def start_from(source: str, translator: Trainable, ema: Ema) -> str:

@@ -28,8 +28,8 @@ from lomit.engine.memory import estimate_peak
 from lomit.engine.start import start_from
 from lomit.errors import LomitError, line_of
 from lomit.inference.device import usable_device
+from lomit.inference.weights import checkpoints_in, find_model
 from lomit.models import Method, get_method, method_of, methods
-from lomit.weights import checkpoints_in, find_model
 
 
 def read_run_config(path: Path) -> RunConfig:

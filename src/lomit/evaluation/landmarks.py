@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw
 from lomit.data.detector import detect_faces, model_file
 from lomit.errors import LomitError, did_you_mean
 
-REGION_NAMES = ("hair", "face", "facial_hair", "mouth", "nose", "eyes")
 REGION_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald", "Bangs", "Wavy_Hair"), ("hair",)),
     **dict.fromkeys(("Goatee", "Mustache", "Beard", "No_Beard", "Facial_Hair", "5_o_Clock_Shadow"), ("facial_hair",)),
@@ -61,7 +60,7 @@ def draw_regions(points: np.ndarray, side: int) -> dict[str, np.ndarray]:
         side: of the square masks, in pixels.
 
     Returns:
-        Name of each of `REGION_NAMES` -> bool, side x side.
+        Name (hair, face, facial_hair, mouth, nose, eyes) -> bool, side x side.
     """
     p = points.astype(np.float64)
     middle = (p[0] + p[16]) / 2

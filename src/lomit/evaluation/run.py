@@ -22,9 +22,9 @@ from lomit.evaluation.results import RESULTS, TABLE, Results, interval_facts
 from lomit.evaluation.settings import Judges, Setting
 from lomit.evaluation.store import Store, open_store
 from lomit.images import write_bytes
+from lomit.inference.weights import WEIGHTS
 from lomit.models.base import Translator
 from lomit.models.registry import method_of
-from lomit.weights import WEIGHTS
 
 
 def evaluate(

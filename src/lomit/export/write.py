@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from lomit import __version__
 from lomit.errors import LomitError
 from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_masks
-from lomit.exported import SUFFIX, ExportedTranslator
 from lomit.images import write_bytes
+from lomit.inference.onnx import SUFFIX, ExportedTranslator
 from lomit.models.base import Guide, Masks, Translation, Translator
 from lomit.models.registry import method_of, saved_config
 from lomit.nn.blocks import halves, resize_mask

@@ -11,7 +11,7 @@ from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
 from lomit.figures.grids import change, grid, overlay
 from lomit.images import Picture, as_picture
-from lomit.predictor import Result
+from lomit.inference.predictor import Result
 
 CHANGE_FACTOR = 3
 

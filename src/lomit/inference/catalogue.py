@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lomit
 from lomit.config import read_json
 from lomit.errors import LomitError
 
@@ -13,7 +12,7 @@ CONFIG = "config.json"
 KIND = "kind"
 """Key that only the config.json of what is not a translator has."""
 
-PACKAGE = Path(lomit.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def packaged() -> Path:

@@ -21,13 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from lomit.errors import LomitError
-from lomit.exported import is_exported
 from lomit.images import Picture, read_image, read_mask, write_gif, write_png
 from lomit.inference.batch import JobOutcome, Settings, ahead, batched, step_names
+from lomit.inference.onnx import is_exported
 from lomit.inference.pairs import Job, Jobs
-from lomit.predictor import Predictor, Result
-from lomit.squares import mask_planes
-from lomit.weights import find_model
+from lomit.inference.predictor import Predictor, Result
+from lomit.inference.squares import mask_planes
+from lomit.inference.weights import find_model
 
 AHEAD = 2
 """Batches that wait to be computed, and batches that wait to be written: at most so many of each."""

@@ -22,23 +22,10 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() @ y.double().T / x.shape[1] + 1) ** 3
 
 
-def discrepancy(x: Tensor, y: Tensor) -> float:
-    """The unbiased squared discrepancy of N x D and M x D features, pairs of a sample with itself left out.
-
-    Raises:
-        LomitError: for fewer than two samples in either.
-    """
-    n, m = _counts(x, y)
-    kxx, kyy = kernel(x, x), kernel(y, y)
-    within_x = (kxx.sum() - kxx.trace()) / (n * (n - 1))
-    within_y = (kyy.sum() - kyy.trace()) / (m * (m - 1))
-    return float(within_x + within_y - 2 * kernel(x, y).mean())
-
-
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:
-    """The discrepancy of the whole sets with a jackknife interval over the people in the first set.
+    """The unbiased squared discrepancy, with a jackknife interval over the people in the first set.
 
-    Kernels are computed once; they take 8 (N^2 + M^2 + N M) bytes.
+    Pairs of a sample with itself are left out.  Kernels are computed once; they take 8 (N^2 + M^2 + N M) bytes.
 
     Args:
         features: N x D.
@@ -49,7 +36,9 @@ def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0)
     Raises:
         LomitError: for fewer than two samples in either.
     """
-    n, m = _counts(features, reference)
+    n, m = len(features), len(reference)
+    if min(n, m) < 2:
+        raise LomitError(f"KID needs two samples at least; there are {min(n, m)}")
     kxx, kyy = kernel(features, features).fill_diagonal_(0), kernel(reference, reference).fill_diagonal_(0)
     within_y, across = kyy.sum() / (m * (m - 1)), kernel(features, reference).mean(1)
 
@@ -59,9 +48,3 @@ def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0)
         return float(within_x + within_y - 2 * across[rows].mean())
 
     return jackknife(without, people, seed)
-
-
-def _counts(x: Tensor, y: Tensor) -> tuple[int, int]:
-    if min(len(x), len(y)) < 2:
-        raise LomitError(f"KID needs two samples at least; there are {min(len(x), len(y))}")
-    return len(x), len(y)

@@ -14,11 +14,11 @@ from lomit.errors import LomitError, line_of
 from lomit.images import Picture, read_image, read_mask, write_png
 from lomit.inference.batch import JobOutcome
 from lomit.inference.pairs import Job, Jobs
+from lomit.inference.predictor import Predictor
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.files import FORMATS, FormatError, read_photograph, write_photograph
 from lomit.photo.translate import PhotoResult, crop_mask, translate_photo
-from lomit.predictor import Predictor
 
 SUFFIX_OF = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif"}
 """Format that a user names -> suffix."""

@@ -12,10 +12,10 @@ from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_image
+from lomit.inference.predictor import Predictor, Result
 from lomit.photo.align import align, check_place, view
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.paste import on_photo, paste
-from lomit.predictor import Predictor, Result
 
 Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
 """A `Picture`, a Pillow image, a uint8 array or the path of a file."""
@@ -30,7 +30,7 @@ class FaceResult:
     Attributes:
         face: where it lies.
         crop: the aligned crop that the network saw.
-        before: what the network makes of the crop when nothing is to change; see `translate_photo(reference=...)`.
+        before: what the network makes of the crop when nothing is to change; see `translate_crops`.
         after: the network's output.
         input_mask: mode L, S x S, white = foreground; None where the method has no masks.
         exemplar_mask: the same on the exemplar's crop.
@@ -92,13 +92,11 @@ def translate_photo(
     exemplar_mask: Image.Image | np.ndarray | None = None,
     label: Mapping[str, float] | None = None,
     strength: float = 1.0,
-    reference: Literal["self", "crop"] = "self",
 ) -> PhotoResult:
     """Gives faces of a photograph the style of an exemplar's face.
 
-    The change that is carried back is the output minus a reference: the network's own translation of the crop with
-    itself as exemplar under the same masks ("self"), so that what the decoder can't reproduce does not enter the
-    photograph; or the crop ("crop", which methods without masks and without an exemplar take always).
+    What is carried back is how the output differs from the network's own reconstruction of the crop, see
+    `translate_crops`.
 
     Args:
         predictor: the model.
@@ -113,7 +111,6 @@ def translate_photo(
         exemplar_mask: the same for the exemplar.
         label: as in `Predictor.translate`.
         strength: factor on the change, from 0 (the photograph stays) to 2.
-        reference: what the output is compared with.
 
     Raises:
         LomitError: where no such face is found or it lies elsewhere, an image can't be used, the `faces` extra is not
@@ -134,7 +131,6 @@ def translate_photo(
         guide,
         input_masks=None if input_mask is None else [crop_mask(input_mask, picture, each, size) for each in chosen],
         label=label,
-        reference=reference,
     )
     image, weight = picture, Image.new("L", picture.size)
     for each in results:
@@ -171,11 +167,16 @@ def translate_crops(
 ) -> list[FaceResult]:
     """Translates aligned faces by one exemplar.
 
+    The change that is carried back is the output minus a reference: the network's own translation of the crop with
+    itself as exemplar under the same masks ("self"), so that what the decoder can't reproduce does not enter the
+    photograph; or the crop ("crop", which methods without masks and without an exemplar take always).
+
     Args:
         crops: faces and their crops, S x S.
         guide: the exemplar.
         input_masks: masks on the crops to use in place of the predicted ones.
-        label, reference: as for `translate_photo`.
+        label: as for `translate_photo`.
+        reference: what the output is compared with.
         steady: makes of the masks those to use, for the frames of a video.
     """
     images = [crop for _, crop in crops]

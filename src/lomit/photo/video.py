@@ -12,12 +12,12 @@ from PIL import Image
 
 from lomit.errors import LomitError
 from lomit.images import Picture, write_file
+from lomit.inference.predictor import Predictor
 from lomit.photo.align import align
 from lomit.photo.paste import paste
 from lomit.photo.tracking import Tracker
 from lomit.photo.transcode import VideoResult, transcode
 from lomit.photo.translate import ExemplarFace, translate_crops
-from lomit.predictor import Predictor
 
 CONTAINERS = {
     ".mp4": "mp4",

@@ -17,15 +17,15 @@ import numpy as np
 from PIL import Image
 
 from lomit import __version__
-from lomit.editing import Edit
 from lomit.errors import LomitError
-from lomit.exported import is_exported
 from lomit.images import Picture
 from lomit.inference.catalogue import CONFIG
+from lomit.inference.editing import Edit
+from lomit.inference.onnx import is_exported
+from lomit.inference.weights import WEIGHTS, find_model
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait, Rendered, content_hash
-from lomit.weights import WEIGHTS, find_model
 
 FORMAT = 1
 MAX_BYTES = 8 * 2**20

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from lomit.editing import Edit, Edited
+from lomit.inference.editing import Edit, Edited
+from lomit.inference.predictor import Predictor
 from lomit.photo.paste import paste
-from lomit.predictor import Predictor
 from lomit.recipe.portrait import Portrait
 
 

@@ -14,8 +14,9 @@ from lomit.data.source import Source
 from lomit.errors import LomitError
 from lomit.evaluation.classes import NAME_OF
 from lomit.images import read_image
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import WEIGHTS
 from lomit.models.registry import method_of
-from lomit.predictor import Predictor
 from lomit.report import figure8
 from lomit.report.curves import curves, read_log
 from lomit.report.edits import EditedPair, edited_figure
@@ -27,7 +28,6 @@ from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragr
 from lomit.report.render import page
 from lomit.report.tables import ablations, measures, table_1
 from lomit.stats.text import NONE
-from lomit.weights import WEIGHTS
 
 APPENDIX = (9, 10, 11)
 """The paper's figures of additional results, each with other faces."""

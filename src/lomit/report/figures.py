@@ -13,8 +13,8 @@ from lomit.data.gallery import Faces
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
+from lomit.inference.predictor import Predictor
 from lomit.models.base import Guide
-from lomit.predictor import Predictor
 from lomit.report.face_pairs import FacePair
 from lomit.report.parts import Content, PagePicture, PageTable, Paragraph, picture
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from lomit.config import DataConfig, ModelConfig, from_dict
 from lomit.errors import LomitError
 from lomit.evaluation.results import RESULTS, Results, read_numbers, read_results
+from lomit.inference.weights import WEIGHTS, checkpoints_in, find_model, read_config
 from lomit.models.registry import read_saved_config
-from lomit.weights import WEIGHTS, checkpoints_in, find_model, read_config
 
 LOG, RUN_CONFIG = "log.jsonl", "config.json"
 

@@ -17,7 +17,7 @@ from lomit.classifier.network import AttributeClassifier
 from lomit.config import RunConfig, to_dict
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.errors import LomitError
-from lomit.losses import classification_loss
+from lomit.losses.lomit import classification_loss
 from lomit.models.base import Guide, Phase
 from lomit.models.registry import method_of
 

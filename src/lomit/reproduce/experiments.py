@@ -11,12 +11,12 @@ from lomit.classifier.config import ClassifierConfig
 from lomit.config import DEMO_SEED, RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
 from lomit.evaluation.results import MEAN
+from lomit.inference.weights import checkpoints_in
 from lomit.models.lomit.ablations import ABLATIONS
 from lomit.models.lomit.presets import HAIR
 from lomit.models.registry import Method, methods
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.stages import Stage
-from lomit.weights import checkpoints_in
 
 EXCHANGED = (*HAIR, "Smiling", "Facial_Hair")
 """What a method without domains learns on rendered faces."""

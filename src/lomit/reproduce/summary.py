@@ -13,7 +13,7 @@ from lomit.data.gallery import RenderedFaces
 from lomit.evaluation.pairs import draw_pairs
 from lomit.evaluation.results import MEAN, RESULTS, Results, Row, read_results
 from lomit.figures.grids import grid, overlay
-from lomit.predictor import Predictor
+from lomit.inference.predictor import Predictor
 from lomit.report.face_pairs import FacePair
 from lomit.report.figures import Subject
 from lomit.reproduce.experiments import Experiment, Trained

@@ -18,7 +18,7 @@ from doubles import bomb
 from lomit.apps.editor.page import Page
 from lomit.apps.editor.session import Session
 from lomit.cli import main
-from lomit.editing import Edited
+from lomit.inference.editing import Edited
 from lomit.recipe.file import decode_mask
 
 pytestmark = pytest.mark.browser

@@ -28,8 +28,8 @@ from lomit.apps.editor.server import running
 from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.errors import LomitError
+from lomit.inference.weights import save_pretrained
 from lomit.recipe.file import encode_mask
-from lomit.weights import save_pretrained
 from support.tiny import tiny_translator
 
 Editor = tuple[Page, str]

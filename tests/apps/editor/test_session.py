@@ -18,9 +18,9 @@ from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Limits, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture
+from lomit.inference.weights import save_pretrained
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait
-from lomit.weights import save_pretrained
 from support.photos import noise, wide_profile
 from support.tiny import tiny_translator
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from lomit.exported import is_exported
 from lomit.inference.catalogue import known_models
-from lomit.predictor import Predictor
+from lomit.inference.onnx import is_exported
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import card_summary, find_model
 from lomit.recipe.file import model_hash
-from lomit.weights import card_summary, find_model
 
 LOADED = 4
 """Models in memory at a time."""

@@ -16,9 +16,9 @@ from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.session import Session
 from lomit.apps.editor.state import EditorSettings, Limits
 from lomit.apps.editor.store import Sessions
-from lomit.editing import MAX_THRESHOLD
 from lomit.errors import LomitError
-from lomit.predictor import Predictor
+from lomit.inference.editing import MAX_THRESHOLD
+from lomit.inference.predictor import Predictor
 from lomit.recipe.file import decode_mask
 
 TITLE = "lomit edit"

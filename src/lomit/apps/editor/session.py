@@ -14,9 +14,9 @@ from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Limits, Slot, Variant
-from lomit.editing import Edit, Edited
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
+from lomit.inference.editing import Edit, Edited
 from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.portrait import Portrait, content_hash

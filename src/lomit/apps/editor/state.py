@@ -9,7 +9,7 @@ from PIL import Image
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait
 
-INPUT, EXEMPLAR, SECOND = range(3)
+INPUT, EXEMPLAR = 0, 1
 MASK_SIDE = 256
 """Masks are edited at this size."""
 

@@ -13,9 +13,9 @@ from PIL import Image
 from lomit.apps.editor.pictures import data_url, mask_url, png_bytes
 from lomit.apps.editor.session import Session
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Slot
-from lomit.editing import Edited
 from lomit.errors import LomitError
 from lomit.figures.grids import change
+from lomit.inference.editing import Edited
 
 STAGE = 448
 """Side of the squares whose masks are edited, as they are shown."""
@@ -46,9 +46,9 @@ def bench(session: Session, alert: str = "") -> Json:
     }
 
 
-def viewer(session: Session, edited: Edited | None = None) -> Json:
+def viewer(session: Session) -> Json:
     """The result and the strip of kept variants."""
-    edited = edited or session.render()
+    edited = session.render()
     told: Json = {"before": "", "after": "", "change": "", "size": "", "note": "Open an input and an exemplar"}
     if edited is not None:
         (before, url), after = session.before(), session.preview(edited)

@@ -19,8 +19,8 @@ from lomit.data.open import open_source
 from lomit.data.transforms import centre_box, resize
 from lomit.errors import LomitError
 from lomit.images import as_picture, read_image
-from lomit.predictor import Predictor
-from lomit.weights import find_model
+from lomit.inference.predictor import Predictor
+from lomit.inference.weights import find_model
 
 Labels = Mapping[str, float]
 """Attribute -> 0 or 1."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lomit import losses, rival_losses
+from lomit.losses import lomit as losses
+from lomit.losses import rivals
 from lomit.models.base import Batch, Phase
 from lomit.models.domains import DOMAINS, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.drit.config import DritConfig
@@ -90,8 +91,8 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         terms: Terms = {}
         real, fake = ([encoded[k](images[k]) for k in DOMAINS] for images in (x, by_exemplar))
         for k in DOMAINS:
-            terms[f"adv_{k + 1}"] = rival_losses.sigmoid_critic(real[k], fake[k])
-            each = [rival_losses.sigmoid_critic(random[k](other_half[k]), random[k](fakes[k])) for fakes in by_random]
+            terms[f"adv_{k + 1}"] = rivals.sigmoid_critic(real[k], fake[k])
+            each = [rivals.sigmoid_critic(random[k](other_half[k]), random[k](fakes[k])) for fakes in by_random]
             terms[f"random_{k + 1}"] = torch.stack(each).sum()
         total = torch.stack(list(terms.values())).sum()
         return total, _detached(terms) | {"real": mean_score(*real), "fake": mean_score(*fake)}
@@ -102,7 +103,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         x, _ = _halves(batch)
         with torch.no_grad():
             c = self._contents(x)
-        total = rival_losses.sigmoid_critic([content(c[1])], [content(c[0])])
+        total = rivals.sigmoid_critic([content(c[1])], [content(c[0])])
         return total, {}
 
     def encoder_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
@@ -120,12 +121,12 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         s_fake = [self._draw(*self._distribution(fake, k)) for k in DOMAINS]
         cycled = self._translations(c_fake, s_fake)
         terms = _sums(
-            adv=[rival_losses.sigmoid_adversarial(encoded[k](fake[k])) for k in DOMAINS],
-            content=[rival_losses.content_confusion(content(c[k])) for k in DOMAINS],
+            adv=[rivals.sigmoid_adversarial(encoded[k](fake[k])) for k in DOMAINS],
+            content=[rivals.content_confusion(content(c[k])) for k in DOMAINS],
             cyc=[losses.cycle_loss(cycled[k], x[k]) for k in DOMAINS],
             x=[losses.self_reconstruction_loss(own[k], x[k]) for k in DOMAINS],
             kl=[_style_prior(*distribution) for distribution in zip(means, log_vars, strict=True)],
-            c=[rival_losses.small_codes(at_least_float32(c[k])) for k in DOMAINS],
+            c=[rivals.small_codes(at_least_float32(c[k])) for k in DOMAINS],
         )
         weights = {"adv": 1.0, "content": w.content, "cyc": w.x, "x": w.x, "kl": w.kl, "c": w.c}
         return losses.weighted_sum(terms, weights), _detached(terms)
@@ -140,12 +141,12 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         fakes = [self._translations(c, [z, z]) for z in codes]
         found = [self.generator.style(fakes[0][k], k) for k in DOMAINS]
         terms = _sums(
-            adv=[rival_losses.sigmoid_adversarial(random[k](fake[k])) for fake in fakes for k in DOMAINS],
-            latent=[rival_losses.style_loss(found[k], codes[0]) for k in DOMAINS],
+            adv=[rivals.sigmoid_adversarial(random[k](fake[k])) for fake in fakes for k in DOMAINS],
+            latent=[rivals.style_loss(found[k], codes[0]) for k in DOMAINS],
         )
         if len(codes) == 2:
             one, two = fakes
-            seeking = [rival_losses.mode_seeking((one[k], two[k]), (codes[0], codes[1])) for k in DOMAINS]
+            seeking = [rivals.mode_seeking((one[k], two[k]), (codes[0], codes[1])) for k in DOMAINS]
             terms |= _sums(mode_seeking=seeking)
         weights = {"adv": 1.0, "latent": w.latent, "mode_seeking": w.mode_seeking}
         return losses.weighted_sum(terms, weights), _detached(terms)
@@ -191,7 +192,7 @@ def _halves(batch: Batch) -> tuple[Pair, Pair]:
 
 def _style_prior(mean: Tensor, log_var: Tensor | None) -> Tensor:
     """L_KL of a variational code, the mean square of a plain one."""
-    return rival_losses.small_codes(mean) if log_var is None else rival_losses.kl_to_normal(mean, log_var)
+    return rivals.small_codes(mean) if log_var is None else rivals.kl_to_normal(mean, log_var)
 
 
 def _sums(**parts: Sequence[Tensor]) -> Terms:

@@ -85,7 +85,7 @@ class LomitConfig(ModelConfig):
     masks by the former hardly depend on the partner (docs/experiments.md, 18)."""
     r1_alike: float | None = None
     """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
-    with the same say (`lomit.losses.mask_agreement`); None is Eq. 13."""
+    with the same say (`lomit.losses.smoothness.mask_agreement`); None is Eq. 13."""
     style_cls_of: Literal["all", "differing"] = "all"
     """Of which attributes `weights.style_cls` asks the foreground codes of a pair: all, or those in which it differs.
     What both have in common then needs no mask."""

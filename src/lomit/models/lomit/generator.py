@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lomit.losses import hadain, split_regions
+from lomit.losses.lomit import hadain, split_regions
 from lomit.models.base import Masks, Translation
 from lomit.models.lomit.config import LomitConfig
 from lomit.nn.blocks import (

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lomit import losses
 from lomit.errors import LomitError
+from lomit.losses import lomit as losses
+from lomit.losses.smoothness import fast_mask_smoothness, mask_agreement
 from lomit.models.base import Batch, Editable, Guide, Masks, PerAttribute, Phase, Trainable, Translation
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
@@ -197,7 +198,7 @@ class TrainableLomit(Lomit, Trainable):
     def _r1(self, m: Tensor, c: Tensor) -> Tensor:
         """Eq. 13, or the term in its place (`LomitConfig.r1_alike`)."""
         alike = self.config.r1_alike
-        return losses.mask_smoothness(m, c) if alike is None else losses.mask_agreement(m, c, alike)
+        return fast_mask_smoothness(m, c) if alike is None else mask_agreement(m, c, alike)
 
     def _told_by(self, s_f: Tensor, batch: Batch, differing: bool = False) -> Terms:
         """Cross entropy of the attributes told from the foreground codes; nothing where `weights.style_cls` is 0.

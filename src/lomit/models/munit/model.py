@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lomit import losses, rival_losses
+from lomit.losses import lomit as losses
+from lomit.losses import rivals
 from lomit.models.base import Batch, Phase
 from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.munit.config import MunitConfig
@@ -140,7 +141,7 @@ class TrainableMunit(Munit, TwoDomainTrainable):
                 translated = g.decode(g.content(x[1 - domain], 1 - domain), self._random(x[domain]), domain)
             real.append(d(x[domain]))
             fake.append(d(translated))
-            terms[f"adv_{domain + 1}"] = rival_losses.least_squares_critic(real[-1], fake[-1])
+            terms[f"adv_{domain + 1}"] = rivals.least_squares_critic(real[-1], fake[-1])
         total = torch.stack(list(terms.values())).sum()
         terms |= {"real": mean_score(*real), "fake": mean_score(*fake)}
         return total, {name: term.detach() for name, term in terms.items()}
@@ -158,9 +159,9 @@ class TrainableMunit(Munit, TwoDomainTrainable):
             fake = g.decode(c[other], drawn, domain)
             c_fake, s_fake = g.content(fake, domain), g.style(fake, domain)
             part = {
-                "adv": rival_losses.least_squares_adversarial(d(fake)),
+                "adv": rivals.least_squares_adversarial(d(fake)),
                 "x": losses.self_reconstruction_loss(own, x[domain]),
-                "s": rival_losses.style_loss(s_fake, drawn),
+                "s": rivals.style_loss(s_fake, drawn),
                 "c": losses.content_loss(at_least_float32(c_fake), at_least_float32(c[other])),
             }
             if w.cyc:

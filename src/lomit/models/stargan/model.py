@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lomit import losses
 from lomit.errors import LomitError
+from lomit.losses import lomit as losses
 from lomit.models.base import Batch, Guide, PerAttribute, Phase, Trainable, Translation, Translator
 from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lomit import losses, rival_losses
 from lomit.errors import LomitError
+from lomit.losses import lomit as losses
+from lomit.losses import rivals
 from lomit.models.base import (
     Batch,
     Guide,
@@ -168,7 +169,7 @@ class TrainableStarganV2(StarganV2, Trainable):
             translated = g.decode(g.content(batch.x1), s)
         real, slope = d.with_slope(batch.x1, domain_of(batch.y1))
         fake = d(translated, target)
-        terms = {"adv": rival_losses.sigmoid_critic([real], [fake]), "r1": rival_losses.r1_penalty(slope)}
+        terms = {"adv": rivals.sigmoid_critic([real], [fake]), "r1": rivals.r1_penalty(slope)}
         total = losses.weighted_sum(terms, {"adv": 1.0, "r1": self.config.weights.r1})
         terms |= {"real": real.mean(), "fake": fake.mean()}
         return total, {name: term.detach() for name, term in terms.items()}
@@ -204,9 +205,9 @@ class TrainableStarganV2(StarganV2, Trainable):
         with torch.no_grad():
             other = g.decode(c, s_2)
         return {
-            "adv": rival_losses.sigmoid_adversarial([self.discriminator(fake, target)]),
-            "sty": rival_losses.style_loss(s_fake, s),
-            "ds": rival_losses.style_diversity(fake, other),
+            "adv": rivals.sigmoid_adversarial([self.discriminator(fake, target)]),
+            "sty": rivals.style_loss(s_fake, s),
+            "ds": rivals.style_diversity(fake, other),
             "cyc": losses.cycle_loss(g.decode(g.content(fake), s_own), x),
         }
 

@@ -11,8 +11,8 @@ import torch
 
 from doubles import double
 from lomit import Predictor
-from lomit.compiled import Compiled
 from lomit.errors import LomitError
+from lomit.inference.compiled import Compiled
 from lomit.models.base import Guide, Masks
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit

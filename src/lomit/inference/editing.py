@@ -13,10 +13,10 @@ from torch import Tensor
 from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
+from lomit.inference.squares import mask_image, mask_planes, put_back, to_tensor
 from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
 from lomit.models.registry import method_of
 from lomit.nn.blocks import resize_mask
-from lomit.squares import mask_image, mask_planes, put_back, to_tensor
 
 MAX_STRENGTH = 2.0
 MAX_THRESHOLD = 0.95

@@ -21,10 +21,10 @@ from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.inference.batch import JobOutcome, Settings
 from lomit.inference.pairs import Guidance, Input, Job, Jobs, check_results, pair_up
+from lomit.inference.weights import save_pretrained
 from lomit.inference.worker import AHEAD, Worker
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
-from lomit.weights import save_pretrained
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -385,7 +385,7 @@ def test_an_interrupt_ends_the_threads_too(work: Path, monkeypatch: pytest.Monke
 def test_where_nothing_can_be_compiled(
     work: Path, words: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lomit.compiled.shutil.which", lambda name: None)
+    monkeypatch.setattr("lomit.inference.compiled.shutil.which", lambda name: None)
     assert run("inputs/a.png", "exemplars/red.png", *words) == 2
     assert line in capsys.readouterr().err
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from doubles import double
-from lomit.editing import Edit, Editing
 from lomit.errors import LomitError
 from lomit.images import as_picture
-from lomit.predictor import Predictor
+from lomit.inference.editing import Edit, Editing
+from lomit.inference.predictor import Predictor
 from support.tiny import tiny_translator
 
 S = 32

@@ -14,7 +14,7 @@ from lomit import Predictor
 from lomit.cli import main
 from lomit.data.sampling import NONE_OR_ALL
 from lomit.errors import LomitError
-from lomit.weights import save_pretrained
+from lomit.inference.weights import save_pretrained
 from support.tiny import real_methods, tiny_translator
 
 Run = Callable[..., int]

@@ -19,12 +19,12 @@ from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.inference import catalogue
 from lomit.inference.catalogue import known_models
+from lomit.inference.weights import card_summary, find_model, load_pretrained, save_pretrained
 from lomit.models.base import Guide
-from lomit.weights import card_summary, find_model, load_pretrained, save_pretrained
 from support.runs import assert_same_tensors
 from support.tiny import real_methods, tiny_config, tiny_translator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

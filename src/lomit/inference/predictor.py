@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lomit.compiled import Compiled
 from lomit.data.transforms import denormalise
-from lomit.editing import Editing
 from lomit.errors import LomitError, did_you_mean
-from lomit.exported import ExportedTranslator, is_exported
 from lomit.images import Picture, as_picture
+from lomit.inference.compiled import Compiled
 from lomit.inference.device import usable_device
+from lomit.inference.editing import Editing
+from lomit.inference.onnx import ExportedTranslator, is_exported
+from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
+from lomit.inference.weights import load_pretrained, save_pretrained
 from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator
 from lomit.models.registry import method_of
-from lomit.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
-from lomit.weights import load_pretrained, save_pretrained
 
 ImageLike = Picture | Image.Image | np.ndarray
 """A `Picture`, a Pillow image of any mode, or a uint8 array H x W, H x W x 3 or H x W x 4."""
@@ -55,7 +55,7 @@ class Predictor:
     Args:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
-        compile: run compiled code, see `lomit.compiled.Compiled`; interpolations stay as they are.
+        compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations stay as they are.
 
     Raises:
         LomitError: where the device or a compiler is not to be had.
@@ -82,14 +82,14 @@ class Predictor:
         *,
         compile: bool = False,
     ) -> Predictor:
-        """A predictor by a model's name, folder, training run or Hub id (see `lomit.weights.find_model`), or by
-        the path of a file that `lomit export` wrote."""
+        """A predictor by what `find_model` takes (a name, a folder, a training run, a Hub id), or by the path of a
+        file that `lomit export` wrote."""
         if is_exported(name_or_path):
             return cls(ExportedTranslator(name_or_path), device, compile=compile)
         return cls(load_pretrained(name_or_path), device, compile=compile)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
-        """Writes the model in the Hub's layout; see `lomit.weights.save_pretrained`."""
+        """Writes the model in the Hub's layout; see `lomit.inference.weights.save_pretrained`."""
         save_pretrained(self.translator, folder, card, half)
 
     @property
@@ -203,7 +203,7 @@ class Predictor:
     ) -> Editing:
         """An image beside its exemplars, prepared for a session of edits.
 
-        What no edit changes is computed here, once; see `lomit.editing.Editing` for the rest.
+        What no edit changes is computed here, once; see `lomit.inference.editing.Editing` for the rest.
 
         Args:
             image: the input.
