@@ -37,6 +37,10 @@ class LossWeights:
     a mask where it changes by more than r3 / keep, in units of [-1, 1]."""
     commit: float = 0.0
     """Not in the paper: masks are to leave the middle, by the mean of m (1 - m) over R1's masks."""
+    erase: float = 0.0
+    """Not in the paper: D_cls, which learns to tell the labels from backgrounds x^b too, is not to tell from them in
+    what a pair differs.  D_cls is content with the part of a region that says most; the rest of it is then masked too
+    (after the adversarial erasing of weakly supervised segmentation, Wei et al., CVPR 2017)."""
 
 
 @dataclass

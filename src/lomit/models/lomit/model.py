@@ -140,18 +140,23 @@ class TrainableLomit(Lomit, Trainable):
             m = g.pair_masks(x, c)
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
+        background = [self._as_d_sees(_background(x, m))] if weights.erase else []
         x, translated = self._as_d_sees(x), self._as_d_sees(translated)
-        scores, logits = d(torch.cat([x, translated]))
-        real, fake = at_least_float32(scores).chunk(2)
+        scores, logits = d(torch.cat([x, translated, *background]))
+        real, fake, *_ = at_least_float32(scores).split(len(x))
+        of_real, of_fake, *of_background = at_least_float32(logits).split(len(x))
         terms = {
             "critic": 2 * losses.critic_loss(real, fake),
             "penalty": 2 * losses.gradient_penalty(d.source_gradient(losses.interpolate_images(x, translated))),
-            "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
+            "cls_r": 2 * losses.classification_loss(of_real, y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         terms |= {"real": real.mean(), "fake": fake.mean()}
+        if weights.erase:
+            terms["cls_b"] = 2 * losses.classification_loss(*of_background, y)
+            total = total + weights.cls * terms["cls_b"]
         if weights.source_cls:
-            terms["source_cls"] = 2 * losses.classification_loss(at_least_float32(logits[len(x) :]), y)
+            terms["source_cls"] = 2 * losses.classification_loss(of_fake, y)
             total = total + weights.source_cls * terms["source_cls"]
         return total, _detached(terms)
 
@@ -258,6 +263,10 @@ class TrainableLomit(Lomit, Trainable):
         if w.commit:
             terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
             total = total + w.commit * terms["commit"]
+        if w.erase:
+            _, of_background = self.discriminator(self._as_d_sees(_background(x, m)))
+            terms["erase"] = 2 * losses.telltale_background(at_least_float32(of_background), y, swap_halves(y))
+            total = total + w.erase * terms["erase"]
         if w.keep:
             grown = resize_mask(m, (x.shape[-2], x.shape[-1]))
             terms["keep"] = 2 * losses.background_change(translated, own, grown)
@@ -326,6 +335,11 @@ def _exemplar(guide: Guide) -> Tensor:
     if guide.exemplar is None:
         raise LomitError("LOMIT takes its style from an exemplar image; give one")
     return guide.exemplar
+
+
+def _background(x: Tensor, m: Tensor) -> Tensor:
+    """x^b of Eq. 1 under a mask of any resolution, B x 3 x H x W."""
+    return losses.split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))[1]
 
 
 def _detached(terms: Terms) -> Terms:
