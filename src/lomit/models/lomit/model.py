@@ -137,7 +137,7 @@ class TrainableLomit(Lomit, Trainable):
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad(), g.frozen_statistics():
             c = g.content(x)
-            m = g.pair_masks(x, c)
+            m = g.pair_masks(x, c, y)
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
         background = [self._as_d_sees(_background(x, m))] if weights.erase else []
@@ -226,7 +226,7 @@ class TrainableLomit(Lomit, Trainable):
         # x1 -> x2 and x2 -> x1, beside x1 -> x1 and x2 -> x2: one decoder pass.
         c = g.content(x)
         whole = None if g.told_attributes is None else g.told(x)
-        summary = g.summary(x, c, whole)
+        summary = g.summary(x, c, y, whole)
         m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
         s_f, s_b = g.styles(x, m)
         translated, own = g.decode(
@@ -235,7 +235,7 @@ class TrainableLomit(Lomit, Trainable):
 
         # And back: x_{1->2->1} takes s_f from the foreground of x_{2->1} and s_b from the background of x_{1->2}.
         c_t = g.content(translated)
-        m_t = g.pair_masks(translated, c_t)
+        m_t = g.pair_masks(translated, c_t, swap_halves(y))
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
