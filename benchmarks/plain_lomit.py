@@ -10,6 +10,7 @@ or three.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ class Choices:
     source_cls: float = 0.0
     keep: float = 0.0
     commit: float = 0.0
+    erase: float = 0.0
 
 
 @dataclass
@@ -144,16 +146,25 @@ class PlainLomit:
         w, b = self.weight(f"{head}.3")
         return x.mean((2, 3)) @ w[:, :, 0, 0].T + b
 
-    def mask(self, c: Tensor, c_other: Tensor, x: Tensor, other: Tensor) -> Tensor:
-        """m = A(c_attn(c_other) * c), of an image x seen beside another one."""
+    def mask(
+        self,
+        c: Tensor,
+        c_other: Tensor,
+        x: Tensor,
+        other: Tensor,
+        labels: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """m = A(c_attn(c_other) * c), of an image x seen beside another one; with the labels of both where known."""
         if self.choices.masks == "ones":
             return torch.ones_like(c[:, :1])
         name = "generator.cosegmentation"
         seen = c if self.choices.masks == "own" else c_other
         hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3)))
         if self.choices.mask_sees == "differences":  # beyond the paper
-            p, p_other = (self.tell(self.E_s("foreground", image)).sigmoid().detach() for image in (x, other))
-            differ = torch.cat([p_other - p, (p_other - p).abs()], 1)
+            here, there = ((self.tell(self.E_s("foreground", image)) > 0).to(c.dtype) for image in (x, other))
+            if labels is not None:
+                here, there = (torch.where(y < 0, t, y) for y, t in zip(labels, (here, there), strict=True))
+            differ = torch.cat([there - here, (there - here).abs()], 1)
             hidden = hidden + 10 * differ @ self.tensors[f"{name}.differences.weight"].T
         h = self.linear(f"{name}.attention.2", hidden.tanh()).sigmoid()[:, :, None, None] * c
         last = self.blocks(f"{name}.A") - 1
@@ -206,17 +217,17 @@ class PlainLomit:
 
     # Steps.
 
-    def codes(self, x: Tensor, other: Tensor) -> Codes:
+    def codes(self, x: Tensor, other: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Codes:
         """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
         c = self.E_c(x)
-        m = self.mask(c, self.E_c(other), x, other)
+        m = self.mask(c, self.E_c(other), x, other, labels)
         at_full_size = self.full_size(m)
         s_f = self.E_s("foreground", at_full_size * x)
         return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
 
-    def translation(self, x1: Tensor, x2: Tensor) -> Tensor:
+    def translation(self, x1: Tensor, x2: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """x_{1->2} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b)))."""
-        one, two = self.codes(x1, x2), self.codes(x2, x1)
+        one, two = self.codes(x1, x2, labels), self.codes(x2, x1, labels and labels[::-1])
         return self.G(one.c, one.m, two.s_f, one.s_b)
 
     def discriminator_total(
@@ -233,12 +244,15 @@ class PlainLomit:
         for here in (0, 1):
             x, y, alpha = pair[here], labels[here], alphas[here][:, None, None, None]
             with torch.no_grad():
-                fake = self.translation(x, pair[1 - here])
+                fake = self.translation(x, pair[1 - here], (y, labels[1 - here]))
+                background = (1 - self.full_size(self.codes(x, pair[1 - here], (y, labels[1 - here])).m)) * x
             x_hat = (alpha * x + (1 - alpha) * fake).requires_grad_()
             (slope,) = torch.autograd.grad(self.D_src(x_hat).sum(), x_hat, create_graph=True)
             penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
             adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
             total = total - adv + self.choices.cls * cross_entropy(self.D_cls(x), y)
+            if self.choices.erase:  # beyond the paper
+                total = total + self.choices.cls * cross_entropy(self.D_cls(background), y)
             if self.choices.source_cls:  # beyond the paper
                 total = total + self.choices.source_cls * cross_entropy(self.D_cls(fake), y)
         return total
@@ -246,9 +260,10 @@ class PlainLomit:
     def generator_total(self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> Tensor:
         """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
         w = self.choices
-        codes = [self.codes(pair[i], pair[1 - i]) for i in (0, 1)]
+        both = labels, labels[::-1]
+        codes = [self.codes(pair[i], pair[1 - i], both[i]) for i in (0, 1)]
         fakes = [self.G(codes[i].c, codes[i].m, codes[1 - i].s_f, codes[i].s_b) for i in (0, 1)]
-        back = [self.codes(fakes[i], fakes[1 - i]) for i in (0, 1)]
+        back = [self.codes(fakes[i], fakes[1 - i], both[1 - i]) for i in (0, 1)]
         total = pair[0].new_zeros(())
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
@@ -267,6 +282,10 @@ class PlainLomit:
                 if w.mask_sees == "differences":
                     told = self.tell(self.E_s("foreground", x))
                     total = total + w.style_cls * cross_entropy(told, labels[here])
+            if w.erase:  # beyond the paper
+                told = self.D_cls((1 - self.full_size(code.m)) * x)
+                differs = (labels[here] != labels[there]) & (labels[here] >= 0) & (labels[there] >= 0)
+                total = total + w.erase * doubt(told)[differs].sum() / len(x)
             if w.keep:  # beyond the paper
                 total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
@@ -291,6 +310,12 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """-log D_cls(y | x), summed over the annotated attributes, mean over the batch (Eqs. 11 and 12)."""
     entropy = -torch.where(y == 1, logits, -logits).sigmoid().log()
     return torch.where(y < 0, torch.zeros_like(entropy), entropy).sum(1).mean()
+
+
+def doubt(logits: Tensor) -> Tensor:
+    """Beyond the paper: the divergence of a fair coin from p, KL(1/2 || p)."""
+    p = logits.sigmoid()
+    return -(p * (1 - p)).sqrt().log() - math.log(2)
 
 
 def mask_smoothness_matrix(m: Tensor, c: Tensor) -> Tensor:

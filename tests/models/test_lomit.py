@@ -425,6 +425,7 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
         summary = g.summary(x, c)
         assert torch.equal(g.pair_masks(x, c), expected), "codes that tell nothing show no difference"
         g.told_attributes.weight.normal_()
+        g.told_attributes.bias.sub_(g.told_attributes(g.told(x)).mean(dim=0))  # each attribute is told of some
         assert not torch.allclose(g.pair_masks(x, c), expected)
         assert torch.equal(g.masks(c, summary, summary), plain.generator.masks(c, summary, summary)), "nothing differs"
     warm = tiny(mask_norm="group", mask_sees="differences", weights=weights, warmup=1)
@@ -434,6 +435,23 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
     for layer in (g.cosegmentation.differences, g.told_attributes):
         assert layer.weight.grad is not None
         assert layer.weight.grad.any()
+
+
+def test_masks_see_labels_where_these_are_known_and_else_what_the_codes_tell() -> None:
+    g = tiny(mask_norm="group", mask_sees="differences", weights=LossWeights(style_cls=1.0)).generator
+    assert g.told_attributes is not None
+    batch = random_batch()
+    x = torch.cat([batch.x1, batch.x2])
+    y = torch.tensor([[0.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [0.0, 0.0]])
+    with torch.no_grad():
+        g.told_attributes.weight.normal_()
+        g.told_attributes.bias.sub_(g.told_attributes(g.told(x)).mean(dim=0))
+        c = g.content(x)
+        told, seen = g.summary(x, c), g.summary(x, c, y)
+    channels = c.shape[1]
+    assert set(told[:, channels:].flatten().tolist()) == {0.0, 1.0}
+    assert torch.equal(seen[:, :channels], told[:, :channels])
+    assert torch.equal(seen[:, channels:], torch.where(y < 0, told[:, channels:], y))
 
 
 def test_a_sample_sheet_shows_both_ways() -> None:

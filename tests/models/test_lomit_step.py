@@ -29,6 +29,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "outside-kept": {"mask_norm": "group", "weights": replace(WEIGHTS, keep=0.9)},
     "masks-that-commit": {"mask_norm": "group", "weights": replace(WEIGHTS, commit=0.7)},
     "r1-among-alike": {"mask_norm": "group", "r1_alike": 0.3},
+    "backgrounds-that-tell-nothing": {"mask_norm": "group", "weights": replace(WEIGHTS, erase=0.7)},
     "masks-that-see-differences": {
         "mask_norm": "group",
         "mask_sees": "differences",

@@ -44,7 +44,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
             "r1_alike": 0.0,
             "mask_sees": "differences",
             "style_cls_of": "differing",
-            "weights": LossWeights(style_cls=0.5, commit=0.5),
+            "weights": LossWeights(style_cls=0.5, commit=0.5, erase=0.5),
         },
     ],
     "drit": [
