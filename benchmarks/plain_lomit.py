@@ -22,6 +22,9 @@ EPS = 1e-5
 """What every normalisation adds to a variance."""
 
 
+Pair = tuple[Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class Choices:
     """The settings that decide the formulas; the fields of `LomitConfig` of the same names."""
@@ -152,7 +155,7 @@ class PlainLomit:
         c_other: Tensor,
         x: Tensor,
         other: Tensor,
-        labels: tuple[Tensor, Tensor] | None = None,
+        labels: Pair | None = None,
     ) -> Tensor:
         """m = A(c_attn(c_other) * c), of an image x seen beside another one; with the labels of both where known."""
         if self.choices.masks == "ones":
@@ -210,29 +213,49 @@ class PlainLomit:
         return x
 
     def D_src(self, x: Tensor) -> Tensor:
-        return self.conv("discriminator.source_head", self.trunk(x), 1, 1, "zeros")
+        return self.D(x)[0]
 
     def D_cls(self, x: Tensor) -> Tensor:
-        return self.conv("discriminator.class_head", self.trunk(x))[:, :, 0, 0]
+        return self.D(x)[1]
+
+    def D(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """D_src, one value a patch, and D_cls, B x A."""
+        h = self.trunk(x)
+        told = self.conv("discriminator.class_head", h)[:, :, 0, 0]
+        return self.conv("discriminator.source_head", h, 1, 1, "zeros"), told
 
     # Steps.
 
-    def codes(self, x: Tensor, other: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Codes:
-        """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
-        c = self.E_c(x)
-        m = self.mask(c, self.E_c(other), x, other, labels)
-        at_full_size = self.full_size(m)
-        s_f = self.E_s("foreground", at_full_size * x)
-        return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
+    def codes(self, pair: Pair, labels: Pair | None = None) -> tuple[Codes, Codes]:
+        """Content, mask and styles of two images, each seen beside the other (Eqs. 1 and 2)."""
+        contents, masks = self.contents_and_masks(pair, labels)
+        one, two = (Codes(c, m, self.s_f(x, m), self.s_b(x, m)) for x, c, m in zip(pair, contents, masks, strict=True))
+        return one, two
 
-    def translation(self, x1: Tensor, x2: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """x_{1->2} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b)))."""
-        one, two = self.codes(x1, x2, labels), self.codes(x2, x1, labels and labels[::-1])
-        return self.G(one.c, one.m, two.s_f, one.s_b)
+    def contents_and_masks(self, pair: Pair, labels: Pair | None = None) -> tuple[Pair, Pair]:
+        c1, c2 = self.E_c(pair[0]), self.E_c(pair[1])
+        m1 = self.mask(c1, c2, *pair, labels)
+        m2 = self.mask(c2, c1, *pair[::-1], labels and labels[::-1])
+        return (c1, c2), (m1, m2)
 
-    def discriminator_total(
-        self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], alphas: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def s_f(self, x: Tensor, m: Tensor) -> Tensor:
+        """E_s^f(x^f)."""
+        return self.E_s("foreground", self.full_size(m) * x)
+
+    def s_b(self, x: Tensor, m: Tensor) -> Tensor:
+        """E_s^b(x^b)."""
+        return self.E_s("background", (1 - self.full_size(m)) * x)
+
+    def translations(self, one: Codes, two: Codes) -> Pair:
+        """x_{1->2} and x_{2->1} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b))) and the other way."""
+        return self.G(one.c, one.m, two.s_f, one.s_b), self.G(two.c, two.m, one.s_f, two.s_b)
+
+    def translation(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """x_{1->2} alone."""
+        (c1, _), (m1, m2) = self.contents_and_masks((x1, x2))
+        return self.G(c1, m1, self.s_f(x2, m2), self.s_b(x1, m1))
+
+    def discriminator_total(self, pair: Pair, labels: Pair, alphas: Pair) -> Tensor:
         """L_D = -L_adv + lambda_cls L_cls_r, summed over 1 -> 2 and 2 -> 1 (Eqs. 10, 11 and 16).
 
         Args:
@@ -241,36 +264,37 @@ class PlainLomit:
             alphas: the share of x1 in its interpolation with x_{1->2}, B; and that of x2.
         """
         total = pair[0].new_zeros(())
+        with torch.no_grad():
+            codes = self.codes(pair, labels)
+            fakes = self.translations(*codes)
         for here in (0, 1):
-            x, y, alpha = pair[here], labels[here], alphas[here][:, None, None, None]
-            with torch.no_grad():
-                fake = self.translation(x, pair[1 - here], (y, labels[1 - here]))
-                background = (1 - self.full_size(self.codes(x, pair[1 - here], (y, labels[1 - here])).m)) * x
+            x, y, fake, alpha = pair[here], labels[here], fakes[here], alphas[here][:, None, None, None]
             x_hat = (alpha * x + (1 - alpha) * fake).requires_grad_()
             (slope,) = torch.autograd.grad(self.D_src(x_hat).sum(), x_hat, create_graph=True)
             penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
-            adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
-            total = total - adv + self.choices.cls * cross_entropy(self.D_cls(x), y)
+            (real_src, real_cls), (fake_src, fake_cls) = self.D(x), self.D(fake)
+            adv = real_src.mean() - fake_src.mean() - self.choices.gp * penalty
+            total = total - adv + self.choices.cls * cross_entropy(real_cls, y)
             if self.choices.erase:  # beyond the paper
-                total = total + self.choices.cls * cross_entropy(self.D_cls(background), y)
+                total = total + self.choices.cls * cross_entropy(self.D_cls((1 - self.full_size(codes[here].m)) * x), y)
             if self.choices.source_cls:  # beyond the paper
-                total = total + self.choices.source_cls * cross_entropy(self.D_cls(fake), y)
+                total = total + self.choices.source_cls * cross_entropy(fake_cls, y)
         return total
 
-    def generator_total(self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> Tensor:
+    def generator_total(self, pair: Pair, labels: Pair) -> Tensor:
         """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
         w = self.choices
-        both = labels, labels[::-1]
-        codes = [self.codes(pair[i], pair[1 - i], both[i]) for i in (0, 1)]
-        fakes = [self.G(codes[i].c, codes[i].m, codes[1 - i].s_f, codes[i].s_b) for i in (0, 1)]
-        back = [self.codes(fakes[i], fakes[1 - i], both[1 - i]) for i in (0, 1)]
+        codes = self.codes(pair, labels)
+        fakes = self.translations(*codes)
+        back = self.codes(fakes, labels[::-1])
         total = pair[0].new_zeros(())
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
             m_self = self.mask(code.c, code.c, x, x)
             own = self.G(code.c, m_self, code.s_f, code.s_b)
             cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)
-            total = total - self.D_src(fake).mean() + w.cls * cross_entropy(self.D_cls(fake), labels[there])
+            src, cls = self.D(fake)
+            total = total - src.mean() + w.cls * cross_entropy(cls, labels[there])
             total = total + w.sc * l1(again.s_f, codes[there].s_f)  # Eq. 5
             total = total + w.sc * l1(again.s_b, code.s_b)  # Eq. 6
             total = total + w.sc * l1(again.c, code.c)  # Eq. 7
