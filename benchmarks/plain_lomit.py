@@ -281,6 +281,37 @@ class PlainLomit:
                 total = total + self.choices.source_cls * cross_entropy(fake_cls, y)
         return total
 
+    def regions_total(self, pair: Pair, labels: Pair) -> Tensor:
+        """Beyond the paper: D_cls learns the labels of the images and of both of their regions."""
+        with torch.no_grad():
+            _, masks = self.contents_and_masks(pair, labels)
+        total = pair[0].new_zeros(())
+        for x, m, y in zip(pair, masks, labels, strict=True):
+            for seen in (x, self.full_size(m) * x, (1 - self.full_size(m)) * x):
+                total = total + cross_entropy(self.D_cls(seen), y)
+        return total
+
+    def masks_total(self, pair: Pair, labels: Pair) -> Tensor:
+        """Beyond the paper: what teaches A alone, summed over both images."""
+        w = self.choices
+        contents, masks = self.contents_and_masks(pair, labels)
+        total = pair[0].new_zeros(())
+        for i in (0, 1):
+            x, c, m = pair[i], contents[i], masks[i]
+            unlike = labels[i] != labels[1 - i]
+            known = unlike & (labels[i] >= 0) & (labels[1 - i] >= 0)
+            inside, outside = self.full_size(m) * x, (1 - self.full_size(m)) * x
+            total = total + w.cls * cross_entropy(self.D_cls(inside), labels[i].masked_fill(~unlike, -1))
+            total = total + w.erase * doubt(self.D_cls(outside))[known].sum() / len(x)
+            total = total + self.mask_terms(m, c)
+        return total
+
+    def mask_terms(self, m: Tensor, c: Tensor) -> Tensor:
+        """R1 (Eq. 13), R3 (Eq. 15) and, beyond the paper, R1 among alike pixels and the masks' commitment."""
+        w = self.choices
+        smooth = mask_smoothness_matrix(m, c) if w.r1_alike is None else agreement(m, c, w.r1_alike)
+        return w.r1 * smooth + w.r3 * m.mean() + w.commit * (m * (1 - m)).mean()
+
     def generator_total(self, pair: Pair, labels: Pair) -> Tensor:
         """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
         w = self.choices
@@ -313,9 +344,7 @@ class PlainLomit:
             if w.keep:  # beyond the paper
                 total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
-                smooth = mask_smoothness_matrix(m, code.c) if w.r1_alike is None else agreement(m, code.c, w.r1_alike)
-                total = total + w.r1 * smooth + w.r3 * m.mean()  # Eqs. 13 and 15
-                total = total + w.commit * (m * (1 - m)).mean()  # beyond the paper
+                total = total + self.mask_terms(m, code.c)
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14
 
 

@@ -401,6 +401,14 @@ def test_noise_on_masks_is_for_training_alone() -> None:
     assert abs(noise.mean().item()) < 0.1
 
 
+def test_masks_are_warmed_up_after_the_rest_and_alone() -> None:
+    translator = tiny(warmup=1, warmup_masks=2, mask_norm="group", weights=LossWeights(erase=1.0))
+    turns = [sorted(p.name for p in translator.phases() if p.runs_in(i)) for i in range(4)]
+    assert turns == [["warmup", "warmup_D"], ["masks", "masks_D"], ["masks", "masks_D"], ["D", "G"]]
+    (masks,) = (p for p in translator.phases() if p.name == "masks")
+    assert {id(p) for p in masks.parameters()} == {id(p) for p in translator.generator.cosegmentation.parameters()}
+
+
 def test_masks_that_see_differences_begin_as_the_papers() -> None:
     """Weights trained without them fit: the new layers start at zero."""
     weights = LossWeights(style_cls=1.0)
@@ -528,6 +536,8 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
         ({"width": 0}, "model.width must be at least 1; it is 0"),
         ({"critic_steps": -1}, "model.critic_steps"),
         ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
+        ({"warmup_masks": -1}, "model.warmup_masks must be at least 0; it is -1"),
+        ({"warmup_masks": 1}, "model.warmup_masks needs model.weights.erase > 0"),
         ({"mask_noise": -0.1}, "model.mask_noise must be at least 0; it is -0.1"),
         ({"r1_alike": 1.0}, "model.r1_alike is a cosine similarity from -1 to below 1; it is 1.0"),
         ({"r1_alike": float("nan")}, "model.r1_alike is a cosine similarity"),

@@ -30,6 +30,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "masks-that-commit": {"mask_norm": "group", "weights": replace(WEIGHTS, commit=0.7)},
     "r1-among-alike": {"mask_norm": "group", "r1_alike": 0.3},
     "backgrounds-that-tell-nothing": {"mask_norm": "group", "weights": replace(WEIGHTS, erase=0.7)},
+    "masks-warmed-up": {
+        "mask_norm": "group",
+        "mask_sees": "differences",
+        "r1_alike": 0.3,
+        "warmup_masks": 2,
+        "weights": replace(WEIGHTS, style_cls=0.8, erase=0.7, commit=0.3),
+    },
     "masks-that-see-differences": {
         "mask_norm": "group",
         "mask_sees": "differences",
@@ -109,6 +116,23 @@ def test_the_discriminator_loss_is_eq_16_of_each_direction_on_its_own(options: d
     found = gradients(total, translator)
     assert_same_gradients(found, gradients(expected, translator))
     assert not any(g.any() for n, g in found.items() if n.startswith("generator."))
+
+
+@pytest.mark.parametrize("name", ["backgrounds-that-tell-nothing", "masks-warmed-up"])
+def test_masks_alone_learn_from_both_regions(name: str) -> None:
+    translator = build(**CONFIGS[name])
+    batch = random_batch(translator.config.image_size)
+    pair, labels = (batch.x1, batch.x2), (batch.y1, batch.y2)
+    oracle = plain(translator)
+    for loss, expected, network in (
+        (translator.masks_loss, oracle.masks_total(pair, labels), "generator.cosegmentation."),
+        (translator.regions_classification, oracle.regions_total(pair, labels), "discriminator."),
+    ):
+        total, _ = loss(batch)
+        torch.testing.assert_close(total, expected, rtol=1e-10, atol=1e-10)
+        wanted = {n: g for n, g in gradients(expected, translator).items() if n.startswith(network)}
+        assert any(g.any() for g in wanted.values())
+        assert_same_gradients(gradients(total, translator), wanted)
 
 
 @pytest.mark.parametrize("term", ["cls", "sc", "x", "r1", "r2", "r3"])

@@ -40,6 +40,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {
             "cell": 2,
             "warmup": 1,
+            "warmup_masks": 1,
             "mask_noise": 1.0,
             "r1_alike": 0.0,
             "mask_sees": "differences",

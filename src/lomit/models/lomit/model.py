@@ -14,7 +14,7 @@ from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.augment import augment
-from lomit.nn.blocks import at_least_float32, resize_mask, swap_halves
+from lomit.nn.blocks import at_least_float32, halves, resize_mask, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
 Terms = dict[str, Tensor]
@@ -105,12 +105,19 @@ class TrainableLomit(Lomit, Trainable):
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
+        start = warmup + self.config.warmup_masks
         g, classifier = self.generator, self._code_classifier
         own = [] if self.style_classifier is None else [self.style_classifier]
         phases = [
-            Phase("D", self.discriminator_loss, trained, first=warmup),
-            Phase("G", self.generator_loss, [g, *own], every=every, first=warmup),
+            Phase("D", self.discriminator_loss, trained, first=start),
+            Phase("G", self.generator_loss, [g, *own], every=every, first=start),
         ]
+        if start > warmup:
+            judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=start)
+            phases += [
+                judging,
+                Phase("masks", self.masks_loss, [g.cosegmentation], first=warmup, end=start, lr_scale=2.5),
+            ]
         if warmup:
             drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
@@ -140,7 +147,7 @@ class TrainableLomit(Lomit, Trainable):
             m = g.pair_masks(x, c, y)
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
-        background = [self._as_d_sees(_background(x, m))] if weights.erase else []
+        background = [self._as_d_sees(_regions(x, m)[1])] if weights.erase else []
         x, translated = self._as_d_sees(x), self._as_d_sees(translated)
         scores, logits = d(torch.cat([x, translated, *background]))
         real, fake, *_ = at_least_float32(scores).split(len(x))
@@ -190,6 +197,39 @@ class TrainableLomit(Lomit, Trainable):
         loss = 2 * losses.classification_loss(at_least_float32(logits), y)
         return loss, _detached({"cls_r": loss})
 
+    def regions_classification(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_cls_r (Eq. 11) on the images and on both of their regions (Eq. 1)."""
+        g = self.generator
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        with torch.no_grad(), g.frozen_statistics():
+            regions = _regions(x, g.pair_masks(x, g.content(x), y))
+        logits = at_least_float32(self.discriminator(torch.cat([self._as_d_sees(z) for z in (x, *regions)]))[1])
+        names = ("cls_r", "cls_x_f", "cls_x_b")
+        terms = {n: 2 * losses.classification_loss(z, y) for n, z in zip(names, logits.chunk(3), strict=True)}
+        return losses.weighted_sum(terms, dict.fromkeys(names, 1.0)), _detached(terms)
+
+    def masks_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """What decides over masks, without a translation: D_cls tells in what a pair differs from x^f, not from x^b.
+
+        R1, R3 and `weights.commit` act as in `generator_loss`, on the pair's masks.
+        """
+        g, w = self.generator, self.config.weights
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        with torch.no_grad():
+            c = g.content(x)
+        m = g.pair_masks(x, c, y)
+        logits = self.discriminator(torch.cat([self._as_d_sees(z) for z in _regions(x, m)]))[1]
+        of_foreground, of_background = halves(at_least_float32(logits))
+        terms = {
+            "cls_x_f": 2 * losses.classification_loss(of_foreground, _differing(y)),
+            "erase": 2 * losses.telltale_background(of_background, y, swap_halves(y)),
+            "R1": 2 * self._r1(m, c),
+            "R3": 2 * losses.mask_area(m),
+            "commit": 2 * losses.mask_doubt(m),
+        }
+        weights = {"cls_x_f": w.cls, "erase": w.erase, "R1": w.r1, "R3": w.r3, "commit": w.commit}
+        return losses.weighted_sum(terms, weights), _detached(terms)
+
     def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The attributes told from foreground codes of whole images.
 
@@ -214,9 +254,10 @@ class TrainableLomit(Lomit, Trainable):
         if classifier is None:
             return {}
         y = torch.cat([batch.y1, batch.y2])
-        if differing:
-            y = y.where(y != swap_halves(y), -1.0)
-        return {"style_cls": 2 * losses.classification_loss(at_least_float32(classifier(s_f)), y)}
+        return {
+            "style_cls": 2
+            * losses.classification_loss(at_least_float32(classifier(s_f)), _differing(y) if differing else y)
+        }
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
@@ -264,7 +305,7 @@ class TrainableLomit(Lomit, Trainable):
             terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
             total = total + w.commit * terms["commit"]
         if w.erase:
-            _, of_background = self.discriminator(self._as_d_sees(_background(x, m)))
+            _, of_background = self.discriminator(self._as_d_sees(_regions(x, m)[1]))
             terms["erase"] = 2 * losses.telltale_background(at_least_float32(of_background), y, swap_halves(y))
             total = total + w.erase * terms["erase"]
         if w.keep:
@@ -337,9 +378,14 @@ def _exemplar(guide: Guide) -> Tensor:
     return guide.exemplar
 
 
-def _background(x: Tensor, m: Tensor) -> Tensor:
-    """x^b of Eq. 1 under a mask of any resolution, B x 3 x H x W."""
-    return losses.split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))[1]
+def _regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """x^f and x^b of Eq. 1 under a mask of any resolution, each B x 3 x H x W."""
+    return losses.split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))
+
+
+def _differing(y: Tensor) -> Tensor:
+    """Labels of stacked pairs, -1 wherever both images of a pair have the same."""
+    return y.where(y != swap_halves(y), -1.0)
 
 
 def _detached(terms: Terms) -> Terms:
