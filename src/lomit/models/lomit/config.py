@@ -81,7 +81,7 @@ class LomitConfig(ModelConfig):
     (Eq. 11), each for itself; 0 is the paper's."""
     warmup_masks: int = 0
     """Not in the paper: iterations after `warmup` in which A alone learns, by what D_cls tells from both regions of an
-    image; `weights.erase` > 0.  They cost a sixth of the others and decide what masks hold (docs/experiments.md, 19)."""
+    image; `weights.erase` > 0.  They cost a sixth of the others and decide what masks hold."""
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""

@@ -112,7 +112,7 @@ class TrainableLomit(Lomit, Trainable):
             Phase("D", self.discriminator_loss, trained, first=start),
             Phase("G", self.generator_loss, [g, *own], every=every, first=start),
         ]
-        if start > warmup:
+        if start > warmup and g.cosegmentation is not None:
             judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=start)
             phases += [
                 judging,
@@ -160,7 +160,7 @@ class TrainableLomit(Lomit, Trainable):
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         terms |= {"real": real.mean(), "fake": fake.mean()}
         if weights.erase:
-            terms["cls_b"] = 2 * losses.classification_loss(*of_background, y)
+            terms["cls_b"] = 2 * losses.classification_loss(of_background[0], y)
             total = total + weights.cls * terms["cls_b"]
         if weights.source_cls:
             terms["source_cls"] = 2 * losses.classification_loss(of_fake, y)
