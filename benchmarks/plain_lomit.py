@@ -10,6 +10,7 @@ or three.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from torch.nn import functional as F
 
 EPS = 1e-5
 """What every normalisation adds to a variance."""
+
+
+Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Choices:
     source_cls: float = 0.0
     keep: float = 0.0
     commit: float = 0.0
+    erase: float = 0.0
 
 
 @dataclass
@@ -144,16 +149,25 @@ class PlainLomit:
         w, b = self.weight(f"{head}.3")
         return x.mean((2, 3)) @ w[:, :, 0, 0].T + b
 
-    def mask(self, c: Tensor, c_other: Tensor, x: Tensor, other: Tensor) -> Tensor:
-        """m = A(c_attn(c_other) * c), of an image x seen beside another one."""
+    def mask(
+        self,
+        c: Tensor,
+        c_other: Tensor,
+        x: Tensor,
+        other: Tensor,
+        labels: Pair | None = None,
+    ) -> Tensor:
+        """m = A(c_attn(c_other) * c), of an image x seen beside another one; with the labels of both where known."""
         if self.choices.masks == "ones":
             return torch.ones_like(c[:, :1])
         name = "generator.cosegmentation"
         seen = c if self.choices.masks == "own" else c_other
         hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3)))
         if self.choices.mask_sees == "differences":  # beyond the paper
-            p, p_other = (self.tell(self.E_s("foreground", image)).sigmoid().detach() for image in (x, other))
-            differ = torch.cat([p_other - p, (p_other - p).abs()], 1)
+            here, there = ((self.tell(self.E_s("foreground", image)) > 0).to(c.dtype) for image in (x, other))
+            if labels is not None:
+                here, there = (torch.where(y < 0, t, y) for y, t in zip(labels, (here, there), strict=True))
+            differ = torch.cat([there - here, (there - here).abs()], 1)
             hidden = hidden + 10 * differ @ self.tensors[f"{name}.differences.weight"].T
         h = self.linear(f"{name}.attention.2", hidden.tanh()).sigmoid()[:, :, None, None] * c
         last = self.blocks(f"{name}.A") - 1
@@ -199,29 +213,49 @@ class PlainLomit:
         return x
 
     def D_src(self, x: Tensor) -> Tensor:
-        return self.conv("discriminator.source_head", self.trunk(x), 1, 1, "zeros")
+        return self.D(x)[0]
 
     def D_cls(self, x: Tensor) -> Tensor:
-        return self.conv("discriminator.class_head", self.trunk(x))[:, :, 0, 0]
+        return self.D(x)[1]
+
+    def D(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """D_src, one value a patch, and D_cls, B x A."""
+        h = self.trunk(x)
+        told = self.conv("discriminator.class_head", h)[:, :, 0, 0]
+        return self.conv("discriminator.source_head", h, 1, 1, "zeros"), told
 
     # Steps.
 
-    def codes(self, x: Tensor, other: Tensor) -> Codes:
-        """Content, mask and styles of an image seen beside another one (Eqs. 1 and 2)."""
-        c = self.E_c(x)
-        m = self.mask(c, self.E_c(other), x, other)
-        at_full_size = self.full_size(m)
-        s_f = self.E_s("foreground", at_full_size * x)
-        return Codes(c, m, s_f, self.E_s("background", (1 - at_full_size) * x))
+    def codes(self, pair: Pair, labels: Pair | None = None) -> tuple[Codes, Codes]:
+        """Content, mask and styles of two images, each seen beside the other (Eqs. 1 and 2)."""
+        contents, masks = self.contents_and_masks(pair, labels)
+        one, two = (Codes(c, m, self.s_f(x, m), self.s_b(x, m)) for x, c, m in zip(pair, contents, masks, strict=True))
+        return one, two
+
+    def contents_and_masks(self, pair: Pair, labels: Pair | None = None) -> tuple[Pair, Pair]:
+        c1, c2 = self.E_c(pair[0]), self.E_c(pair[1])
+        m1 = self.mask(c1, c2, *pair, labels)
+        m2 = self.mask(c2, c1, *pair[::-1], labels and labels[::-1])
+        return (c1, c2), (m1, m2)
+
+    def s_f(self, x: Tensor, m: Tensor) -> Tensor:
+        """E_s^f(x^f)."""
+        return self.E_s("foreground", self.full_size(m) * x)
+
+    def s_b(self, x: Tensor, m: Tensor) -> Tensor:
+        """E_s^b(x^b)."""
+        return self.E_s("background", (1 - self.full_size(m)) * x)
+
+    def translations(self, one: Codes, two: Codes) -> Pair:
+        """x_{1->2} and x_{2->1} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b))) and the other way."""
+        return self.G(one.c, one.m, two.s_f, one.s_b), self.G(two.c, two.m, one.s_f, two.s_b)
 
     def translation(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """x_{1->2} = G(h(E_c(x1), E_s^f(x2^f), E_s^b(x1^b)))."""
-        one, two = self.codes(x1, x2), self.codes(x2, x1)
-        return self.G(one.c, one.m, two.s_f, one.s_b)
+        """x_{1->2} alone."""
+        (c1, _), (m1, m2) = self.contents_and_masks((x1, x2))
+        return self.G(c1, m1, self.s_f(x2, m2), self.s_b(x1, m1))
 
-    def discriminator_total(
-        self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], alphas: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def discriminator_total(self, pair: Pair, labels: Pair, alphas: Pair) -> Tensor:
         """L_D = -L_adv + lambda_cls L_cls_r, summed over 1 -> 2 and 2 -> 1 (Eqs. 10, 11 and 16).
 
         Args:
@@ -230,32 +264,68 @@ class PlainLomit:
             alphas: the share of x1 in its interpolation with x_{1->2}, B; and that of x2.
         """
         total = pair[0].new_zeros(())
+        with torch.no_grad():
+            codes = self.codes(pair, labels)
+            fakes = self.translations(*codes)
         for here in (0, 1):
-            x, y, alpha = pair[here], labels[here], alphas[here][:, None, None, None]
-            with torch.no_grad():
-                fake = self.translation(x, pair[1 - here])
+            x, y, fake, alpha = pair[here], labels[here], fakes[here], alphas[here][:, None, None, None]
             x_hat = (alpha * x + (1 - alpha) * fake).requires_grad_()
             (slope,) = torch.autograd.grad(self.D_src(x_hat).sum(), x_hat, create_graph=True)
             penalty = ((slope.pow(2).sum((1, 2, 3)).sqrt() - 1) ** 2).mean()
-            adv = self.D_src(x).mean() - self.D_src(fake).mean() - self.choices.gp * penalty
-            total = total - adv + self.choices.cls * cross_entropy(self.D_cls(x), y)
+            (real_src, real_cls), (fake_src, fake_cls) = self.D(x), self.D(fake)
+            adv = real_src.mean() - fake_src.mean() - self.choices.gp * penalty
+            total = total - adv + self.choices.cls * cross_entropy(real_cls, y)
+            if self.choices.erase:  # beyond the paper
+                total = total + self.choices.cls * cross_entropy(self.D_cls((1 - self.full_size(codes[here].m)) * x), y)
             if self.choices.source_cls:  # beyond the paper
-                total = total + self.choices.source_cls * cross_entropy(self.D_cls(fake), y)
+                total = total + self.choices.source_cls * cross_entropy(fake_cls, y)
         return total
 
-    def generator_total(self, pair: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> Tensor:
+    def regions_total(self, pair: Pair, labels: Pair) -> Tensor:
+        """Beyond the paper: D_cls learns the labels of the images and of both of their regions."""
+        with torch.no_grad():
+            _, masks = self.contents_and_masks(pair, labels)
+        total = pair[0].new_zeros(())
+        for x, m, y in zip(pair, masks, labels, strict=True):
+            for seen in (x, self.full_size(m) * x, (1 - self.full_size(m)) * x):
+                total = total + cross_entropy(self.D_cls(seen), y)
+        return total
+
+    def masks_total(self, pair: Pair, labels: Pair) -> Tensor:
+        """Beyond the paper: what teaches A alone, summed over both images."""
+        w = self.choices
+        contents, masks = self.contents_and_masks(pair, labels)
+        total = pair[0].new_zeros(())
+        for i in (0, 1):
+            x, c, m = pair[i], contents[i], masks[i]
+            unlike = labels[i] != labels[1 - i]
+            known = unlike & (labels[i] >= 0) & (labels[1 - i] >= 0)
+            inside, outside = self.full_size(m) * x, (1 - self.full_size(m)) * x
+            total = total + w.cls * cross_entropy(self.D_cls(inside), labels[i].masked_fill(~unlike, -1))
+            total = total + w.erase * doubt(self.D_cls(outside))[known].sum() / len(x)
+            total = total + self.mask_terms(m, c)
+        return total
+
+    def mask_terms(self, m: Tensor, c: Tensor) -> Tensor:
+        """R1 (Eq. 13), R3 (Eq. 15) and, beyond the paper, R1 among alike pixels and the masks' commitment."""
+        w = self.choices
+        smooth = mask_smoothness_matrix(m, c) if w.r1_alike is None else agreement(m, c, w.r1_alike)
+        return w.r1 * smooth + w.r3 * m.mean() + w.commit * (m * (1 - m)).mean()
+
+    def generator_total(self, pair: Pair, labels: Pair) -> Tensor:
         """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
         w = self.choices
-        codes = [self.codes(pair[i], pair[1 - i]) for i in (0, 1)]
-        fakes = [self.G(codes[i].c, codes[i].m, codes[1 - i].s_f, codes[i].s_b) for i in (0, 1)]
-        back = [self.codes(fakes[i], fakes[1 - i]) for i in (0, 1)]
+        codes = self.codes(pair, labels)
+        fakes = self.translations(*codes)
+        back = self.codes(fakes, labels[::-1])
         total = pair[0].new_zeros(())
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
             m_self = self.mask(code.c, code.c, x, x)
             own = self.G(code.c, m_self, code.s_f, code.s_b)
             cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)
-            total = total - self.D_src(fake).mean() + w.cls * cross_entropy(self.D_cls(fake), labels[there])
+            src, cls = self.D(fake)
+            total = total - src.mean() + w.cls * cross_entropy(cls, labels[there])
             total = total + w.sc * l1(again.s_f, codes[there].s_f)  # Eq. 5
             total = total + w.sc * l1(again.s_b, code.s_b)  # Eq. 6
             total = total + w.sc * l1(again.c, code.c)  # Eq. 7
@@ -267,12 +337,14 @@ class PlainLomit:
                 if w.mask_sees == "differences":
                     told = self.tell(self.E_s("foreground", x))
                     total = total + w.style_cls * cross_entropy(told, labels[here])
+            if w.erase:  # beyond the paper
+                told = self.D_cls((1 - self.full_size(code.m)) * x)
+                differs = (labels[here] != labels[there]) & (labels[here] >= 0) & (labels[there] >= 0)
+                total = total + w.erase * doubt(told)[differs].sum() / len(x)
             if w.keep:  # beyond the paper
                 total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
-                smooth = mask_smoothness_matrix(m, code.c) if w.r1_alike is None else agreement(m, code.c, w.r1_alike)
-                total = total + w.r1 * smooth + w.r3 * m.mean()  # Eqs. 13 and 15
-                total = total + w.commit * (m * (1 - m)).mean()  # beyond the paper
+                total = total + self.mask_terms(m, code.c)
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14
 
 
@@ -291,6 +363,12 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """-log D_cls(y | x), summed over the annotated attributes, mean over the batch (Eqs. 11 and 12)."""
     entropy = -torch.where(y == 1, logits, -logits).sigmoid().log()
     return torch.where(y < 0, torch.zeros_like(entropy), entropy).sum(1).mean()
+
+
+def doubt(logits: Tensor) -> Tensor:
+    """Beyond the paper: the divergence of a fair coin from p, KL(1/2 || p)."""
+    p = logits.sigmoid()
+    return -(p * (1 - p)).sqrt().log() - math.log(2)
 
 
 def mask_smoothness_matrix(m: Tensor, c: Tensor) -> Tensor:

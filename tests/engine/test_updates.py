@@ -280,7 +280,7 @@ def test_what_waits_is_found() -> None:
 
 BEYOND_THE_PAPER: dict[str, Any] = {
     "warmup": 0, "mask_noise": 1.0, "r1_alike": 0.0, "mask_sees": "differences", "style_cls_of": "differing",
-    "weights": LossWeights(style_cls=0.5, source_cls=0.5, keep=0.5, commit=0.5),
+    "weights": LossWeights(style_cls=0.5, source_cls=0.5, keep=0.5, commit=0.5, erase=0.5),
 }  # fmt: skip
 
 

@@ -231,6 +231,15 @@ def test_doubt_by_hand() -> None:
     close(losses.mask_doubt(torch.tensor([[[[0.0, 1.0], [0.5, 0.2]]]], dtype=torch.float64)), (0.25 + 0.16) / 4)
 
 
+def test_what_a_background_tells_by_hand() -> None:
+    """KL of a fair coin from D_cls, over the attributes in which the pair differs alone."""
+    p = torch.tensor([[0.9, 0.9, 0.9, 0.2], [0.5, 0.1, 0.3, 0.3]], dtype=torch.float64)
+    y = torch.tensor([[1.0, 1.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    partner = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, -1.0]])
+    coin = [0.5 * math.log(0.5 / q) + 0.5 * math.log(0.5 / (1 - q)) for q in (0.9, 0.2, 0.5, 0.1)]
+    close(losses.telltale_background(p.logit(), y, partner), sum(coin) / 2)
+
+
 def test_change_outside_a_mask_by_hand() -> None:
     x, own, m = draw(2, 3, 4, 4), draw(2, 3, 4, 4, seed=1), draw_mask(2, 1, 4, 4)
     total = 0.0

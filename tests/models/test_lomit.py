@@ -401,6 +401,14 @@ def test_noise_on_masks_is_for_training_alone() -> None:
     assert abs(noise.mean().item()) < 0.1
 
 
+def test_masks_are_warmed_up_after_the_rest_and_alone() -> None:
+    translator = tiny(warmup=1, warmup_masks=2, mask_norm="group", weights=LossWeights(erase=1.0))
+    turns = [sorted(p.name for p in translator.phases() if p.runs_in(i)) for i in range(4)]
+    assert turns == [["warmup", "warmup_D"], ["masks", "masks_D"], ["masks", "masks_D"], ["D", "G"]]
+    (masks,) = (p for p in translator.phases() if p.name == "masks")
+    assert {id(p) for p in masks.parameters()} == {id(p) for p in translator.generator.cosegmentation.parameters()}
+
+
 def test_masks_that_see_differences_begin_as_the_papers() -> None:
     """Weights trained without them fit: the new layers start at zero."""
     weights = LossWeights(style_cls=1.0)
@@ -425,6 +433,7 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
         summary = g.summary(x, c)
         assert torch.equal(g.pair_masks(x, c), expected), "codes that tell nothing show no difference"
         g.told_attributes.weight.normal_()
+        g.told_attributes.bias.sub_(g.told_attributes(g.told(x)).mean(dim=0))  # each attribute is told of some
         assert not torch.allclose(g.pair_masks(x, c), expected)
         assert torch.equal(g.masks(c, summary, summary), plain.generator.masks(c, summary, summary)), "nothing differs"
     warm = tiny(mask_norm="group", mask_sees="differences", weights=weights, warmup=1)
@@ -434,6 +443,23 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
     for layer in (g.cosegmentation.differences, g.told_attributes):
         assert layer.weight.grad is not None
         assert layer.weight.grad.any()
+
+
+def test_masks_see_labels_where_these_are_known_and_else_what_the_codes_tell() -> None:
+    g = tiny(mask_norm="group", mask_sees="differences", weights=LossWeights(style_cls=1.0)).generator
+    assert g.told_attributes is not None
+    batch = random_batch()
+    x = torch.cat([batch.x1, batch.x2])
+    y = torch.tensor([[0.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [0.0, 0.0]])
+    with torch.no_grad():
+        g.told_attributes.weight.normal_()
+        g.told_attributes.bias.sub_(g.told_attributes(g.told(x)).mean(dim=0))
+        c = g.content(x)
+        told, seen = g.summary(x, c), g.summary(x, c, y)
+    channels = c.shape[1]
+    assert set(told[:, channels:].flatten().tolist()) == {0.0, 1.0}
+    assert torch.equal(seen[:, :channels], told[:, :channels])
+    assert torch.equal(seen[:, channels:], torch.where(y < 0, told[:, channels:], y))
 
 
 def test_a_sample_sheet_shows_both_ways() -> None:
@@ -513,6 +539,8 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
         ({"res_blocks": 3000}, "model.res_blocks must be at most 100; it is 3000"),
         ({"critic_steps": -1}, "model.critic_steps"),
         ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
+        ({"warmup_masks": -1}, "model.warmup_masks must be at least 0; it is -1"),
+        ({"warmup_masks": 1}, "model.warmup_masks needs model.weights.erase > 0"),
         ({"mask_noise": -0.1}, "model.mask_noise must be at least 0; it is -0.1"),
         ({"r1_alike": 1.0}, "model.r1_alike is a cosine similarity from -1 to below 1; it is 1.0"),
         ({"r1_alike": float("nan")}, "model.r1_alike is a cosine similarity"),

@@ -29,6 +29,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "outside-kept": {"mask_norm": "group", "weights": replace(WEIGHTS, keep=0.9)},
     "masks-that-commit": {"mask_norm": "group", "weights": replace(WEIGHTS, commit=0.7)},
     "r1-among-alike": {"mask_norm": "group", "r1_alike": 0.3},
+    "backgrounds-that-tell-nothing": {"mask_norm": "group", "weights": replace(WEIGHTS, erase=0.7)},
+    "masks-warmed-up": {
+        "mask_norm": "group",
+        "mask_sees": "differences",
+        "r1_alike": 0.3,
+        "warmup_masks": 2,
+        "weights": replace(WEIGHTS, style_cls=0.8, erase=0.7, commit=0.3),
+    },
     "masks-that-see-differences": {
         "mask_norm": "group",
         "mask_sees": "differences",
@@ -110,6 +118,23 @@ def test_the_discriminator_loss_is_eq_16_of_each_direction_on_its_own(options: d
     assert not any(g.any() for n, g in found.items() if n.startswith("generator."))
 
 
+@pytest.mark.parametrize("name", ["backgrounds-that-tell-nothing", "masks-warmed-up"])
+def test_masks_alone_learn_from_both_regions(name: str) -> None:
+    translator = build(**CONFIGS[name])
+    batch = random_batch(translator.config.image_size)
+    pair, labels = (batch.x1, batch.x2), (batch.y1, batch.y2)
+    oracle = plain(translator)
+    for loss, expected, network in (
+        (translator.masks_loss, oracle.masks_total(pair, labels), "generator.cosegmentation."),
+        (translator.regions_classification, oracle.regions_total(pair, labels), "discriminator."),
+    ):
+        total, _ = loss(batch)
+        torch.testing.assert_close(total, expected, rtol=1e-10, atol=1e-10)
+        wanted = {n: g for n, g in gradients(expected, translator).items() if n.startswith(network)}
+        assert any(g.any() for g in wanted.values())
+        assert_same_gradients(gradients(total, translator), wanted)
+
+
 @pytest.mark.parametrize("term", ["cls", "sc", "x", "r1", "r2", "r3"])
 def test_a_weight_of_zero_leaves_its_term_out(term: str) -> None:
     translator = build(mask_norm="group", weights=replace(WEIGHTS, **{term: 0.0}))
@@ -127,5 +152,6 @@ def test_the_translation_is_the_plain_one() -> None:
     oracle = plain(translator)
     torch.testing.assert_close(result.image, oracle.translation(batch.x1, batch.x2), rtol=1e-10, atol=1e-10)
     assert result.masks is not None
-    torch.testing.assert_close(result.masks.input, oracle.codes(batch.x1, batch.x2).m, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(result.masks.exemplar, oracle.codes(batch.x2, batch.x1).m, rtol=1e-10, atol=1e-10)
+    one, two = oracle.codes((batch.x1, batch.x2))
+    torch.testing.assert_close(result.masks.input, one.m, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(result.masks.exemplar, two.m, rtol=1e-10, atol=1e-10)

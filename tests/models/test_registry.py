@@ -40,11 +40,12 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {
             "cell": 2,
             "warmup": 1,
+            "warmup_masks": 1,
             "mask_noise": 1.0,
             "r1_alike": 0.0,
             "mask_sees": "differences",
             "style_cls_of": "differing",
-            "weights": LossWeights(style_cls=0.5, commit=0.5),
+            "weights": LossWeights(style_cls=0.5, commit=0.5, erase=0.5),
         },
     ],
     "drit": [

@@ -8,6 +8,7 @@ both, so a mean over the stack is the mean of the two directions and the caller 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -165,6 +166,20 @@ def mask_area(m: Tensor) -> Tensor:
 def mask_doubt(m: Tensor) -> Tensor:
     """Not in the paper: the mean of m (1 - m), 0 where a mask has committed itself to 0 or 1, 1/4 at one half."""
     return (m * (1 - m)).mean()
+
+
+def telltale_background(logits: Tensor, y: Tensor, y_partner: Tensor) -> Tensor:
+    """Not in the paper: what D_cls tells from the background of attributes in which a pair differs.
+
+    The cross entropy to one half, above its least value ln 2; summed over attributes, mean over the batch.
+
+    Args:
+        logits: D_cls of x^b, B x A.
+        y, y_partner: labels of the images and of their partners, B x A in {0, 1}; -1 is not annotated.
+    """
+    differs = (y >= 0) & (y_partner >= 0) & (y != y_partner)
+    doubt = F.softplus(logits) - logits / 2 - math.log(2)
+    return (doubt * differs).sum() / len(logits)
 
 
 def background_change(x_translated: Tensor, x_self: Tensor, m: Tensor) -> Tensor:

@@ -37,13 +37,17 @@ class LossWeights:
     a mask where it changes by more than r3 / keep, in units of [-1, 1]."""
     commit: float = 0.0
     """Not in the paper: masks are to leave the middle, by the mean of m (1 - m) over R1's masks."""
+    erase: float = 0.0
+    """Not in the paper: D_cls, which learns to tell the labels from backgrounds x^b too, is not to tell from them in
+    what a pair differs.  D_cls is content with the part of a region that says most; the rest of it is then masked too
+    (after the adversarial erasing of weakly supervised segmentation, Wei et al., CVPR 2017)."""
 
 
 @dataclass
 class LomitConfig(ModelConfig):
     """Networks and losses of LOMIT (paper 7.1, reference widths at `width` 64)."""
 
-    scheduled = ("warmup",)
+    scheduled = ("warmup", "warmup_masks")
     width: int = 64
     """Channels of the stems; the content code has `cell` times as many."""
     cell: Literal[1, 2, 4, 8] = 4
@@ -75,6 +79,9 @@ class LomitConfig(ModelConfig):
     warmup: int = 0
     """Iterations at the start in which the generator learns to give an image back (Eq. 9) and D to tell attributes
     (Eq. 11), each for itself; 0 is the paper's."""
+    warmup_masks: int = 0
+    """Not in the paper: iterations after `warmup` in which A alone learns, by what D_cls tells from both regions of an
+    image; `weights.erase` > 0.  They cost a sixth of the others and decide what masks hold."""
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""
@@ -94,8 +101,14 @@ class LomitConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         check_sizes(self, ["width", "d_width", "style_dim"], ["res_blocks", "mask_convs"], ["critic_steps"])
-        if self.warmup < 0:
-            raise LomitError(f"model.warmup must be at least 0; it is {self.warmup}")
+        for name in ("warmup", "warmup_masks"):
+            if getattr(self, name) < 0:
+                raise LomitError(f"model.{name} must be at least 0; it is {getattr(self, name)}")
+        if self.warmup_masks and (self.masks == "ones" or not self.weights.erase):
+            raise LomitError(
+                "model.warmup_masks needs model.weights.erase > 0 and masks that are not 'ones': they are filled by "
+                "what D_cls tells from both regions"
+            )
         if self.mask_noise < 0:
             raise LomitError(f"model.mask_noise must be at least 0; it is {self.mask_noise}")
         if self.r1_alike is not None and not -1 <= self.r1_alike < 1:

@@ -104,7 +104,7 @@ class CoSegmentation(nn.Module):
         last_gain: factor on the initial weights of A's last convolution.
         exchange: False lets each image attend to itself (ablation).
         noise: standard deviation of Gaussian noise on the logits while training (not in the paper).
-        attributes: whose probabilities follow GAP(c) in a summary; 0 is the paper's (`LomitConfig.mask_sees`).
+        attributes: how many follow GAP(c) in a summary; 0 is the paper's (`LomitConfig.mask_sees`).
     """
 
     def __init__(
@@ -243,15 +243,16 @@ class LomitGenerator(nn.Module):
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
-    def summary(self, x: Tensor, c: Tensor, whole: Tensor | None = None) -> Tensor:
+    def summary(self, x: Tensor, c: Tensor, y: Tensor | None = None, whole: Tensor | None = None) -> Tensor:
         """What an image's own mask and its partner's know of it: GAP(c), and the attributes where masks see them.
 
-        Attributes are probabilities, told from the foreground code of the whole image.  No gradient reaches them:
-        they are taught to be right, not to move masks.
+        Attributes are 0 or 1: masks by probabilities are faint wherever a label is in doubt.  They are the labels, as
+        far as these are given, else told from the foreground code of the whole image.
 
         Args:
             x: B x 3 x H x W.
             c: B x C x h x w.
+            y: labels, B x A in {0, 1}; -1 is not annotated.
             whole: `told` of x, where it is known already.
 
         Returns:
@@ -261,9 +262,10 @@ class LomitGenerator(nn.Module):
         if self.told_attributes is None:
             return pooled
         with torch.no_grad():
-            code = self.told(x) if whole is None else whole
-            probabilities = torch.sigmoid(at_least_float32(self.told_attributes(code)))
-        return torch.cat([pooled, probabilities.to(pooled.dtype)], dim=1)
+            attributes = (self.told_attributes(self.told(x) if whole is None else whole) > 0).to(pooled.dtype)
+            if y is not None:
+                attributes = torch.where(y < 0, attributes, y.to(pooled.dtype))
+        return torch.cat([pooled, attributes], dim=1)
 
     def told(self, x: Tensor) -> Tensor:
         """The foreground code of whole images, E_s^f(x), B x S."""
@@ -276,9 +278,9 @@ class LomitGenerator(nn.Module):
             return torch.ones_like(at_least_float32(c[:, :1]))
         return self.cosegmentation(c, summary, partner)  # type: ignore[no-any-return]
 
-    def pair_masks(self, x: Tensor, c: Tensor) -> Tensor:
+    def pair_masks(self, x: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners."""
-        summary = self.summary(x, c)
+        summary = self.summary(x, c, y)
         return self.masks(c, summary, swap_halves(summary))
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:

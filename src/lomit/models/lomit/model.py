@@ -15,7 +15,7 @@ from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.augment import augment
-from lomit.nn.blocks import at_least_float32, resize_mask, swap_halves
+from lomit.nn.blocks import at_least_float32, halves, resize_mask, swap_halves
 from lomit.nn.discriminator import PatchDiscriminator
 
 Terms = dict[str, Tensor]
@@ -106,12 +106,19 @@ class TrainableLomit(Lomit, Trainable):
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
+        start = warmup + self.config.warmup_masks
         g, classifier = self.generator, self._code_classifier
         own = [] if self.style_classifier is None else [self.style_classifier]
         phases = [
-            Phase("D", self.discriminator_loss, trained, first=warmup),
-            Phase("G", self.generator_loss, [g, *own], every=every, first=warmup),
+            Phase("D", self.discriminator_loss, trained, first=start),
+            Phase("G", self.generator_loss, [g, *own], every=every, first=start),
         ]
+        if start > warmup and g.cosegmentation is not None:
+            judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=start)
+            phases += [
+                judging,
+                Phase("masks", self.masks_loss, [g.cosegmentation], first=warmup, end=start, lr_scale=2.5),
+            ]
         if warmup:
             drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
@@ -138,21 +145,26 @@ class TrainableLomit(Lomit, Trainable):
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad(), g.frozen_statistics():
             c = g.content(x)
-            m = g.pair_masks(x, c)
+            m = g.pair_masks(x, c, y)
             s_f, s_b = g.styles(x, m)
             translated = g.decode(c, m, swap_halves(s_f), s_b)
+        background = [self._as_d_sees(_regions(x, m)[1])] if weights.erase else []
         x, translated = self._as_d_sees(x), self._as_d_sees(translated)
-        scores, logits = d(torch.cat([x, translated]))
-        real, fake = at_least_float32(scores).chunk(2)
+        scores, logits = d(torch.cat([x, translated, *background]))
+        real, fake, *_ = at_least_float32(scores).split(len(x))
+        of_real, of_fake, *of_background = at_least_float32(logits).split(len(x))
         terms = {
             "critic": 2 * losses.critic_loss(real, fake),
             "penalty": 2 * losses.gradient_penalty(d.source_gradient(losses.interpolate_images(x, translated))),
-            "cls_r": 2 * losses.classification_loss(at_least_float32(logits[: len(x)]), y),
+            "cls_r": 2 * losses.classification_loss(of_real, y),
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         terms |= {"real": real.mean(), "fake": fake.mean()}
+        if weights.erase:
+            terms["cls_b"] = 2 * losses.classification_loss(of_background[0], y)
+            total = total + weights.cls * terms["cls_b"]
         if weights.source_cls:
-            terms["source_cls"] = 2 * losses.classification_loss(at_least_float32(logits[len(x) :]), y)
+            terms["source_cls"] = 2 * losses.classification_loss(of_fake, y)
             total = total + weights.source_cls * terms["source_cls"]
         return total, _detached(terms)
 
@@ -186,6 +198,39 @@ class TrainableLomit(Lomit, Trainable):
         loss = 2 * losses.classification_loss(at_least_float32(logits), y)
         return loss, _detached({"cls_r": loss})
 
+    def regions_classification(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """L_cls_r (Eq. 11) on the images and on both of their regions (Eq. 1)."""
+        g = self.generator
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        with torch.no_grad(), g.frozen_statistics():
+            regions = _regions(x, g.pair_masks(x, g.content(x), y))
+        logits = at_least_float32(self.discriminator(torch.cat([self._as_d_sees(z) for z in (x, *regions)]))[1])
+        names = ("cls_r", "cls_x_f", "cls_x_b")
+        terms = {n: 2 * losses.classification_loss(z, y) for n, z in zip(names, logits.chunk(3), strict=True)}
+        return losses.weighted_sum(terms, dict.fromkeys(names, 1.0)), _detached(terms)
+
+    def masks_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """What decides over masks, without a translation: D_cls tells in what a pair differs from x^f, not from x^b.
+
+        R1, R3 and `weights.commit` act as in `generator_loss`, on the pair's masks.
+        """
+        g, w = self.generator, self.config.weights
+        x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
+        with torch.no_grad():
+            c = g.content(x)
+        m = g.pair_masks(x, c, y)
+        logits = self.discriminator(torch.cat([self._as_d_sees(z) for z in _regions(x, m)]))[1]
+        of_foreground, of_background = halves(at_least_float32(logits))
+        terms = {
+            "cls_x_f": 2 * losses.classification_loss(of_foreground, _differing(y)),
+            "erase": 2 * losses.telltale_background(of_background, y, swap_halves(y)),
+            "R1": 2 * self._r1(m, c),
+            "R3": 2 * losses.mask_area(m),
+            "commit": 2 * losses.mask_doubt(m),
+        }
+        weights = {"cls_x_f": w.cls, "erase": w.erase, "R1": w.r1, "R3": w.r3, "commit": w.commit}
+        return losses.weighted_sum(terms, weights), _detached(terms)
+
     def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The attributes told from foreground codes of whole images.
 
@@ -210,9 +255,10 @@ class TrainableLomit(Lomit, Trainable):
         if classifier is None:
             return {}
         y = torch.cat([batch.y1, batch.y2])
-        if differing:
-            y = y.where(y != swap_halves(y), -1.0)
-        return {"style_cls": 2 * losses.classification_loss(at_least_float32(classifier(s_f)), y)}
+        return {
+            "style_cls": 2
+            * losses.classification_loss(at_least_float32(classifier(s_f)), _differing(y) if differing else y)
+        }
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """L_G of Eq. 16, both directions summed, and statistics of the pair's masks."""
@@ -222,7 +268,7 @@ class TrainableLomit(Lomit, Trainable):
         # x1 -> x2 and x2 -> x1, beside x1 -> x1 and x2 -> x2: one decoder pass.
         c = g.content(x)
         whole = None if g.told_attributes is None else g.told(x)
-        summary = g.summary(x, c, whole)
+        summary = g.summary(x, c, y, whole)
         m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
         s_f, s_b = g.styles(x, m)
         translated, own = g.decode(
@@ -231,7 +277,7 @@ class TrainableLomit(Lomit, Trainable):
 
         # And back: x_{1->2->1} takes s_f from the foreground of x_{2->1} and s_b from the background of x_{1->2}.
         c_t = g.content(translated)
-        m_t = g.pair_masks(translated, c_t)
+        m_t = g.pair_masks(translated, c_t, swap_halves(y))
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
@@ -259,6 +305,10 @@ class TrainableLomit(Lomit, Trainable):
         if w.commit:
             terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
             total = total + w.commit * terms["commit"]
+        if w.erase:
+            _, of_background = self.discriminator(self._as_d_sees(_regions(x, m)[1]))
+            terms["erase"] = 2 * losses.telltale_background(at_least_float32(of_background), y, swap_halves(y))
+            total = total + w.erase * terms["erase"]
         if w.keep:
             grown = resize_mask(m, (x.shape[-2], x.shape[-1]))
             terms["keep"] = 2 * losses.background_change(translated, own, grown)
@@ -327,6 +377,16 @@ def _exemplar(guide: Guide) -> Tensor:
     if guide.exemplar is None:
         raise LomitError("LOMIT takes its style from an exemplar image; give one")
     return guide.exemplar
+
+
+def _regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """x^f and x^b of Eq. 1 under a mask of any resolution, each B x 3 x H x W."""
+    return losses.split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))
+
+
+def _differing(y: Tensor) -> Tensor:
+    """Labels of stacked pairs, -1 wherever both images of a pair have the same."""
+    return y.where(y != swap_halves(y), -1.0)
 
 
 def _detached(terms: Terms) -> Terms:
