@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "apps": PICTURING | {"stats"},
     "commands": PICTURING | MEASURING | {"evaluation", "engine", "report", "export", "reproduce", "apps"},
     "cli": {"commands", "errors"},
-    "__init__": {"inference", "errors"},
+    "__init__": {"inference", "photo", "errors"},
     "__main__": {"cli"},
 }
 CORE = {"torch", "numpy", "PIL", "filelock", "safetensors", "tqdm", "lomit"} | set(sys.stdlib_module_names)

@@ -529,7 +529,10 @@ def test_arrays(shape: tuple[int, ...]) -> None:
         (np.zeros((4, 5, 2), dtype=np.uint8), "H x W"),
         (np.zeros((3, 4, 5), dtype=np.uint8), "H x W"),
         (np.zeros((0, 5, 3), dtype=np.uint8), "H x W"),
-        (np.zeros((4, 5, 3), dtype=np.float32), "uint8"),
+        (np.full((4, 5, 3), 255, dtype=np.float32), "floats must lie in 0..1; it has values from 255 to 255"),
+        (np.full((4, 5, 3), -1, dtype=np.float64), "floats must lie in 0..1"),
+        (np.full((4, 5), np.nan), "floats must lie in 0..1"),
+        (np.zeros((4, 5, 3), dtype=np.int64), "uint8, bool or floats"),
     ],
 )
 def test_wrong_arrays_are_refused(array: np.ndarray, message: str) -> None:

@@ -389,7 +389,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr("lomit.photo.tracking.Tracker.update", lambda self, image, time: [FACE])
     assert main(["video", "a.mp4", "red.png", *words, "--out", "films", "--json", "done.json"]) == 0
     assert capsys.readouterr().out == "translated 8 of 8 frames into films/a__red.mp4\n"
-    assert json.loads(Path("done.json").read_text()) == {"file": "films/a__red.mp4", "frames": 8, "translated": 8}
+    assert json.loads(Path("done.json").read_text()) == {
+        "model": "model", "file": "films/a__red.mp4", "frames": 8, "translated": 8,
+    }  # fmt: skip
     assert len(frames_of(Path("films/a__red.mp4"))[0]) == 8
     Path("a.mp4").rename(f"{'v' * 200}.mp4")
     Path("red.png").rename(f"{'r' * 200}.png")

@@ -44,6 +44,7 @@ class Demo:
         # Load torch: not before the options are known to be right.
         from lomit.figures.demo import DemoPair, draw_grid, rendered_pairs, single_images
 
+        model = self.network.settle([] if self.input is None else [self.input], print)
         predictor = self.network.predictor()
         if self.input is not None and self.exemplar is not None:
             caption = f"{Path(self.input).name}, exemplar {Path(self.exemplar).name}"
@@ -58,7 +59,7 @@ class Demo:
             _check_free(self.out / name)
         for name, image in files.items():
             write_png(self.out / name, image, overwrite=True)
-        print(f"translated {len(pairs)} pair{'s' * (len(pairs) > 1)} with the model '{self.network.model}'")
+        print(f"translated {len(pairs)} pair{'s' * (len(pairs) > 1)} with the model '{model}'")
         print(f"look at {self.out / 'grid.png'}; the single images are beside it ({len(files)} files in {self.out})")
         return 0
 

@@ -18,9 +18,10 @@ class EditMasks:
     Ctrl-C ends it.
     """
 
-    model: str = "avatars"
+    model: str | None = None
     """Model to begin with: a name (see `lomit models`), a folder, a training run's folder, a Hugging Face Hub id, or a
-    file that `lomit export` wrote.  Those that have a name can be chosen in the page."""
+    file that `lomit export` wrote.  Those that have a name can be chosen in the page.  By default it is `avatars`, and
+    a photograph that is opened as the input takes a model of photographs."""
     host: str = "127.0.0.1"
     """Address to listen at; one that other machines reach, such as 0.0.0.0, needs a password."""
     port: int = 7860

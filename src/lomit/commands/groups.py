@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, rea
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from lomit.inference.predictor import Predictor
 
@@ -55,16 +56,47 @@ class Compute(Group):
 class Network(Compute):
     """The model, and what it is computed on."""
 
-    model: str = "avatars"
+    model: str | None = None
     """Name of a model (see `lomit models`), its folder, a training run's folder, a Hugging Face Hub id, or a file that
-    `lomit export` wrote."""
+    `lomit export` wrote.  By default a model of photographs where the input is a photograph, and `avatars` where it is
+    a rendered face."""
+
+    def settle(
+        self,
+        paths: Iterable[str | Path],
+        say: Callable[[str], None],
+        see: Callable[[str | Path], Image.Image] | None = None,
+    ) -> str:
+        """The model that was named; where none was, the one for the first image that can be read, which is told.
+
+        Args:
+            paths: of the inputs; none are rendered faces.
+            say: gets the line.
+            see: what is looked at of a path, RGB; None: all of the image.
+
+        Raises:
+            LomitError: for a photograph where no model of photographs is at hand.
+        """
+        from lomit.images import read_image
+        from lomit.inference.choice import RENDERED, choose_model
+
+        for path in paths if self.model is None else ():
+            try:
+                image = read_image(path).on_white() if see is None else see(path)
+            except LomitError:  # said where it is translated
+                continue
+            self.model, why = choose_model(image, str(path))
+            say(why)
+            break
+        self.model = self.model or RENDERED
+        return self.model
 
     def predictor(self, compile: bool = False) -> Predictor:
-        """Loads the model.  Raises as `start` and `Predictor`."""
+        """Loads the model that `settle` settled.  Raises as `start` and `Predictor`."""
         from lomit.inference.predictor import Predictor
 
         self.set_threads()
-        return Predictor.from_pretrained(self.model, self.device, compile=compile)
+        return Predictor.from_pretrained(self.settle((), print), self.device, compile=compile)
 
 
 class WritesJson:

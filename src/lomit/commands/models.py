@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lomit.commands.groups import WritesJson
 from lomit.commands.options import positional
-from lomit.inference.catalogue import known_models, saved_values
+from lomit.inference.catalogue import list_models
 
 
 @dataclass
@@ -23,31 +22,18 @@ class ListModels(WritesJson):
     def main(self) -> int:
         """Prints a line a model.  Raises `LomitError` where the JSON can't be written."""
         self.check_json()
-        rows = [{"name": name, **_shown(folder)} for name, folder in known_models().items()]
-        self.write_json(rows)
+        models = list_models()
+        self.write_json([asdict(model) for model in models])
         if self.prints_json:
             return 0
-        for name, method, size, attributes in (row.values() for row in rows):
+        for model in models:
             says = "damaged: its config.json can't be read"
-            if method is not None:
-                says = f"{method}, {size} pixels, {', '.join(attributes)}"
-            print(f"{name:<{max(len(row['name']) for row in rows)}}  {says}")
-        if not rows:
+            if model.method is not None:
+                says = f"{model.method}, {model.image_size} pixels, {', '.join(model.attributes)}"
+            print(f"{model.name:<{max(len(each.name) for each in models)}}  {says}")
+        if not models:
             print("no models here; `lomit train` makes one, and --model takes its folder")
         return 0
-
-
-def _shown(folder: Path) -> dict[str, Any]:
-    """Method, size and attributes of a model, of a damaged one none.
-
-    Read as they stand: to check them, torch would have to be loaded.
-    """
-    match saved_values(folder):
-        case {"method": str(method), "model": {**model}}:
-            size, names = model.get("image_size"), model.get("attributes", [])
-            if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return {"method": method, "image_size": size, "attributes": names}
-    return {"method": None, "image_size": None, "attributes": []}
 
 
 @dataclass

@@ -55,7 +55,7 @@ class Photo:
         face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
         # Load torch: not before the options are known to be right.
         from lomit.photo import Face
-        from lomit.photo.batch import PhotoWorker, endings
+        from lomit.photo.batch import PhotoWorker, endings, look
         from lomit.photo.faces import check_detector
 
         boxes = (self.face_box, self.faces.exemplar_box)
@@ -63,6 +63,7 @@ class Photo:
         if own is None or (theirs is None and any(g.exemplars for g in jobs.guidances)):
             check_detector()
         check_results(jobs, output.out, endings(jobs, self.format, self.save_masks), output.overwrite)
+        model = self.network.settle((each.path for each in jobs.inputs), output.say, lambda path: look(path, own))
         worker = PhotoWorker(
             self.network.predictor(self.compile),
             out=output.out,
@@ -84,7 +85,7 @@ class Photo:
             f"({count(tally.written, 'file')})"
         )
         output.write_json({
-            "photographs": tally.done, "faces": tally.faces, "files": tally.written,
+            "model": model, "photographs": tally.done, "faces": tally.faces, "files": tally.written,
             "failed": list(tally.failed.values()),
         })  # fmt: skip
         return tally.close("row" if by_row else "photograph")

@@ -59,7 +59,7 @@ class Translate:
         jobs = images.jobs(self.random)
         output.check_json([self.network.model, images.pairs, *jobs.files])
         settings = Settings(
-            model=self.network.model,
+            model=self.network.settle((each.path for each in jobs.inputs), output.say),
             out=output.out,
             device=self.network.device,
             save_masks=self.save_masks,
@@ -82,7 +82,14 @@ class Translate:
             translate_all(settings, jobs, self.batch_size, self.processes), len(jobs), "pair", by_row, images.named
         )
         output.say(f"translated {count(tally.done, 'pair')} into {output.out} ({count(tally.written, 'file')})")
-        output.write_json({"pairs": tally.done, "files": tally.written, "failed": list(tally.failed.values())})
+        output.write_json(
+            {
+                "model": settings.model,
+                "pairs": tally.done,
+                "files": tally.written,
+                "failed": list(tally.failed.values()),
+            }
+        )
         return tally.close("row" if by_row else "image")
 
     def _check(self) -> None:

@@ -47,7 +47,7 @@ class Video:
         from lomit.images import short_stem
         from lomit.photo import Face, align_exemplar
         from lomit.photo.faces import check_detector
-        from lomit.photo.video import CONTAINERS, container_of, load_av, translate_video
+        from lomit.photo.video import CONTAINERS, container_of, first_face, load_av, translate_video
 
         load_av()
         check_detector()
@@ -63,6 +63,7 @@ class Video:
             raise LomitError(
                 f"{out} exists already; choose another --out" + " or add --overwrite" * (not self.output.overwrite)
             )
+        model = self.network.settle([self.input], self.output.say, first_face)
         predictor = self.network.predictor(self.compile)
         guide = None
         if self.exemplar is not None:
@@ -89,7 +90,9 @@ class Video:
         for stream in result.left_out:
             print(f"lomit: left out: {stream} (not sound, or not allowed in {out.suffix}; try .mkv)", file=sys.stderr)
         self.output.say(f"translated {result.translated} of {result.frames} frames into {out}")
-        self.output.write_json({"file": str(out), "frames": result.frames, "translated": result.translated})
+        self.output.write_json(
+            {"model": model, "file": str(out), "frames": result.frames, "translated": result.translated}
+        )
         if not result.translated:
             print("lomit: no face was found in any frame, so nothing was changed", file=sys.stderr)
         return 0

@@ -65,7 +65,9 @@ class Picture:
 
 
 def as_picture(image: Picture | Image.Image | np.ndarray, name: str = "image") -> Picture:
-    """A Pillow image of any mode, or an array H x W, H x W x 3 or H x W x 4 of uint8, as a `Picture`.
+    """A Pillow image of any mode, or an array H x W, H x W x 3 or H x W x 4, as a `Picture`.
+
+    Arrays hold uint8, bool (True is white) or floats in 0..1; what sharpening puts a tenth beyond is clipped.
 
     The EXIF orientation is applied.  16-bit grey is scaled, CMYK, grey and Lab with a profile are converted to
     sRGB; an RGB image keeps its values and its profile.
@@ -77,6 +79,10 @@ def as_picture(image: Picture | Image.Image | np.ndarray, name: str = "image") -
         return image
     if isinstance(image, np.ndarray):
         return _picture(_from_array(image, name), name)
+    if not isinstance(image, Image.Image):
+        raise LomitError(
+            f"{name}: give a path, a PIL image, an array or a tensor; it is of type {type(image).__name__}"
+        )
     check_size(image.size, name)
     frames = getattr(image, "n_frames", 1) if image.format not in SINGLE else 1
     if frames > 1:
@@ -100,8 +106,15 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     coloured = array.ndim == 3 and array.shape[2] in (3, 4)
     if not (array.ndim == 2 or coloured) or not array.size:
         raise LomitError(f"{name}: an array must be H x W, H x W x 3 or H x W x 4; its shape is {array.shape}")
+    if array.dtype == bool:
+        array = array * np.uint8(255)
+    elif array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        if not -OVERSHOOT <= low <= high <= 1 + OVERSHOOT:
+            raise LomitError(f"{name}: an array of floats must lie in 0..1; it has values from {low:g} to {high:g}")
+        array = np.rint(255 * array.astype(np.float32).clip(0, 1)).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise LomitError(f"{name}: an array must hold uint8 in 0..255; its type is {array.dtype}")
+        raise LomitError(f"{name}: an array must hold uint8, bool or floats in 0..1; its type is {array.dtype}")
     return Image.fromarray(np.ascontiguousarray(array))
 
 

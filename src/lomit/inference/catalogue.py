@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,40 @@ def saved_values(folder: Path) -> dict[str, Any] | None:
         return read_json(folder / CONFIG)
     except LomitError:
         return None
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that can be used by name.
+
+    Attributes:
+        name: what `Predictor.from_pretrained` and `--model` take.
+        method, image_size: None where its config.json is damaged.
+        attributes: what it was trained on.
+    """
+
+    name: str
+    method: str | None = None
+    image_size: int | None = None
+    attributes: tuple[str, ...] = ()
+
+
+def list_models() -> list[KnownModel]:
+    """The models in the package and, in a checkout, under `weights/`.
+
+    Their configs are read as they stand: to check them, torch would have to be loaded.
+    """
+    return [_described(name, saved_values(folder)) for name, folder in known_models().items()]
+
+
+def _described(name: str, values: dict[str, Any] | None) -> KnownModel:
+    match values:
+        case {"method": str(method), "model": {**model}}:
+            size, names = model.get("image_size"), model.get("attributes", [])
+            size = size if isinstance(size, int) else None
+            if isinstance(names, list) and all(isinstance(each, str) for each in names):
+                return KnownModel(name, method, size, tuple(names))
+    return KnownModel(name)
 
 
 def _may_be_model(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
-from lomit.inference.squares import mask_image, mask_planes, put_back, to_tensor
+from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
 from lomit.models.registry import method_of
 from lomit.nn.blocks import resize_mask
@@ -39,8 +39,8 @@ class Edit:
         LomitError: for a number out of its range.
     """
 
-    input_mask: Image.Image | None = None
-    exemplar_masks: tuple[Image.Image | None, ...] = ()
+    input_mask: MaskLike | None = None
+    exemplar_masks: tuple[MaskLike | None, ...] = ()
     threshold: float = 0.0
     strength: float = 1.0
     blend: float = 0.0
@@ -129,7 +129,7 @@ class Editing:
             LomitError: for masks of a wrong shape, and for what the method can't do.
         """
         weights = self._weights(edit.blend)
-        given = [edit.input_mask, *edit.exemplar_masks]
+        given: list[MaskLike | None] = [edit.input_mask, *edit.exemplar_masks]
         given += [None] * (len(self._pictures) - len(given))
         if len(given) > len(self._pictures):
             raise LomitError(f"{len(given) - 1} masks for {len(self._pictures) - 1} exemplars; give one for each")
@@ -139,6 +139,10 @@ class Editing:
             masks = self._used(given, weights, edit.threshold)
             translation = self._prepared.translate(masks, weights, edit.strength)
             return Edited(translation.image, [mask[0, 0] for mask in masks])
+
+    def apply(self, edit: Edit, *, composite: bool = False) -> Image.Image:
+        """The input at its own size, translated under an edit; see `Edited.placed`.  Raises as `render`."""
+        return self.render(edit).placed(self._pictures[0], composite)
 
     def _weights(self, blend: float) -> list[float]:
         """Of the exemplars."""
@@ -154,7 +158,7 @@ class Editing:
             own = sum((w * pair.input for w, pair in zip(weights, pairs, strict=True)), torch.zeros_like(own))
         return [own, *(pair.exemplar for pair in pairs)]
 
-    def _used(self, given: Sequence[Image.Image | None], weights: Sequence[float], threshold: float) -> list[Tensor]:
+    def _used(self, given: Sequence[MaskLike | None], weights: Sequence[float], threshold: float) -> list[Tensor]:
         if not self.has_masks:
             return []
         masks = []

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from lomit.data.transforms import denormalise
-from lomit.errors import LomitError, did_you_mean
-from lomit.images import Picture, as_picture
+from lomit.data.transforms import centre_box, denormalise
+from lomit.errors import LomitError, at_least, did_you_mean
+from lomit.images import Picture
 from lomit.inference.compiled import Compiled
 from lomit.inference.device import usable_device
 from lomit.inference.editing import Editing
 from lomit.inference.onnx import ExportedTranslator, is_exported
-from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
+from lomit.inference.squares import ImageLike, MaskLike, load_picture, mask_image, mask_planes, put_back, to_tensor
 from lomit.inference.weights import load_pretrained, save_pretrained
 from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator
 from lomit.models.registry import method_of
 
-ImageLike = Picture | Image.Image | np.ndarray
-"""A `Picture`, a Pillow image of any mode, or a uint8 array H x W, H x W x 3 or H x W x 4."""
+Images = ImageLike | Sequence[ImageLike]
+"""One image, or a list of them."""
+GivenMasks = MaskLike | Sequence[MaskLike | None] | None
+"""One mask, or one for each image; None is the predicted one."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Result:
     image: Image.Image
     input_mask: Image.Image | None
     exemplar_mask: Image.Image | None
-    raw: np.ndarray
+    raw: np.ndarray = field(repr=False)
 
 
 class Predictor:
@@ -80,10 +83,20 @@ class Predictor:
         name_or_path: str | os.PathLike[str] = "avatars",
         device: str | torch.device | None = None,
         *,
+        threads: int | None = None,
         compile: bool = False,
     ) -> Predictor:
         """A predictor by what `find_model` takes (a name, a folder, a training run, a Hub id), or by the path of a
-        file that `lomit export` wrote."""
+        file that `lomit export` wrote.
+
+        Args:
+            name_or_path: `lomit.list_models` has the names.
+            device, compile: as for `Predictor`.
+            threads: CPU threads, for all that PyTorch does in this process; None leaves them as they are.
+        """
+        if threads is not None:
+            at_least(1, threads=threads)
+            torch.set_num_threads(threads)
         if is_exported(name_or_path):
             return cls(ExportedTranslator(name_or_path), device, compile=compile)
         return cls(load_pretrained(name_or_path), device, compile=compile)
@@ -106,22 +119,52 @@ class Predictor:
     def _method(self) -> str:
         return method_of(self.translator.config).name
 
-    def translate(
+    def __repr__(self) -> str:
+        attributes = ", ".join(self.attributes) or "none"
+        return f"Predictor({self._method}, {self.image_size} pixels, on {self.device}; attributes: {attributes})"
+
+    @overload
+    def translate(  # type: ignore[overload-overlap]
         self,
-        inputs: Sequence[ImageLike],
-        exemplars: Sequence[ImageLike] | None = None,
+        inputs: ImageLike,
+        exemplars: Images | None = None,
         *,
-        input_masks: Sequence[MaskLike | None] | None = None,
-        exemplar_masks: Sequence[MaskLike | None] | None = None,
+        input_masks: GivenMasks = None,
+        exemplar_masks: GivenMasks = None,
         label: Mapping[str, float] | None = None,
         styles: Tensor | None = None,
         composite: bool = False,
         batch_size: int = 8,
-    ) -> list[Result]:
+    ) -> Result: ...
+    @overload
+    def translate(
+        self,
+        inputs: Sequence[ImageLike],
+        exemplars: Images | None = None,
+        *,
+        input_masks: GivenMasks = None,
+        exemplar_masks: GivenMasks = None,
+        label: Mapping[str, float] | None = None,
+        styles: Tensor | None = None,
+        composite: bool = False,
+        batch_size: int = 8,
+    ) -> list[Result]: ...
+    def translate(
+        self,
+        inputs: Images,
+        exemplars: Images | None = None,
+        *,
+        input_masks: GivenMasks = None,
+        exemplar_masks: GivenMasks = None,
+        label: Mapping[str, float] | None = None,
+        styles: Tensor | None = None,
+        composite: bool = False,
+        batch_size: int = 8,
+    ) -> Result | list[Result]:
         """Gives each input the style of its exemplar, the attributes of a label or a random style.
 
         Args:
-            inputs: N images.
+            inputs: one image, or N in a list.
             exemplars: N images, or one for all inputs; None where a label or styles take their place.
             input_masks: masks to use in place of the predicted ones, white = foreground; each as large as its
                 image, or a square that stands for the image's centre square.  None: the predicted one.
@@ -133,16 +176,17 @@ class Predictor:
             composite: blend the input back through its mask instead of keeping the decoder's whole output.
             batch_size: images in the network at a time.
 
+        Returns:
+            A result for one image, a list of results for a list.
+
         Raises:
             LomitError: for images that can't be used, numbers that don't match, and what the method can't do.
         """
         self._check_guides(exemplar=exemplars, label=label, random=styles)
-        pictures = [as_picture(image, f"input {i}") for i, image in enumerate(inputs)]
-        guides = None
-        if exemplars is not None:
-            guides = _for_each(pictures, [as_picture(image, f"exemplar {i}") for i, image in enumerate(exemplars)])
-        own_masks = _for_each(pictures, [None] if input_masks is None else input_masks)
-        guide_masks = _for_each(pictures, [None] if exemplar_masks is None else exemplar_masks)
+        pictures = _pictures(inputs, "input")
+        guides = None if exemplars is None else _for_each(pictures, _pictures(exemplars, "exemplar"))
+        own_masks = _for_each(pictures, _listed(input_masks))
+        guide_masks = _for_each(pictures, _listed(exemplar_masks))
         target = None if label is None else self._label(label)
         if styles is not None:
             styles = torch.stack(list(_for_each(pictures, list(styles.to(self.device))))) if pictures else None
@@ -158,7 +202,30 @@ class Predictor:
             )
             translation = self._run(self._tensor(batch), guide)
             results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
-        return results
+        return results if _is_list(inputs) else results[0]
+
+    def predict_masks(self, inputs: Images, exemplars: Images) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The masks of each input and its exemplar, as arrays to look at, change and give back to `translate`.
+
+        Args:
+            inputs, exemplars: as for `translate`: which region is meant depends on both.
+
+        Returns:
+            A pair of float32 arrays in [0, 1] for each input, each as large as its image (H x W), 1 = foreground.
+            Outside the centre square they are 0.
+
+        Raises:
+            LomitError: as `translate`, and for a method without masks.
+        """
+        if not self.has_masks:
+            raise LomitError(f"the method '{self._method}' has no masks")
+        pictures = _pictures(inputs, "input")
+        guides = _for_each(pictures, _pictures(exemplars, "exemplar"))
+        results = self.translate(pictures, guides)
+        return [
+            (_whole(result.input_mask, picture), _whole(result.exemplar_mask, guide))
+            for result, picture, guide in zip(results, pictures, guides, strict=True)
+        ]
 
     def random_styles(self, count: int, seed: int = 0) -> Tensor:
         """`count` style codes for `translate(styles=...)`, count x S; the same for the same seed.
@@ -168,9 +235,7 @@ class Predictor:
         """
         return self.translator.random_styles(count, torch.Generator().manual_seed(seed))
 
-    def interpolate(
-        self, image: ImageLike, exemplars: Sequence[ImageLike], steps: int, *, composite: bool = False
-    ) -> list[Result]:
+    def interpolate(self, image: ImageLike, exemplars: Images, steps: int, *, composite: bool = False) -> list[Result]:
         """Goes from one exemplar's style to another's in `steps` even steps, both ends included.
 
         Args:
@@ -186,10 +251,9 @@ class Predictor:
             raise LomitError(f"the method '{self._method}' can't interpolate between exemplars")
         if steps < 2:
             raise LomitError(f"an interpolation needs at least 2 steps; {steps} asked for")
-        if len(exemplars) not in (1, 2):
-            raise LomitError(f"an interpolation needs one exemplar or two; {len(exemplars)} given")
-        picture = as_picture(image, "input")
-        guides = [as_picture(exemplar, f"exemplar {i}") for i, exemplar in enumerate(exemplars)]
+        picture, guides = load_picture(image, "input"), _pictures(exemplars, "exemplar")
+        if len(guides) not in (1, 2):
+            raise LomitError(f"an interpolation needs one exemplar or two; {len(guides)} given")
         ends = [self._tensor([end]) for end in ([picture, *guides] if len(guides) == 1 else guides)]
         x, results = self._tensor([picture]), []
         for t in np.linspace(0, 1, steps).tolist():
@@ -198,12 +262,11 @@ class Predictor:
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
 
-    def edit(
-        self, image: ImageLike, exemplars: Sequence[ImageLike] = (), label: Mapping[str, float] | None = None
-    ) -> Editing:
+    def edit(self, image: ImageLike, exemplars: Images = (), label: Mapping[str, float] | None = None) -> Editing:
         """An image beside its exemplars, prepared for a session of edits.
 
-        What no edit changes is computed here, once; see `lomit.inference.editing.Editing` for the rest.
+        What no edit changes is computed here, once.  `edit(a, b).apply(Edit(input_mask=mask))` is `a` at its own size
+        under a mask; see `lomit.inference.editing.Editing` for the rest.
 
         Args:
             image: the input.
@@ -213,14 +276,14 @@ class Predictor:
         Raises:
             LomitError: as `translate`, and for another number of exemplars.
         """
-        if len(exemplars) > 2:
-            raise LomitError(f"an edit takes one exemplar or two; {len(exemplars)} given")
-        self._check_guides(exemplar=exemplars or None, label=label)
-        if "exemplar" in self.guides and not exemplars:
+        guides = _pictures(exemplars, "exemplar")
+        if len(guides) > 2:
+            raise LomitError(f"an edit takes one exemplar or two; {len(guides)} given")
+        self._check_guides(exemplar=guides or None, label=label)
+        if "exemplar" in self.guides and not guides:
             raise LomitError(f"the method '{self._method}' takes its style from an exemplar image; give one")
-        guides = [as_picture(exemplar, f"exemplar {i}") for i, exemplar in enumerate(exemplars)]
         target = None if label is None else self._label(label)
-        return Editing(self.translator, self.device, as_picture(image, "input"), guides, target)
+        return Editing(self.translator, self.device, load_picture(image, "input"), guides, target)
 
     @property
     def guides(self) -> frozenset[GuideKind]:
@@ -288,6 +351,28 @@ class Predictor:
             image = put_back(square, picture, input_mask if composite else None)
             results.append(Result(image, input_mask, exemplar_mask, raw[i]))
         return results
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
+def _listed(given: Any) -> Sequence[Any]:
+    """Several as they are, one as a list."""
+    return given if _is_list(given) else [given]
+
+
+def _pictures(images: Images, name: str) -> list[Picture]:
+    """One image or several as pictures, called by their number."""
+    return [load_picture(each, f"{name} {i}") for i, each in enumerate(_listed(images))]
+
+
+def _whole(mask: Image.Image | None, picture: Picture) -> np.ndarray:
+    """The mask of a picture's centre square as an array as large as the picture, float32 in [0, 1]."""
+    whole = Image.new("L", picture.size)
+    if mask is not None:
+        whole.paste(mask, centre_box(picture.size)[:2])
+    return np.asarray(whole, dtype=np.float32) / 255
 
 
 def _for_each(pictures: Sequence[Picture], items: Sequence) -> Sequence:

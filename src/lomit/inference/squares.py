@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +12,39 @@ from torch import Tensor
 
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
-from lomit.images import Picture, as_picture
+from lomit.images import Picture, as_picture, read_image, read_mask
 
-MaskLike = Image.Image | np.ndarray
-"""A Pillow image of any mode or a uint8 array, white = foreground."""
+ImageLike = Picture | Image.Image | np.ndarray | Tensor | str | os.PathLike[str]
+"""A path, a `Picture`, a Pillow image of any mode, an array H x W, H x W x 3 or H x W x 4, or a tensor H x W or
+C x H x W of 1, 3 or 4 channels.  Arrays and tensors hold uint8, bool or floats in 0..1."""
+MaskLike = ImageLike
+"""The same, white (1, True) = foreground."""
+
+
+def load_picture(image: ImageLike, name: str = "image") -> Picture:
+    """Any image as a `Picture`; `name` is what errors call it unless it has a path.
+
+    Raises:
+        LomitError: for an image that can't be read or used; it says what can.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    if not isinstance(image, Tensor):
+        return as_picture(image, name)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[0] not in (1, 3, 4)):
+        raise LomitError(
+            f"{name}: a tensor must be H x W or C x H x W of 1, 3 or 4 channels; its shape is {tuple(image.shape)}"
+        )
+    plain = image.detach().cpu()
+    plain = plain.float() if plain.is_floating_point() else plain  # NumPy has no bfloat16
+    return as_picture(plain.numpy() if image.ndim == 2 else plain.permute(1, 2, 0).numpy(), name)
+
+
+def load_mask(mask: MaskLike, name: str) -> Image.Image:
+    """Any mask in mode L.  Raises as `load_picture`."""
+    if isinstance(mask, str | os.PathLike):
+        return read_mask(mask)
+    return load_picture(mask, name).on_white().convert("L")
 
 
 def to_tensor(pictures: Sequence[Picture], size: int, device: torch.device) -> Tensor:
@@ -38,7 +68,7 @@ def mask_planes(
     for plane, mask, picture in zip(planes, masks, pictures, strict=True):
         if mask is None:
             continue
-        grey = as_picture(mask, f"mask of {picture.name}").on_white().convert("L")
+        grey = load_mask(mask, f"mask of {picture.name}")
         if grey.size == picture.size:
             grey = grey.crop(centre_box(grey.size))
         elif grey.width != grey.height:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Literal
 
 from PIL import Image
 
+from lomit.data.detector import face_square
 from lomit.errors import LomitError, line_of
 from lomit.images import Picture, read_image, read_mask, write_png
 from lomit.inference.batch import JobOutcome
@@ -122,6 +123,22 @@ class PhotoWorker:
         (chosen,) = choose_faces(faces, self.exemplar_face, picture.name, "--exemplar-box")
         check_place(faces[chosen], picture)
         return picture, faces
+
+
+def look(photograph: str | Path | Picture, faces: Sequence[Face] | None = None) -> Image.Image:
+    """The square around a photograph's largest face, by which its model is chosen; all of it where none is found.
+
+    Args:
+        photograph: a path, or what was read.
+        faces: in place of those that the detector finds.
+
+    Raises:
+        LomitError: where it can't be read.
+    """
+    picture = photograph if isinstance(photograph, Picture) else read_image(photograph)
+    found = find_faces(picture) if faces is None else faces
+    image = picture.on_white()
+    return image.crop(face_square(found[0].box, image.size)) if found else image
 
 
 def endings(jobs: Jobs, format: str, save_masks: bool) -> list[str]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
-from lomit.images import Picture, as_picture, read_image
+from lomit.images import Picture, as_picture
 from lomit.inference.predictor import Predictor, Result
+from lomit.inference.squares import ImageLike, MaskLike, load_mask, load_picture
 from lomit.photo.align import align, check_place, view
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.paste import on_photo, paste
 
-Photo = Picture | Image.Image | np.ndarray | str | os.PathLike[str]
-"""A `Picture`, a Pillow image, a uint8 array or the path of a file."""
 Masks = Sequence[Image.Image | None] | None
 """Masks on crops; None in place of the predicted one, or of all."""
 
@@ -81,15 +78,15 @@ class PhotoResult:
 
 def translate_photo(
     predictor: Predictor,
-    photo: Photo,
-    exemplar: Photo | None,
+    photo: ImageLike,
+    exemplar: ImageLike | None,
     *,
     face: int | Literal["all"] = 0,
     exemplar_face: int = 0,
     faces: Sequence[Face] | None = None,
     exemplar_faces: Sequence[Face] | None = None,
-    input_mask: Image.Image | np.ndarray | None = None,
-    exemplar_mask: Image.Image | np.ndarray | None = None,
+    input_mask: MaskLike | None = None,
+    exemplar_mask: MaskLike | None = None,
     label: Mapping[str, float] | None = None,
     strength: float = 1.0,
 ) -> PhotoResult:
@@ -116,7 +113,7 @@ def translate_photo(
         LomitError: where no such face is found or it lies elsewhere, an image can't be used, the `faces` extra is not
             installed, or the method can't do what is asked.
     """
-    picture = _read(photo, "photograph")
+    picture = load_picture(photo, "photograph")
     found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
     chosen = [found[i] for i in choose_faces(found, face, picture.name)]
     for one in chosen:
@@ -141,14 +138,14 @@ def translate_photo(
 
 
 def align_exemplar(
-    exemplar: Photo,
+    exemplar: ImageLike,
     size: int,
     face: int = 0,
     faces: Sequence[Face] | None = None,
-    mask: Image.Image | np.ndarray | None = None,
+    mask: MaskLike | None = None,
 ) -> ExemplarFace:
     """An exemplar as the network sees it; the arguments are those of `translate_photo`, S being `size`."""
-    picture = _read(exemplar, "exemplar")
+    picture = load_picture(exemplar, "exemplar")
     found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
     chosen = found[choose_faces(found, face, picture.name, "--exemplar-box")[0]]
     check_place(chosen, picture)
@@ -211,7 +208,7 @@ def self_reconstruction(
     return [result.image.convert("RGB") for result in results]
 
 
-def crop_mask(mask: Image.Image | np.ndarray | None, picture: Picture, face: Face, size: int) -> Image.Image | None:
+def crop_mask(mask: MaskLike | None, picture: Picture, face: Face, size: int) -> Image.Image | None:
     """A mask on the crop, mode L, size x size; None for None.
 
     Args:
@@ -225,7 +222,7 @@ def crop_mask(mask: Image.Image | np.ndarray | None, picture: Picture, face: Fac
     """
     if mask is None:
         return None
-    grey = as_picture(mask, f"mask of {picture.name}").on_white().convert("L")
+    grey = load_mask(mask, f"mask of {picture.name}")
     if grey.size == picture.size:
         return view(grey, face, size)
     if grey.width != grey.height:
@@ -234,7 +231,3 @@ def crop_mask(mask: Image.Image | np.ndarray | None, picture: Picture, face: Fac
             f"({picture.size[0]} x {picture.size[1]}), or square for the crop of the face"
         )
     return grey.resize((size, size), Image.Resampling.BILINEAR)
-
-
-def _read(photo: Photo, name: str) -> Picture:
-    return read_image(photo) if isinstance(photo, str | os.PathLike) else as_picture(photo, name)

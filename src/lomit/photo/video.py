@@ -14,6 +14,7 @@ from lomit.errors import LomitError
 from lomit.images import Picture, write_file
 from lomit.inference.predictor import Predictor
 from lomit.photo.align import align
+from lomit.photo.batch import look
 from lomit.photo.paste import paste
 from lomit.photo.tracking import Tracker
 from lomit.photo.transcode import VideoResult, transcode
@@ -102,6 +103,16 @@ def load_av() -> Any:
     except ImportError as error:
         raise LomitError("videos need PyAV: pip install 'lomit[video]'") from error
     return av
+
+
+def first_face(path: str | os.PathLike[str]) -> Image.Image:
+    """As `lomit.photo.batch.look`, of a video's first frame.  Raises LomitError where it can't be read."""
+    av = load_av()
+    try:
+        with av.open(str(path)) as source:
+            return look(Picture(next(source.decode(video=0)).to_image(), name="frame"))
+    except (av.error.FFmpegError, StopIteration, IndexError) as error:
+        raise LomitError(f"{path} can't be read as a video") from error
 
 
 class _Frames:

@@ -22,6 +22,7 @@ from lomit.images import Picture
 from lomit.inference.catalogue import CONFIG
 from lomit.inference.editing import Edit
 from lomit.inference.onnx import is_exported
+from lomit.inference.squares import MaskLike, load_mask
 from lomit.inference.weights import WEIGHTS, find_model
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face
@@ -146,7 +147,7 @@ def model_hash(name_or_path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _image(origin: Origin, mask: Image.Image | None) -> dict[str, Any]:
+def _image(origin: Origin, mask: MaskLike | None) -> dict[str, Any]:
     face, rendered = origin.face, origin.rendered
     return {
         "name": origin.name,
@@ -157,10 +158,10 @@ def _image(origin: Origin, mask: Image.Image | None) -> dict[str, Any]:
     }
 
 
-def encode_mask(mask: Image.Image) -> str:
+def encode_mask(mask: MaskLike) -> str:
     """A mask as a PNG in base64."""
     file = io.BytesIO()
-    mask.convert("L").save(file, "PNG")
+    load_mask(mask, "mask").save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

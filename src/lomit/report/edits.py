@@ -124,8 +124,8 @@ def _column(subject: Subject, edit: EditedPair) -> dict[str, PagePicture] | None
     before = subject.predictor.translate(*pair)[0]
     if before.input_mask is None or before.exemplar_mask is None:
         return None
-    given = {"input_masks": [edit.input_mask], "exemplar_masks": [edit.exemplar_mask]}
-    after = subject.predictor.translate(*pair, **given)[0]  # type: ignore[arg-type]
+    given: dict[str, Any] = {"input_masks": [edit.input_mask], "exemplar_masks": [edit.exemplar_mask]}
+    after = subject.predictor.translate(*pair, **given)[0]
     own, guide = edit.input.on_white(), edit.exemplar.on_white()
     about = f"{subject.label}, {edit.caption}"
     column = {"input": shown(own, f"input: {about}")}

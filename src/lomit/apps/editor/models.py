@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 from lomit.inference.catalogue import known_models
+from lomit.inference.choice import of_photographs
 from lomit.inference.onnx import is_exported
 from lomit.inference.predictor import Predictor
 from lomit.inference.weights import card_summary, find_model
@@ -24,6 +25,7 @@ class Models:
 
     Attributes:
         names: what can be chosen, `first` in front.
+        photographs: whether `first` is a model of photographs.
 
     Raises:
         LomitError: where `first` can't be used.
@@ -36,6 +38,7 @@ class Models:
         self._loaded: dict[str, tuple[Predictor, str, str]] = {}
         self.names = list(self._paths)
         self.get(self.names[0])
+        self.photographs = not is_exported(first) and of_photographs(find_model(first))
 
     def get(self, name: str) -> Predictor:
         """A predictor.  Raises `KeyError` for a name that was not offered."""

@@ -13,12 +13,11 @@ from lomit.apps.editor import views
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.session import Session
+from lomit.apps.editor.session import Session, first_label
 from lomit.apps.editor.state import EditorSettings, Limits
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.inference.editing import MAX_THRESHOLD
-from lomit.inference.predictor import Predictor
 from lomit.recipe.file import decode_mask
 
 TITLE = "lomit edit"
@@ -41,6 +40,7 @@ class Page:
         models: to choose from.
         samples: offered images.
         limits: what a page may do.
+        choosing: whether an input chooses its model until a person does.
 
     Attributes:
         blocks: the Gradio app.
@@ -49,8 +49,8 @@ class Page:
         bench, viewer, model, controls, saver: components that handlers give values to.
     """
 
-    def __init__(self, models: Models, samples: list[Sample], limits: Limits) -> None:
-        settings = EditorSettings(models.names[0], label=_first_label(models.get(models.names[0])))
+    def __init__(self, models: Models, samples: list[Sample], limits: Limits, choosing: bool = False) -> None:
+        settings = EditorSettings(models.names[0], label=first_label(models.get(models.names[0])), choosing=choosing)
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
         self._models, self._limits, self.samples = models, limits, samples
         self.blocks = self._build()
@@ -185,8 +185,8 @@ class Page:
         session = self.sessions.get(page)
         if model not in self._models.names:
             raise LomitError("no such model")
-        label = _first_label(self._models.get(model))
-        session.set(replace(session.settings, model=model, label=label))
+        label = first_label(self._models.get(model))
+        session.set(replace(session.settings, model=model, label=label, choosing=False))
         return self._everything(session)
 
     def _set(self, page: str, told: dict[str, Any], *values: Any) -> Any:
@@ -252,11 +252,6 @@ def _perform(session: Session, told: dict[str, Any]) -> None:
         session.drop(_number(told, "id", 2**31))
     else:
         raise _unknown()
-
-
-def _first_label(predictor: Predictor) -> tuple[str, ...]:
-    """What is ticked at first: towards the domain with the attributes, as `lomit translate` has it; else nothing."""
-    return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
 
 
 def _unknown() -> LomitError:

@@ -20,6 +20,7 @@ from lomit.apps.editor.samples import draw_samples
 from lomit.apps.editor.state import Limits
 from lomit.apps.web import LOOPBACK, Guard, Login, Scope, base_url, check_url, header, listening, serving
 from lomit.errors import LomitError, require
+from lomit.inference.choice import RENDERED
 
 ENVIRONMENT = "LOMIT_EDIT_PASSWORD"
 SHORTEST = 8
@@ -73,7 +74,7 @@ def find_password(host: str, file: str | None, url: str | None = None, proxy: bo
 
 @contextmanager
 def running(
-    model: str,
+    model: str | None,
     host: str = "127.0.0.1",
     port: int = 7860,
     password: str | None = None,
@@ -85,7 +86,7 @@ def running(
     """The editor, served until the block ends.
 
     Args:
-        model: name or path of the first model.
+        model: name or path of the first model; None: what the first input calls for.
         host: address to listen at.
         port: to listen at; 0 takes a free one.
         password: asked for before anything is shown; None: nobody is asked.
@@ -108,7 +109,9 @@ def running(
     require("the editor", "editor", "gradio")
     # Gradio takes the folder's name over while the page is made.
     with listening(host, port) as bound, _private_folder():
-        page = Page(Models(model, device), draw_samples(), limits)
+        models = Models(model or RENDERED, device)
+        samples = [] if models.photographs else draw_samples()
+        page = Page(models, samples, limits, choosing=model is None)
         guard = Guard(
             _application(page, limits, url),
             POLICY,

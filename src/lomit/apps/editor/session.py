@@ -16,7 +16,10 @@ from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Limits, Slot, Variant
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, read_upload
+from lomit.inference.choice import choose_model
 from lomit.inference.editing import Edit, Edited
+from lomit.inference.predictor import Predictor
+from lomit.photo.batch import look
 from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.portrait import Portrait, content_hash
@@ -70,7 +73,20 @@ class Session:
         # Decoded anew where all of it is needed: a page holds files, not their pixels.
         # A square is a crop already, as the images of a training set are.
         chosen = faces[0] if faces and picture.size[0] != picture.size[1] else None
+        if pane == INPUT and self.settings.choosing:
+            note = ". ".join(filter(None, (note, self._choose(look(picture, faces)))))
         self._put(pane, Slot(Portrait(name, read, chosen), faces, data, note=note))
+
+    def _choose(self, image: Image.Image) -> str:
+        """Takes the model that an image calls for; returns a sentence about it, or why there is none."""
+        try:
+            model, why = choose_model(image, "This")
+        except LomitError as error:
+            return str(error)
+        if model == self.settings.model:
+            return ""
+        self.set(replace(self.settings, model=model, label=first_label(self.models.get(model))))
+        return why.partition(" (")[0]
 
     def sample(self, pane: int, index: int) -> None:
         """Takes one of the samples."""
@@ -249,6 +265,11 @@ class Session:
             clean = f"{plain.stem}-{number}{plain.suffix}"
             number += 1
         return clean
+
+
+def first_label(predictor: Predictor) -> tuple[str, ...]:
+    """What is ticked at first: towards the domain with the attributes, as `lomit translate` has it; else nothing."""
+    return tuple(predictor.attributes) if "exemplar" in predictor.guides else ()
 
 
 def _faces(picture: Picture) -> tuple[tuple[Face, ...], str]:

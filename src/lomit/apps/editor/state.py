@@ -63,7 +63,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class EditorSettings:
-    """Everything but the images."""
+    """Everything but the images; `choosing`: whether an input that is opened chooses the model."""
 
     model: str
     threshold: float = 0.0
@@ -71,6 +71,7 @@ class EditorSettings:
     blend: float = 0.5
     composite: bool = True
     label: tuple[str, ...] = ()
+    choosing: bool = False
 
 
 @dataclass(frozen=True)

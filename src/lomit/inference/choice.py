@@ -1,0 +1,72 @@
+"""Which model an image gets where none is named: one of photographs, or the packaged one of rendered faces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lomit.data.transforms import centre_box
+from lomit.errors import LomitError
+from lomit.inference.catalogue import CONFIG, known_models
+
+RENDERED = "avatars"
+"""The model of rendered faces."""
+PHOTOGRAPHS = ("celeba-hair-smile-64", "celeba-all-64", "celeba-all-128")
+"""Models of photographs; the first that is at hand is taken."""
+SIDE, EVEN, EDGE, FLAT = 64, 2, 24, 0.4
+"""See `is_rendered`."""
+
+
+def is_rendered(image: Image.Image) -> bool:
+    """Whether an image is a rendered face: of its pixels off the edges, more than 40 % equal their neighbours.
+
+    Seen is the middle half of the centre square, scaled to 64 pixels.  A pixel is off the edges where it differs from
+    the ones to its right and below by at most 24 of 255 in each channel, and equals them where by at most 2.
+    docs/photo.md has the errors.
+
+    Args:
+        image: RGB.
+    """
+    square = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=centre_box(image.size), reducing_gap=3.0)
+    a = np.asarray(square).astype(int)[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    steps = np.maximum(abs(a[:-1, 1:] - a[:-1, :-1]), abs(a[1:, :-1] - a[:-1, :-1])).max(axis=-1)
+    return bool((steps <= EVEN).sum() > FLAT * (steps <= EDGE).sum())
+
+
+def choose_model(image: Image.Image, name: str) -> tuple[str, str]:
+    """The model for an image, and a line that says why.
+
+    Args:
+        image: RGB.
+        name: what the line calls it.
+
+    Raises:
+        LomitError: for a photograph where no model of photographs is at hand.
+    """
+    if is_rendered(image):
+        return RENDERED, f"{name} is a rendered face: the model is '{RENDERED}' (--model takes another)"
+    known = known_models()
+    model = next((each for each in PHOTOGRAPHS if each in known), None)
+    if model is None:
+        raise LomitError(
+            f"{name} is a photograph, and no model of photographs is installed: give --model a folder under weights/ "
+            f"of a checkout of lomit, or your own training run (--model {RENDERED} takes it for a rendered face)"
+        )
+    return model, f"{name} is a photograph: the model is '{model}' (--model takes another)"
+
+
+def of_photographs(model: Path) -> bool:
+    """Whether a model's card or, of a checkpoint, its run's data says that it was trained on photographs."""
+    for run in (model, *model.parents[:2]):
+        try:
+            data = json.loads((run / CONFIG).read_text(encoding="utf-8"))["data"]
+            return bool(data["kind"] != RENDERED)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    try:
+        return "photographs of faces" in (model / "README.md").read_text(encoding="utf-8").partition("\n\n|")[0]
+    except (OSError, ValueError):
+        return False
