@@ -159,7 +159,7 @@ def test_where_everything_failed(work: Path, capsys: pytest.CaptureFixture[str])
 def test_json_on_standard_output_is_alone_there(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inputs/a.png", "exemplars/red.png", "--json", "-") == 0
     told = capsys.readouterr()
-    assert json.loads(told.out) == {"pairs": 1, "files": 1, "failed": []}
+    assert json.loads(told.out) == {"model": "model", "pairs": 1, "files": 1, "failed": []}
     assert told.err == "translated 1 pair into out (1 file)\n"
 
 

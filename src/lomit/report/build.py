@@ -14,6 +14,7 @@ from lomit.data.source import Source
 from lomit.errors import LomitError
 from lomit.evaluation.classes import NAME_OF
 from lomit.images import read_image
+from lomit.inference.choice import of_photographs
 from lomit.inference.predictor import Predictor
 from lomit.inference.weights import WEIGHTS
 from lomit.models.registry import method_of
@@ -23,7 +24,7 @@ from lomit.report.edits import EditedPair, edited_figure
 from lomit.report.face_pairs import many_exemplars, pairs
 from lomit.report.figure7 import StudyCounts, figure_7
 from lomit.report.figures import Subject, common, comparison, exemplars, source_note
-from lomit.report.inputs import LOG, Item, data_of, photographs, sheet_of
+from lomit.report.inputs import LOG, Item, data_of, photographs, run_of, sheet_of
 from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, picture
 from lomit.report.render import page
 from lomit.report.tables import ablations, measures, table_1
@@ -190,7 +191,7 @@ def faces_of(request: Request, size: int, source: Source | None = None) -> Faces
     Raises:
         LomitError: where they are not to be had.
     """
-    data, runs = request.data, [item.run for item in request.items if item.run is not None]
+    data, runs = request.data, [run for item in request.items if (run := item.run or run_of(item.model)) is not None]
     if data is None and runs:
         data = data_of(runs[0])
         if data is not None and data.kind == "avatars" and data.root is None:
@@ -198,6 +199,8 @@ def faces_of(request: Request, size: int, source: Source | None = None) -> Faces
         elif data is not None and (data.root is None or not Path(data.root).expanduser().exists()):
             name = "" if data.root is None else f" ({Path(data.root).name})"
             raise LomitError(f"the faces that the run was trained on{name} are not there; name them with --data.root")
+    if data is None and any(item.model is not None and of_photographs(item.model) for item in request.items):
+        raise LomitError("the model knows photographs, and none are given; name them with --data.root")
     if data is None:
         return RenderedFaces(request.seed, size)
     data = replace(data, image_size=size, attributes=(), require_one_of=())

@@ -99,6 +99,11 @@ def _found(word: str) -> tuple[str, Item]:
     return label, found
 
 
+def run_of(model: Path | None) -> Path | None:
+    """The run whose checkpoint a model is; None where it is none's."""
+    return next((each for each in (model.parents[:2] if model else ()) if (each / LOG).is_file()), None)
+
+
 def data_of(run: Path) -> DataConfig | None:
     """What a run was trained on, as its config says; None where it doesn't."""
     path = run / RUN_CONFIG

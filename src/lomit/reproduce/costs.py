@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -23,6 +23,8 @@ from lomit.models.registry import method_of
 
 ROUNDS = 3
 """Repetitions that count, after one that does not."""
+ROUGH_SIDE = 32
+"""Side of the images, in pixels, that a rough estimate measures with."""
 LONG = 5.0
 """Seconds: where the first repetition takes longer, it is the only one."""
 
@@ -62,6 +64,14 @@ class Cost:
         return count * min(self.wall, self.cpu), count * self.wall
 
 
+def _smaller(config: RunConfig) -> tuple[RunConfig, float]:
+    """A run of one pair of small images, and by how much its iteration is cheaper."""
+    side = min(config.model.image_size, ROUGH_SIDE)
+    factor = config.train.batch_size * (config.model.image_size / side) ** 2
+    model, data = (replace(part, image_size=side) for part in (config.model, config.data))
+    return replace(config, model=model, data=data, train=replace(config.train, batch_size=1)), factor
+
+
 def updates(phase: Phase, steps: int) -> int:
     """How often a phase is updated in so many iterations (`Phase.runs_in`, counted)."""
     end = steps if phase.end is None else min(phase.end, steps)
@@ -75,10 +85,11 @@ class Costs:
         device: where to compute.
         threads: CPU threads, None for PyTorch's choice.
         known: what an earlier process measured, which is taken instead of measuring again.
+        say: gets a line before each measurement, which may take half a minute.
+        rough: measure one pair of at most 32 pixels, once or twice, and scale by pairs and pixels.
 
     Attributes:
         known: everything measured.
-        say: gets a line before each measurement, which may take half a minute.
     """
 
     def __init__(
@@ -87,8 +98,9 @@ class Costs:
         threads: int | None = None,
         known: Mapping[str, Cost] | None = None,
         say: Callable[[str], None] = lambda line: None,
+        rough: bool = False,
     ) -> None:
-        self.device, self.threads, self._say = device, threads, say
+        self.device, self.threads, self._say, self.rough = device, threads, say, rough
         self.known = dict(known or {})
 
     def training(self, config: RunConfig) -> Cost:
@@ -126,7 +138,14 @@ class Costs:
         decides = [model, config.train.batch_size, config.train.precision, config.train.steps]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{kind} {method_of(config.model).name} {config.model.image_size} {digest}"
-        return self._remember(name, lambda: measure(config))
+        small, factor = _smaller(config) if self.rough else (config, 1.0)
+
+        def scaled() -> Cost:
+            cost = measure(small)
+            share = factor if kind == "train" else factor / config.train.batch_size
+            return replace(cost, wall=share * cost.wall, cpu=share * cost.cpu, images=2 * config.train.batch_size)
+
+        return self._remember(name, scaled if self.rough else lambda: measure(config))
 
     def _remember(self, key: str, measure: Callable[[], Cost]) -> Cost:
         if key not in self.known:
@@ -154,7 +173,7 @@ class Costs:
 
     def _measure_translation(self, config: RunConfig) -> Cost:
         translator = method_of(config.model).build(config.model).to(self.device).eval()
-        size, count = config.model.image_size, 16
+        size, count = config.model.image_size, 2 if self.rough else 16
         x = 2 * torch.rand(count, 3, size, size, device=self.device) - 1
         label = torch.zeros(count, len(config.model.attributes), device=self.device)
 
@@ -173,7 +192,7 @@ class Costs:
             task()
             synchronise(self.device)
             times.append((time.perf_counter() - started, time.process_time() - spent))
-            if times[0][0] > LONG:
+            if times[0][0] > (LONG / 10 if self.rough else LONG) or (self.rough and len(times) == 2):
                 break
         counted = times[1:] or times
         return Cost(*(statistics.median(values) for values in zip(*counted, strict=True)))

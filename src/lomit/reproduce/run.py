@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from lomit.stats.text import markdown_table
 
 BUSY = 1.2
 """Where other processes make everything so much slower, the estimate says so."""
+NIGHT = 36_000.0
+"""Seconds: a plan that takes longer comes with a shorter one."""
 PLAN, SUMMARY, FIGURE = "plan.json", "summary.md", "figure.png"
 
 
@@ -58,12 +60,16 @@ def reproduce(
     """
     before = read_plan(out, name)
     measured = before.costs if before is not None and before.device == device.type else None
-    costs = Costs(device, threads, measured, _say)
-    experiment = make(Setup(out, costs, config_of, **given))
+    costs = Costs(device, threads, measured, _say, rough=plan and device.type == "cpu")
+    setup = Setup(out, costs, config_of, **given)
+    experiment = make(setup)
     ledger = Ledger(out, experiment.stages)
     _say(f"\n{overview(experiment, ledger, device.type)}\n")
     if plan:
         _say("\n".join(stage.command for stage in experiment.stages))
+        if costs.rough:
+            _say("\nroughly: times and iterations are scaled from one pair of small images")
+        _say(proposal(experiment, make, setup))
         return 0
     ledger.check(overwrite)
     content = json.dumps(to_dict(Plan(name, device.type, costs.known)), indent=1) + "\n"
@@ -93,6 +99,23 @@ def overview(experiment: Experiment, ledger: Ledger, device: str) -> str:
     if busy > BUSY * free:
         line += f"; as busy as it was when that was measured, {duration(busy)}"
     return f"{markdown_table(rows)}\n\n{line}"
+
+
+def proposal(experiment: Experiment, make: Callable[[Setup], Experiment], setup: Setup) -> str:
+    """What to add to the command for it to end within a night; "" where it does anyway."""
+    if _seconds(experiment) <= NIGHT:
+        return ""
+    small = setup.size == 128 and setup.costs.device.type == "cpu"
+    # With one iteration a model, what is left is all the rest.
+    rest = make(replace(setup, size=64 if small else setup.size, minutes=None, steps=1))
+    minutes = int((NIGHT - _seconds(rest)) / 60 / max(1, len(rest.models)))
+    options = ("--size 64 " if small else "") + f"--minutes {minutes}"
+    fits = f"to end within {duration(NIGHT)}, add {options}" if minutes >= 1 else "too much for a night; name --methods"
+    return f"\n{fits}; --quick is a smoke run of minutes"
+
+
+def _seconds(experiment: Experiment) -> float:
+    return sum(stage.seconds or 0.0 for stage in experiment.stages)
 
 
 def duration(seconds: float) -> str:
