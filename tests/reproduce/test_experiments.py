@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
@@ -20,7 +22,7 @@ from lomit.models.base import Phase
 from lomit.models.registry import method_of
 from lomit.reproduce.costs import Cost, Costs, updates
 from lomit.reproduce.experiments import CELEBA, Experiment, Setup, ablations, competitors, rivals, table1
-from lomit.reproduce.run import duration
+from lomit.reproduce.run import NIGHT, duration, proposal
 from lomit.reproduce.stages import Stage
 
 METHODS = ("lomit", "stargan", "drit", "munit", "starganv2")
@@ -251,3 +253,41 @@ def test_updates_are_counted_as_the_loop_makes_them(phase: Phase) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_long_plan_comes_with_one_that_fits_a_night() -> None:
+    def make(chosen: Setup) -> Experiment:
+        return table1(chosen, ["lomit", "munit"])
+
+    whole = setup(size=128, faces=CELEBA_FACES)
+    told = proposal(make(whole), make, whole)
+    minutes = int(re.search(r"add --size 64 --minutes (\d+);", told)[1])  # type: ignore[index]
+    seconds = sum(stage.seconds or 0 for stage in make(replace(whole, size=64, minutes=minutes)).stages)
+    assert 0.9 * NIGHT < seconds <= NIGHT
+    short = replace(whole, size=64, steps=10)
+    assert proposal(make(short), make, short) == ""
+
+
+def test_a_rough_plan_measures_little_and_scales() -> None:
+    costs = Costs(torch.device("cpu"), threads=1, rough=True)
+    config = _config_of(["avatars-64"])
+    measured: list[RunConfig] = []
+
+    def measure(config: RunConfig) -> Cost:
+        measured.append(config)
+        return Cost(0.5, 0.25)
+
+    costs._measure_training = costs._measure_translation = measure  # type: ignore[method-assign]
+    train, translation = costs.training(config), costs.translation(config)
+    assert [(each.model.image_size, each.train.batch_size) for each in measured] == [(32, 1)] * 2
+    assert (train.wall, train.cpu, train.images) == (0.5 * 4 * 8, 0.25 * 4 * 8, 16)
+    assert translation.wall == 0.5 * 4
+
+
+@pytest.mark.parametrize("name", ["re pro", "a'b", 'c"d', "$HOME `x`", "e;f &g", "h*?[i]", "-j", "#k", "\u65e5 \u672c"])
+def test_printed_commands_can_be_pasted(name: str) -> None:
+    stage = table1(replace(setup(faces=("--data.root", f"/in/{name}")), out=Path("/out") / name), ["lomit"]).stages[-1]
+    said = subprocess.run(
+        ["sh", "-c", f"lomit() {{ printf '%s\\n' \"$@\"; }}; {stage.command}"], check=True, capture_output=True
+    ).stdout.decode()
+    assert said.splitlines() == [*stage.words, *stage.how]

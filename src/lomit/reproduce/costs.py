@@ -68,7 +68,7 @@ def _smaller(config: RunConfig) -> tuple[RunConfig, float]:
     """A run of one pair of small images, and by how much its iteration is cheaper."""
     side = min(config.model.image_size, ROUGH_SIDE)
     factor = config.train.batch_size * (config.model.image_size / side) ** 2
-    model, data = (replace(part, image_size=side) for part in (config.model, config.data))
+    model, data = replace(config.model, image_size=side), replace(config.data, image_size=side)
     return replace(config, model=model, data=data, train=replace(config.train, batch_size=1)), factor
 
 

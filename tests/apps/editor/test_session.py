@@ -18,6 +18,7 @@ from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Limits, Slot
 from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture
+from lomit.inference.choice import PHOTOGRAPHS
 from lomit.inference.weights import save_pretrained
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait
@@ -212,3 +213,30 @@ def test_store(session: Session) -> None:
     silent.begin("a")
     silent.begin("b")
     assert len(silent) == 1
+
+
+def test_an_input_chooses_the_model_until_a_person_does(samples: list[Sample]) -> None:
+    models = Models("avatars", "cpu")
+    photographs = [name for name in models.names if name in PHOTOGRAPHS]
+    if not photographs:
+        pytest.skip("no checkout")
+    one = Session(models, Limits(), samples, EditorSettings("avatars", choosing=True))
+    shades = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(shades).resize((64, 64), Image.Resampling.BICUBIC).save(file, "PNG")
+    one.open(1, "b.png", file.getvalue())
+    assert one.settings.model == "avatars"
+    one.open(0, "a.png", file.getvalue())
+    assert one.settings.model in photographs
+    assert one.slots[0] is not None
+    assert "photograph" in one.slots[0].note
+    one.set(EditorSettings("avatars"))
+    one.open(0, "a.png", file.getvalue())
+    assert one.settings.model == "avatars"
+
+
+def test_a_model_of_photographs_is_told(models: Models) -> None:
+    assert not models.photographs
+    for name in models.names:
+        if name in PHOTOGRAPHS:
+            assert Models(name, "cpu").photographs
