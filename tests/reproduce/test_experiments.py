@@ -270,7 +270,7 @@ def test_a_long_plan_comes_with_one_that_fits_a_night() -> None:
 
 def test_a_rough_plan_measures_little_and_scales() -> None:
     costs = Costs(torch.device("cpu"), threads=1, rough=True)
-    config = _config_of(["avatars-64"])
+    config = _config_of(["avatars-64", "--out", "run"])
     measured: list[RunConfig] = []
 
     def measure(config: RunConfig) -> Cost:

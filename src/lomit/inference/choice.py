@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from lomit.config import read_json
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
 from lomit.inference.catalogue import CONFIG, known_models
@@ -62,9 +62,8 @@ def of_photographs(model: Path) -> bool:
     """Whether a model's card or, of a checkpoint, its run's data says that it was trained on photographs."""
     for run in (model, *model.parents[:2]):
         try:
-            data = json.loads((run / CONFIG).read_text(encoding="utf-8"))["data"]
-            return bool(data["kind"] != RENDERED)
-        except (OSError, ValueError, KeyError, TypeError):
+            return bool(read_json(run / CONFIG)["data"]["kind"] != RENDERED)
+        except (LomitError, KeyError, TypeError):
             continue
     try:
         return "photographs of faces" in (model / "README.md").read_text(encoding="utf-8").partition("\n\n|")[0]
