@@ -64,12 +64,16 @@ class Cost:
         return count * min(self.wall, self.cpu), count * self.wall
 
 
-def _smaller(config: RunConfig) -> tuple[RunConfig, float]:
-    """A run of one pair of small images, and by how much its iteration is cheaper."""
+def _smaller(config: RunConfig, pairs: int) -> RunConfig:
+    """A run of so many pairs of small images."""
     side = min(config.model.image_size, ROUGH_SIDE)
-    factor = config.train.batch_size * (config.model.image_size / side) ** 2
     model, data = replace(config.model, image_size=side), replace(config.data, image_size=side)
-    return replace(config, model=model, data=data, train=replace(config.train, batch_size=1)), factor
+    return replace(config, model=model, data=data, train=replace(config.train, batch_size=pairs))
+
+
+def _pixels(config: RunConfig) -> float:
+    """How many times as many pixels a run's images have as the small ones."""
+    return max(1.0, (config.model.image_size / ROUGH_SIDE) ** 2)
 
 
 def updates(phase: Phase, steps: int) -> int:
@@ -86,7 +90,7 @@ class Costs:
         threads: CPU threads, None for PyTorch's choice.
         known: what an earlier process measured, which is taken instead of measuring again.
         say: gets a line before each measurement, which may take half a minute.
-        rough: measure one pair of at most 32 pixels, once or twice, and scale by pairs and pixels.
+        rough: measure one pair and three of at most 32 pixels, once or twice, and scale by pairs and pixels.
 
     Attributes:
         known: everything measured.
@@ -138,14 +142,23 @@ class Costs:
         decides = [model, config.train.batch_size, config.train.precision, config.train.steps]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
         name = f"{kind} {method_of(config.model).name} {config.model.image_size} {digest}"
-        small, factor = _smaller(config) if self.rough else (config, 1.0)
+        scaled = self._scaled_training if kind == "train" else self._scaled_translation
+        return self._remember(name, lambda: (scaled if self.rough else measure)(config))
 
-        def scaled() -> Cost:
-            cost = measure(small)
-            share = factor if kind == "train" else factor / config.train.batch_size
-            return replace(cost, wall=share * cost.wall, cpu=share * cost.cpu, images=2 * config.train.batch_size)
+    def _scaled_training(self, config: RunConfig) -> Cost:
+        """From one pair and from three: updating the weights costs the same for any number, the rest grows with it."""
+        (one, three), factor = (self._measure_training(_smaller(config, pairs)) for pairs in (1, 3)), _pixels(config)
+        more = config.train.batch_size * factor - 1
 
-        return self._remember(name, scaled if self.rough else lambda: measure(config))
+        def at(first: float, last: float) -> float:
+            return first + more * max(0.0, last - first) / 2
+
+        wall, cpu = at(one.wall, three.wall), at(one.cpu, three.cpu)
+        return replace(one, wall=wall, cpu=cpu, images=2 * config.train.batch_size)
+
+    def _scaled_translation(self, config: RunConfig) -> Cost:
+        cost, factor = self._measure_translation(_smaller(config, 1)), _pixels(config)
+        return replace(cost, wall=factor * cost.wall, cpu=factor * cost.cpu)
 
     def _remember(self, key: str, measure: Callable[[], Cost]) -> Cost:
         if key not in self.known:

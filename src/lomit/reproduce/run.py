@@ -68,7 +68,7 @@ def reproduce(
     if plan:
         _say("\n".join(stage.command for stage in experiment.stages))
         if costs.rough:
-            _say("\nroughly: times and iterations are scaled from one pair of small images")
+            _say("\nroughly: times and iterations are scaled from a few small images")
         _say(proposal(experiment, make, setup))
         return 0
     ledger.check(overwrite)
