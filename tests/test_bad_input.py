@@ -195,7 +195,7 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "device": (nothing, (*PAIR, "--device", "gpu"), "no device 'gpu' here; give cpu, or cuda where there is a GPU"),
     "device without values": (nothing, (*PAIR, "--device", "meta"), "no device 'meta' here"),
     "device of a Mac": (nothing, (*PAIR, "--device", "mps"), "no device 'mps' here; give cpu"),
-    "threads": (nothing, (*PAIR, "--threads", "0"), "--threads must be at least 1; it is 0"),
+    "threads": (nothing, (*PAIR, "--threads", "0"), "--threads must lie in 1 to 1024; it is 0"),
     "list given twice": (nothing, (*PAIR, "--label", "A=1", "--label", "B=1"), "--label is given twice"),
     "JSON exists": (write("done.json", b"mine"), (*PAIR, "--json", "done.json"), "done.json exists already"),
     "pipe": (lambda: os.mkfifo("e.png"), ("good.png", "e.png"), "e.png is not a plain file, not an image"),

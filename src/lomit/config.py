@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from lomit.errors import LomitError, did_you_mean
 
 T = TypeVar("T")
+MAX_FLOAT = sys.float_info.max
 
 DataKind = Literal["auto", "celeba", "folder", "emotionet", "avatars", "pack"]
 FaceCrop = Literal["none", "dlib"]
@@ -29,6 +31,7 @@ DEMO_SEED = 2019
 """Seed of rendered faces that are only shown; training sets have others."""
 MAX_SIDE, MAX_WIDTH, MAX_LAYERS = 4096, 4096, 100
 """Largest side of an image in pixels, number of channels and number of layers of a kind."""
+MAX_SEED, MAX_THREADS = 2**63 - 1, 1024
 Augmentation = Literal["shift", "cutout"]
 CompileMode = Literal["none", "auto", "graphs", "default", "reduce-overhead", "max-autotune"]
 
@@ -82,6 +85,8 @@ class DataConfig(FacesConfig):
 
     def __post_init__(self) -> None:
         _check_side("data.image_size", self.image_size)
+        check_range("data.crop", self.crop, 1)
+        check_range("data.workers", self.workers, 0)
         if not 0 <= self.face_margin <= 4:
             raise LomitError(f"data.face_margin must lie between 0 and 4; it is {self.face_margin:g}")
         unknown = [a for a in self.require_one_of if a not in self.attributes]
@@ -140,12 +145,13 @@ class TrainConfig:
     """Stop, save and exit this many minutes after the command began."""
 
     def __post_init__(self) -> None:
-        for name in (
-            *("steps", "batch_size", "accumulate", "decay_every", "log_every", "sample_every", "save_every", "keep"),
-            *(["threads"] if self.threads is not None else []),
-        ):
-            if getattr(self, name) < 1:
-                raise LomitError(f"train.{name} must be at least 1; it is {getattr(self, name)}")
+        counts = "steps", "batch_size", "accumulate", "decay_every", "log_every", "sample_every", "save_every", "keep"
+        for name in (*counts, "threads"):
+            check_range(f"train.{name}", getattr(self, name), 1, MAX_THREADS if name == "threads" else None)
+        check_range("train.decay_start", self.decay_start, 0)
+        check_range("train.seed", self.seed, 0, MAX_SEED)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise LomitError(f"train.betas must lie in [0, 1); they are {self.betas[0]} and {self.betas[1]}")
         if self.batch_size % self.accumulate:
             raise LomitError(
                 f"train.batch_size ({self.batch_size}) must be a multiple of train.accumulate ({self.accumulate})"
@@ -189,12 +195,16 @@ def check_sizes(
     """
     for names, most in ((widths, MAX_WIDTH), (layers, MAX_LAYERS), (counts, None)):
         for name in names:
-            value = getattr(config, name)
-            if value < 1:
-                raise LomitError(f"model.{name} must be at least 1; it is {value}")
-            if most is not None and value > most:
-                raise LomitError(f"model.{name} must be at most {most}; it is {value}")
+            check_range(f"model.{name}", getattr(config, name), 1, most)
     _check_side("model.image_size", config.image_size)
+
+
+def check_range(name: str, value: int | None, least: int, most: int | None = None) -> None:
+    """Raises `LomitError` where a number is less or more than it may be; None is not given."""
+    if value is not None and value < least:
+        raise LomitError(f"{name} must be at least {least}; it is {value}")
+    if value is not None and most is not None and value > most:
+        raise LomitError(f"{name} must be at most {most}; it is {value}")
 
 
 def _check_side(name: str, side: int) -> None:
@@ -287,7 +297,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise LomitError(f"{where}: expected an object with keys, found '{value}'")
         return {str(key): _convert(args[1], v, f"{where}.{key}") for key, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not -MAX_FLOAT <= value <= MAX_FLOAT:  # NaN is not, either
+            raise LomitError(f"{where} must be a finite number; it is {value}")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise LomitError(f"{where}: expected {hint.__name__}, found '{value}'")

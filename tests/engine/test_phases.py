@@ -124,6 +124,11 @@ def test_two_micro_batches_of_four_train_like_a_batch_of_eight(data: Path, tmp_p
         ({"save_every": 0}, "train.save_every must be at least 1; it is 0"),
         ({"decay_every": 0}, "train.decay_every must be at least 1; it is 0"),
         ({"threads": 0}, "train.threads must be at least 1; it is 0"),
+        ({"threads": 10**9}, "train.threads must be at most 1024; it is 1000000000"),
+        ({"seed": -1}, "train.seed must be at least 0; it is -1"),
+        ({"seed": 2**63}, "train.seed must be at most 9223372036854775807"),
+        ({"betas": (0.5, 2.0)}, "train.betas must lie in [0, 1); they are 0.5 and 2.0"),
+        ({"decay_start": -1}, "train.decay_start must be at least 0; it is -1"),
     ],
 )
 def test_wrong_values_are_named(train_options: dict[str, float], message: str) -> None:

@@ -147,12 +147,13 @@ def test_other_images_and_models_are_refused(work: Path, capsys: pytest.CaptureF
     assert "is not the one that the recipe was made with" in capsys.readouterr().err
 
 
-def test_names_lead_nowhere_else(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../../etc/passwd", "x" * 5000, ".."])
+def test_names_lead_nowhere_else(work: Path, tmp_path: Path, name: str) -> None:
     from lomit.recipe.file import gather
 
     made(work)
     values = json.loads(Path("recipe.json").read_text())
-    values["input"]["name"] = "../../etc/passwd"
+    values["input"]["name"] = name
     Path("recipe.json").write_text(json.dumps(values))
     with pytest.raises(LomitError, match="not beside the recipe"):
         gather(read_recipe("recipe.json"), [], tmp_path, read_image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lomit.config import MAX_SIDE, MAX_WIDTH
+from lomit.config import MAX_SEED, MAX_SIDE, MAX_WIDTH, check_range
 from lomit.errors import LomitError
 
 LR = {"small": 2e-3, "inception-v3": 1e-4}
@@ -58,9 +58,9 @@ class ClassifierTraining:
     """Seed of the initial weights, the order and the augmentation."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise LomitError(f"{name} must be at least 1; it is {getattr(self, name)}")
+        check_range("epochs", self.epochs, 1)
+        check_range("batch_size", self.batch_size, 1)
+        check_range("seed", self.seed, 0, MAX_SEED)
         if self.lr is not None and self.lr <= 0:
             raise LomitError(f"lr must be positive; it is {self.lr}")
         if not 0 <= self.shift <= 0.25:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.options import Group, named, positional
-from lomit.config import DataConfig, FacesConfig
-from lomit.errors import LomitError, at_least
+from lomit.config import MAX_THREADS, DataConfig, FacesConfig
+from lomit.errors import LomitError, within
 from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, read_pairs, with_masks
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Compute(Group):
 
     def set_threads(self) -> None:
         """Sets the number of threads.  Raises `LomitError` where it is none."""
-        at_least(1, threads=self.threads)
+        within(1, MAX_THREADS, threads=self.threads)
         if self.threads is not None:
             import torch
 

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import math
 import shutil
 import sys
 import textwrap
@@ -71,7 +72,7 @@ def parse(options: type[T], argv: Sequence[str], prog: str, default: Callable[[A
     registry.struct_rule(_take_apart)
     values: dict[str, Any] = {} if default is None else {"default": default(tyro.MISSING)}
     with _one_line(options, words, prog), _narrow_usage() if asked else contextlib.nullcontext():
-        return tyro.cli(
+        given = tyro.cli(
             options,
             args=[*words, *argv[end:]],
             prog=prog,
@@ -80,6 +81,19 @@ def parse(options: type[T], argv: Sequence[str], prog: str, default: Callable[[A
             registry=registry,
             **values,
         )
+    _require_finite(given)
+    return given
+
+
+def _require_finite(options: Any, prefix: str = "--") -> None:
+    """Raises `LomitError` for the first number that is NaN or infinite; no option takes one."""
+    for field in dataclasses.fields(options):
+        value, name = getattr(options, field.name), prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            _require_finite(value, prefix if isinstance(value, Group) else f"{name}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise LomitError(f"{name} must be a finite number; it is {number}")
 
 
 def two_columns(rows: Mapping[str, str]) -> list[str]:

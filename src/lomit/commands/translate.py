@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lomit.commands.groups import Images, Network, Output, parse_label
-from lomit.errors import LomitError, at_least
+from lomit.config import MAX_THREADS
+from lomit.errors import LomitError, at_least, within
 from lomit.inference.batch import Settings, count, run_batch
 from lomit.inference.pairs import check_results
 
@@ -95,7 +96,7 @@ class Translate:
     def _check(self) -> None:
         at_least(2, steps=self.steps)
         at_least(1, batch_size=self.batch_size, processes=self.processes, random=self.random)
-        at_least(1, threads=self.network.threads)
+        within(1, MAX_THREADS, threads=self.network.threads)
         at_least(0, seed=self.seed)
         images = self.images
         if self.gif and self.steps is None:

@@ -247,7 +247,7 @@ def gather(
             continue
         # The name comes out of a file that may be a stranger's: only its last part counts.
         place = folder / Path(origin.name.replace("\\", "/")).name if path is None else Path(path)
-        if path is None and not place.is_file():
+        if path is None and not os.path.isfile(place):
             option = "--input" if origin is recipe.input else "--exemplar"
             raise LomitError(f"{origin.name} is not beside the recipe; say where it is with {option}")
         sources.append(origin.source(read(place)))
