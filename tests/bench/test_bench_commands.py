@@ -134,7 +134,7 @@ def test_sweep_on_a_gpu(tmp_path: Path) -> None:
         (["sweep", "--batch-sizes", "0"], "--batch-sizes must be at least 1"),
         (["sweep", "--minutes", "0"], "--minutes must be positive; it is 0"),
         (["stpe"], "unknown benchmark 'stpe' (did you mean 'step'?)"),
-        (["step", "--threads", "0"], "--threads must be at least 1"),
+        (["step", "--threads", "0"], "--threads must lie in 1 to 1024; it is 0"),
         (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
         (["step", "--device", "nonsense"], "no device 'nonsense' here"),
         (["translate", "--batch-size", "0"], "--batch-size must be at least 1"),
