@@ -1,8 +1,7 @@
 """The training step and the translation as one would first write them: the yardstick of `lomit bench`.
 
 The mathematics is `PlainLomit`'s, in torch's own operations instead of written-out means and variances, so that a
-ratio to it says something: float32, contiguous tensors, each direction on its own, the generator's graph kept in the
-discriminator's step, R1 as a matrix, Adam as it comes.
+ratio to it says something: float32, contiguous tensors, each direction on its own, R1 as a matrix, Adam as it comes.
 """
 
 from __future__ import annotations
