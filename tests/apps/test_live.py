@@ -154,6 +154,8 @@ def test_many_odd_requests_cost_no_participant_an_answer(tmp_path: Path) -> None
         f"\nstudy, {seconds} s: {figures}; {printed.count('Traceback')} tracebacks; 8 participants beside them: "
         f"{len(crowd.acknowledged)} acknowledged answers, {len(crowd.acknowledged) / seconds:.0f} a second, {lost} lost"
     )
+    assert len(crowd.acknowledged) > 200
+    assert figures.statuses.total() > 100
     assert not crowd.problems
     assert lost == crowd.failed == 0
     assert figures.wrong == []

@@ -137,6 +137,7 @@ def test_sweep_on_a_gpu(tmp_path: Path) -> None:
         (["step", "--threads", "0"], "--threads must lie in 1 to 1024; it is 0"),
         (["step", "--preset", "tinny"], "unknown preset 'tinny' (did you mean 'tiny'?)"),
         (["step", "--device", "nonsense"], "no device 'nonsense' here"),
+        (["translate", "--rounds", "0"], "--rounds must be at least 1"),
         (["translate", "--batch-size", "0"], "--batch-size must be at least 1"),
         (["translate", "--device", "nonsense"], "no device 'nonsense' here"),
         (["r1", "--sides", "0"], "must be at least 1"),

@@ -161,6 +161,9 @@ def test_many_odd_requests_and_events(visitor: Visitor, capfd: pytest.CaptureFix
             f"answers, {len(work.lost)} lost or wrong, turned away {work.turned_away} times, median {half:.2f} s, "
             f"95 % within {most:.2f} s"
         )
+    assert figures.statuses.total() >= 600
+    assert len(work.seconds) > 20
+    assert {200, 404, 422} <= set(figures.statuses)
     assert figures.wrong == []
     assert tracebacks == 0
     assert work.lost == []
