@@ -34,7 +34,10 @@ class Choices:
     mask_norm: str = "batch"
     gamma: str = "exp"
     shared_style_head: bool = False
+    attributes: tuple[str, ...] = ()
     mask_sees: str = "content"
+    masks_learn: str = "translation"
+    r3_of: str = "area"
     r1_alike: float | None = None
     style_cls_of: str = "all"
     cls: float = 1.0
@@ -163,12 +166,35 @@ class PlainLomit:
         name = "generator.cosegmentation"
         seen = c if self.choices.masks == "own" else c_other
         hidden = self.linear(f"{name}.attention.0", seen.mean((2, 3)))
-        if self.choices.mask_sees == "differences":  # beyond the paper
+        if self.choices.mask_sees == "content":
+            return self.attend(c, hidden)
+        # Beyond the paper: the largest of the masks of all places in which the two differ.
+        if labels is None or labels[0].min() < 0 or labels[1].min() < 0:
             here, there = ((self.tell(self.E_s("foreground", image)) > 0).to(c.dtype) for image in (x, other))
-            if labels is not None:
+            if labels is None:
+                there = torch.where((here == there).all(1)[:, None], 1 - here, there)
+            else:
                 here, there = (torch.where(y < 0, t, y) for y, t in zip(labels, (here, there), strict=True))
-            differ = torch.cat([there - here, (there - here).abs()], 1)
-            hidden = hidden + 10 * differ @ self.tensors[f"{name}.differences.weight"].T
+        else:
+            here, there = labels
+        if x is other:
+            there = 1 - here
+        m = torch.zeros_like(c[:, :1])
+        for place in self.places:
+            differs = (here[:, place] != there[:, place]).any(1).to(c.dtype)
+            seen_of = 10 * self.tensors[f"{name}.differences"][place].sum(0)
+            m = torch.maximum(m, differs[:, None, None, None] * self.attend(c, hidden + seen_of))
+        return m
+
+    @property
+    def places(self) -> list[list[int]]:
+        """The attributes of each place, those whose names end in the same word."""
+        ends = [name.split("_")[-1] for name in self.choices.attributes]
+        return [[k for k, end in enumerate(ends) if end == place] for place in dict.fromkeys(ends)]
+
+    def attend(self, c: Tensor, hidden: Tensor) -> Tensor:
+        """A(c_attn * c), where c_attn = sigmoid(W2 tanh(hidden)) and `hidden` is W1 GAP(c_other) in the paper."""
+        name = "generator.cosegmentation"
         h = self.linear(f"{name}.attention.2", hidden.tanh()).sigmoid()[:, :, None, None] * c
         last = self.blocks(f"{name}.A") - 1
         for i in range(last):
@@ -229,6 +255,8 @@ class PlainLomit:
     def codes(self, pair: Pair, labels: Pair | None = None) -> tuple[Codes, Codes]:
         """Content, mask and styles of two images, each seen beside the other (Eqs. 1 and 2)."""
         contents, masks = self.contents_and_masks(pair, labels)
+        if self.choices.masks_learn == "regions":  # beyond the paper: a translation has no say in its masks
+            masks = (masks[0].detach(), masks[1].detach())
         one, two = (Codes(c, m, self.s_f(x, m), self.s_b(x, m)) for x, c, m in zip(pair, contents, masks, strict=True))
         return one, two
 
@@ -284,7 +312,7 @@ class PlainLomit:
     def regions_total(self, pair: Pair, labels: Pair) -> Tensor:
         """Beyond the paper: D_cls learns the labels of the images and of both of their regions."""
         with torch.no_grad():
-            _, masks = self.contents_and_masks(pair, labels)
+            _, masks = self.contents_and_masks(pair, self.of_one_place(labels)[1])
         total = pair[0].new_zeros(())
         for x, m, y in zip(pair, masks, labels, strict=True):
             for seen in (x, self.full_size(m) * x, (1 - self.full_size(m)) * x):
@@ -294,7 +322,8 @@ class PlainLomit:
     def masks_total(self, pair: Pair, labels: Pair) -> Tensor:
         """Beyond the paper: what teaches A alone, summed over both images."""
         w = self.choices
-        contents, masks = self.contents_and_masks(pair, labels)
+        labels, seen = self.of_one_place(labels)
+        contents, masks = self.contents_and_masks(pair, seen)
         total = pair[0].new_zeros(())
         for i in (0, 1):
             x, c, m = pair[i], contents[i], masks[i]
@@ -306,11 +335,30 @@ class PlainLomit:
             total = total + self.mask_terms(m, c)
         return total
 
+    def of_one_place(self, labels: Pair) -> tuple[Pair, Pair]:
+        """Labels that differ in one place for each pair, and what the masks are told then; as given without places.
+
+        Elsewhere labels are not annotated.  The place is drawn among those in which a pair differs.
+        """
+        if self.choices.mask_sees == "content":
+            return labels, labels
+        one, two = (y.clone() for y in labels)
+        told = torch.zeros_like(one)
+        chances = torch.rand(len(one), len(self.places))
+        for i in range(len(one)):
+            unlike = (one[i] != two[i]) & (one[i] >= 0) & (two[i] >= 0)
+            differing = [k for k, place in enumerate(self.places) if unlike[place].any()]
+            if differing:
+                drawn = max(differing, key=lambda k: float(chances[i, k]))
+                told[i, self.places[drawn]] = unlike[self.places[drawn]].to(told.dtype)
+        one[told == 0] = two[told == 0] = -1
+        return (one, two), (torch.zeros_like(told), told)
+
     def mask_terms(self, m: Tensor, c: Tensor) -> Tensor:
         """R1 (Eq. 13), R3 (Eq. 15) and, beyond the paper, R1 among alike pixels and the masks' commitment."""
         w = self.choices
         smooth = mask_smoothness_matrix(m, c) if w.r1_alike is None else agreement(m, c, w.r1_alike)
-        return w.r1 * smooth + w.r3 * m.mean() + w.commit * (m * (1 - m)).mean()
+        return w.r1 * smooth + w.r3 * (m.mean() if w.r3_of == "area" else side(m)) + w.commit * (m * (1 - m)).mean()
 
     def generator_total(self, pair: Pair, labels: Pair) -> Tensor:
         """L_G of Eq. 16, summed over 1 -> 2 and 2 -> 1; arguments as in `discriminator_total`."""
@@ -322,6 +370,8 @@ class PlainLomit:
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
             m_self = self.mask(code.c, code.c, x, x)
+            if w.masks_learn == "regions":
+                m_self = m_self.detach()
             own = self.G(code.c, m_self, code.s_f, code.s_b)
             cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)
             src, cls = self.D(fake)
@@ -337,14 +387,15 @@ class PlainLomit:
                 if w.mask_sees == "differences":
                     told = self.tell(self.E_s("foreground", x))
                     total = total + w.style_cls * cross_entropy(told, labels[here])
-            if w.erase:  # beyond the paper
+            if w.erase and w.masks_learn == "translation":  # beyond the paper
                 told = self.D_cls((1 - self.full_size(code.m)) * x)
                 differs = (labels[here] != labels[there]) & (labels[here] >= 0) & (labels[there] >= 0)
                 total = total + w.erase * doubt(told)[differs].sum() / len(x)
             if w.keep:  # beyond the paper
                 total = total + w.keep * ((1 - self.full_size(code.m)) * (fake - own.detach()).abs()).mean()
             for m in (code.m, again.m, m_self):
-                total = total + self.mask_terms(m, code.c)
+                if w.masks_learn == "translation":
+                    total = total + self.mask_terms(m, code.c)
         return total - w.r2 * l1(codes[0].s_f, codes[1].s_f)  # Eq. 14
 
 
@@ -352,6 +403,11 @@ def standardise(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """(x - mean) / sqrt(variance + eps) over these dimensions; the variance divides by N."""
     centred = x - x.mean(dims, keepdim=True)
     return centred / (centred.pow(2).mean(dims, keepdim=True) + EPS).sqrt()
+
+
+def side(m: Tensor) -> Tensor:
+    """Mean over masks of the square root of their area plus 1/64 (beyond the paper)."""
+    return torch.stack([(one.mean() + 1 / 64).sqrt() for one in m]).mean()
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def entries(translator: Trainable) -> dict[str, dict[str, torch.Tensor]]:
             if "class_head" in name or "style_classifier" in name or "told_attributes" in name:
                 found[attribute][name] = tensor[k]
             elif "differences" in name:
-                found[attribute][name] = tensor[:, [k, size + k]]
+                found[attribute][name] = tensor[k]
             elif name == "generator.layers.0.weight":
                 found[attribute][name] = tensor[:, 3 + k]
             elif "branches" in name and size > 1 and f"branches.{k}." in name:

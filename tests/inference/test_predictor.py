@@ -13,7 +13,7 @@ from doubles import double
 from lomit import Predictor
 from lomit.errors import LomitError
 from lomit.images import as_picture
-from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
 
 RNG = np.random.default_rng(0)
@@ -226,6 +226,41 @@ def test_lomit_interpolates_from_its_self_translation_to_the_exemplar(lomit: Lom
     results = predictor.interpolate(image, [exemplar], steps=3)
     assert np.abs(results[0].raw - predictor.translate([image], [image])[0].raw).max() < 1e-4
     assert np.abs(results[-1].raw - predictor.translate([image], [exemplar])[0].raw).max() < 1e-4
+
+
+def test_only_what_is_named_is_moved() -> None:
+    torch.manual_seed(0)
+    sizes = {"width": 2, "d_width": 2, "res_blocks": 1, "mask_convs": 2, "mask_norm": "group"}
+    names = ("Black_Hair", "Blond_Hair", "Smiling")
+    config = LomitConfig(
+        names, 32, mask_sees="differences", weights=LossWeights(style_cls=1.0), **sizes  # type: ignore[arg-type]
+    )
+    seeing = Lomit(config)
+    assert seeing.generator.cosegmentation is not None
+    assert seeing.generator.cosegmentation.differences is not None
+    torch.nn.init.normal_(seeing.generator.cosegmentation.differences)
+    predictor, images = Predictor(seeing, "cpu"), (noise(40, 40), noise(40, 40))
+
+    def mask(only: str | list[str] | None) -> np.ndarray:
+        return predictor.predict_masks(*images, only=only)[0][0]
+
+    hair, smile = mask("hair"), mask("Smiling")
+    assert np.abs(hair - smile).max() > 0.05
+    for same in ("Hair", "black_hair", ["Blond_Hair"], ["Black_Hair", "hair"]):
+        assert np.array_equal(mask(same), hair), "hair's colours lie in one place"
+    both = mask(["hair", "smiling"]) - np.maximum(hair, smile)  # the larger on the grid, then enlarged
+    assert both.min() >= -1 / 255
+    assert both.mean() < 1 / 100
+    results = predictor.translate([images[0]] * 3, images[1], only="hair", batch_size=2)
+    assert all(r.image.tobytes() == results[0].image.tobytes() for r in results)
+    for wrong, message in (("hiar", "'hiar' names none of the model's attributes"), ([], "'only' is empty")):
+        with pytest.raises(LomitError, match=message):
+            mask(wrong)  # type: ignore[arg-type]
+
+
+def test_a_model_whose_masks_go_by_no_names(predictor: Predictor) -> None:
+    with pytest.raises(LomitError, match="don't go by names: draw a mask"):
+        predictor.translate(noise(40, 40), noise(40, 40), only="hair")
 
 
 def test_pictures_and_arrays_are_the_same(predictor: Predictor) -> None:

@@ -410,7 +410,7 @@ def test_masks_are_warmed_up_after_the_rest_and_alone() -> None:
 
 
 def test_masks_that_see_differences_begin_as_the_papers() -> None:
-    """Weights trained without them fit: the new layers start at zero."""
+    """Weights trained without them fit: the new parameters start at zero, and every attribute has the paper's mask."""
     weights = LossWeights(style_cls=1.0)
     seeing = tiny(mask_norm="group", mask_sees="differences", weights=weights)
     plain = tiny(mask_norm="group", weights=weights)
@@ -418,7 +418,7 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
     given = {n: t for n, t in plain.state_dict().items() if n not in of_training_alone}
     missing, unexpected = seeing.load_state_dict(given, strict=False)
     told = ["generator.told_attributes.weight", "generator.told_attributes.bias"]
-    assert (sorted(missing), unexpected) == (sorted(["generator.cosegmentation.differences.weight", *told]), [])
+    assert (sorted(missing), unexpected) == (sorted(["generator.cosegmentation.differences", *told]), [])
     batch = random_batch()
     x = torch.cat([batch.x1, batch.x2])
     g = seeing.generator
@@ -428,21 +428,22 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
     with torch.no_grad():
         c = g.content(x)
         expected = plain.generator.pair_masks(x, c)
-        assert torch.equal(g.pair_masks(x, c), expected)
-        g.cosegmentation.differences.weight.normal_()
+        assert torch.equal(g.pair_masks(x, c), expected), "where nothing is told to differ, everything is moved"
+        g.cosegmentation.differences.normal_()
+        first, second = (g.pair_masks(x, c, moved=torch.tensor([named]).expand(2, 2)) for named in ([1.0, 0.0], [0.0, 1.0]))
+        both = g.pair_masks(x, c, moved=torch.ones(2, 2))
+        assert not torch.allclose(first, second)
+        assert torch.equal(both, torch.maximum(first, second))
+        assert torch.equal(g.pair_masks(x, c), both)
         summary = g.summary(x, c)
-        assert torch.equal(g.pair_masks(x, c), expected), "codes that tell nothing show no difference"
-        g.told_attributes.weight.normal_()
-        g.told_attributes.bias.sub_(g.told_attributes(g.told(x)).mean(dim=0))  # each attribute is told of some
-        assert not torch.allclose(g.pair_masks(x, c), expected)
-        assert torch.equal(g.masks(c, summary, summary), plain.generator.masks(c, summary, summary)), "nothing differs"
+        assert not g.masks(c, summary, summary).any(), "nothing differs, nothing is moved"
     warm = tiny(mask_norm="group", mask_sees="differences", weights=weights, warmup=1)
     assert [phase.name for phase in warm.phases()][-1] == "warmup_style", "codes learn to tell before masks go by them"
     total, _ = seeing.generator_loss(batch)
     total.backward()
-    for layer in (g.cosegmentation.differences, g.told_attributes):
-        assert layer.weight.grad is not None
-        assert layer.weight.grad.any()
+    for parameter in (g.cosegmentation.differences, g.told_attributes.weight):
+        assert parameter.grad is not None
+        assert parameter.grad.any()
 
 
 def test_masks_see_labels_where_these_are_known_and_else_what_the_codes_tell() -> None:

@@ -40,12 +40,14 @@ def translate(
         setting: holds the method.
         x, exemplar: B x 3 x S x S in [-1, 1].
         y: target labels, B x A in {-1, 0, 1}, for methods guided by labels; what is not annotated is told as 0.
-        y_input: the inputs' labels, for methods with an encoder for each domain.
+        y_input: the inputs' labels, for methods with an encoder for each domain.  What differs between both is named to
+            a method whose masks go by names.
         masks: in place of the predicted ones.
     """
     target, source = (labels.clamp(min=0).float() for labels in (y, y_input))
+    moved = ((y != y_input) & (y >= 0) & (y_input >= 0)).float()
     with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-        return setting.translator.translate(x, Guide(exemplar, target, None, masks, source))
+        return setting.translator.translate(x, Guide(exemplar, target, None, masks, source, moved))
 
 
 def as_saved(result: Translation) -> Tensor:

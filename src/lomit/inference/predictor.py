@@ -133,6 +133,7 @@ class Predictor:
         exemplar_masks: GivenMasks = None,
         label: Mapping[str, float] | None = None,
         styles: Tensor | None = None,
+        only: str | Sequence[str] | None = None,
         composite: bool = False,
         batch_size: int = 8,
     ) -> Result: ...
@@ -146,6 +147,7 @@ class Predictor:
         exemplar_masks: GivenMasks = None,
         label: Mapping[str, float] | None = None,
         styles: Tensor | None = None,
+        only: str | Sequence[str] | None = None,
         composite: bool = False,
         batch_size: int = 8,
     ) -> list[Result]: ...
@@ -158,6 +160,7 @@ class Predictor:
         exemplar_masks: GivenMasks = None,
         label: Mapping[str, float] | None = None,
         styles: Tensor | None = None,
+        only: str | Sequence[str] | None = None,
         composite: bool = False,
         batch_size: int = 8,
     ) -> Result | list[Result]:
@@ -173,6 +176,8 @@ class Predictor:
                 these attributes; a two-domain method translates to the images that have them where any is 1, to
                 those without them where all are 0 (no label: to those with them).
             styles: codes from `random_styles`, N x S, or one for all inputs, for methods that have a prior.
+            only: attributes to move from the exemplar (names, or words of them: `hair` is every hair colour), for models
+                whose masks go by names; by default those in which the two are told to differ.
             composite: blend the input back through its mask instead of keeping the decoder's whole output.
             batch_size: images in the network at a time.
 
@@ -188,6 +193,7 @@ class Predictor:
         own_masks = _for_each(pictures, _listed(input_masks))
         guide_masks = _for_each(pictures, _listed(exemplar_masks))
         target = None if label is None else self._label(label)
+        moved = None if only is None else self._moved(only)
         if styles is not None:
             styles = torch.stack(list(_for_each(pictures, list(styles.to(self.device))))) if pictures else None
         results = []
@@ -199,16 +205,20 @@ class Predictor:
                 None if target is None else target.expand(len(batch), -1),
                 None if styles is None else styles[part],
                 self._masks((own_masks[part], batch), (guide_masks[part], batch if exemplar is None else exemplar)),
+                moved=None if moved is None else moved.expand(len(batch), -1),
             )
             translation = self._run(self._tensor(batch), guide)
             results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
         return results if _is_list(inputs) else results[0]
 
-    def predict_masks(self, inputs: Images, exemplars: Images) -> list[tuple[np.ndarray, np.ndarray]]:
+    def predict_masks(
+        self, inputs: Images, exemplars: Images, *, only: str | Sequence[str] | None = None
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """The masks of each input and its exemplar, as arrays to look at, change and give back to `translate`.
 
         Args:
             inputs, exemplars: as for `translate`: which region is meant depends on both.
+            only: as for `translate`.
 
         Returns:
             A pair of float32 arrays in [0, 1] for each input, each as large as its image (H x W), 1 = foreground.
@@ -221,7 +231,7 @@ class Predictor:
             raise LomitError(f"the method '{self._method}' has no masks")
         pictures = _pictures(inputs, "input")
         guides = _for_each(pictures, _pictures(exemplars, "exemplar"))
-        results = self.translate(pictures, guides)
+        results = self.translate(pictures, guides, only=only)
         return [
             (_whole(result.input_mask, picture), _whole(result.exemplar_mask, guide))
             for result, picture, guide in zip(results, pictures, guides, strict=True)
@@ -335,6 +345,23 @@ class Predictor:
                 raise LomitError(f"unknown attribute '{name}'{did_you_mean(name, self.attributes)}; known: {known}")
         return torch.tensor([[float(label.get(name, 0)) for name in self.attributes]], device=self.device)
 
+    def _moved(self, only: str | Sequence[str]) -> Tensor:
+        """1 x A, 1 where an attribute is named or a word of it is."""
+        if not self.translator.moves_by_name:
+            raise LomitError("the masks of this model don't go by names: draw a mask, or leave out 'only'")
+        named = torch.zeros(1, len(self.attributes), device=self.device)
+        for name in [only] if isinstance(only, str) else only:
+            of = [k for k, known in enumerate(self.attributes) if _names(name, known)]
+            if not of:
+                raise LomitError(
+                    f"'{name}' names none of the model's attributes{did_you_mean(name, self.attributes)}; known: "
+                    f"{', '.join(self.attributes)}"
+                )
+            named[:, of] = 1
+        if not named.any():
+            raise LomitError("'only' is empty: name an attribute that is to be moved, or leave it out")
+        return named
+
     def _results(
         self, translation: Translation, inputs: Sequence[Picture], exemplars: Sequence[Picture], composite: bool
     ) -> list[Result]:
@@ -351,6 +378,11 @@ class Predictor:
             image = put_back(square, picture, input_mask if composite else None)
             results.append(Result(image, input_mask, exemplar_mask, raw[i]))
         return results
+
+
+def _names(name: str, attribute: str) -> bool:
+    """Whether a name is an attribute's or a word of it; case doesn't matter."""
+    return name.lower() in (attribute.lower(), *attribute.lower().split("_"))
 
 
 def _is_list(given: object) -> bool:

@@ -163,6 +163,19 @@ def mask_area(m: Tensor) -> Tensor:
     return m.mean()
 
 
+def mask_side(m: Tensor) -> Tensor:
+    """Not in the paper: the mean side of squares as large as the masks, in sides of the image.
+
+    sqrt(area + 1/64): a pixel costs the more, the smaller the region.  By the area alone, the weight that keeps cheeks
+    out of a smile's mask empties the hair's (docs/experiments.md, 20).  Below an eighth of the image's side the cost
+    rises no further, or a mask that lost its region would not find back.
+
+    Args:
+        m: masks, ... x h x w in [0, 1].
+    """
+    return (m.mean(dim=(-2, -1)) + 1 / 64).sqrt().mean()
+
+
 def mask_doubt(m: Tensor) -> Tensor:
     """Not in the paper: the mean of m (1 - m), 0 where a mask has committed itself to 0 or 1, 1/4 at one half."""
     return (m * (1 - m)).mean()

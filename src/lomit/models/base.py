@@ -47,6 +47,8 @@ class Guide:
         style: style codes, B x S, for a method that can draw them (`Translator.random_styles`).
         masks: masks to use in place of the predicted ones, at any resolution.
         source: labels of the inputs, B x A, for a method with an encoder for each domain.
+        moved: which attributes are to be moved, B x A in {0, 1}, for a method whose masks go by that; None leaves it to
+            the method.
     """
 
     exemplar: Tensor | None = None
@@ -54,6 +56,7 @@ class Guide:
     style: Tensor | None = None
     masks: Masks | None = None
     source: Tensor | None = None
+    moved: Tensor | None = None
 
 
 class Translator(nn.Module, ABC):
@@ -64,6 +67,7 @@ class Translator(nn.Module, ABC):
         generator: every network that translation needs: the moving average follows it, the shipped weights are its.
         guides: what a user can guide a translation with: an exemplar image, a target label, a random style.
         has_masks: whether translations come with masks, and masks can be given.
+        moves_by_name: whether masks go by the attributes that are named as `Guide.moved`.
         domains: how labels sort images into the method's domains; None: it has no domains, any labels will do.
     """
 
@@ -71,6 +75,7 @@ class Translator(nn.Module, ABC):
     generator: nn.Module
     guides: frozenset[GuideKind] = frozenset({"exemplar"})
     has_masks: bool = False
+    moves_by_name: bool = False
     domains: Domains | None = None
 
     @abstractmethod

@@ -82,17 +82,24 @@ class LomitConfig(ModelConfig):
     warmup_masks: int = 0
     """Not in the paper: iterations after `warmup` in which A alone learns, by what D_cls tells from both regions of an
     image; `weights.erase` > 0.  They cost a sixth of the others and decide what masks hold."""
+    masks_learn: Literal["translation", "regions"] = "translation"
+    """What A learns from after the warm-ups: the translation's objective (Eq. 16), or as in `warmup_masks`, in updates
+    of its own throughout (not in the paper).  The translation then obeys masks that it has no say in."""
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""
     mask_sees: Literal["content", "differences"] = "content"
     """What the co-segmentation networks know of the partner: its pooled content code (the paper's), or also in which
-    attributes the two images differ, as the foreground codes of the whole images tell (not in the paper).  Instance
-    norm takes colours out of the content: its pooled code tells 58 % of the smiles, that foreground code 90 %, and
+    attributes the two images differ, as the foreground codes of the whole images tell (not in the paper).  Attributes
+    whose names end in the same word (`Black_Hair`, `Brown_Hair`) lie in one region: who differs in one differs in all.
+    A translation can name what is to be moved (`Guide.moved`).  Instance norm takes colours out of the content: its pooled code tells 58 % of the smiles, that foreground code 90 %, and
     masks by the former hardly depend on the partner (docs/experiments.md, 18)."""
     r1_alike: float | None = None
     """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
     with the same say (`lomit.losses.smoothness.mask_agreement`); None is Eq. 13."""
+    r3_of: Literal["area", "side"] = "area"
+    """What R3 makes small: a mask's area (Eq. 15), or the side of a square as large, which asks more of a small mask's
+    pixels than of a large one's (not in the paper, `lomit.losses.lomit.mask_side`)."""
     style_cls_of: Literal["all", "differing"] = "all"
     """Of which attributes `weights.style_cls` asks the foreground codes of a pair: all, or those in which it differs.
     What both have in common then needs no mask."""
@@ -104,10 +111,11 @@ class LomitConfig(ModelConfig):
         for name in ("warmup", "warmup_masks"):
             if getattr(self, name) < 0:
                 raise LomitError(f"model.{name} must be at least 0; it is {getattr(self, name)}")
-        if self.warmup_masks and (self.masks == "ones" or not self.weights.erase):
+        alone = "model.warmup_masks" if self.warmup_masks else "model.masks_learn 'regions'"
+        if (self.warmup_masks or self.masks_learn == "regions") and (self.masks == "ones" or not self.weights.erase):
             raise LomitError(
-                "model.warmup_masks needs model.weights.erase > 0 and masks that are not 'ones': they are filled by "
-                "what D_cls tells from both regions"
+                f"{alone} needs model.weights.erase > 0 and masks that are not 'ones': they are filled by what D_cls "
+                "tells from both regions"
             )
         if self.mask_noise < 0:
             raise LomitError(f"model.mask_noise must be at least 0; it is {self.mask_noise}")

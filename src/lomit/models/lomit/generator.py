@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -104,7 +104,8 @@ class CoSegmentation(nn.Module):
         last_gain: factor on the initial weights of A's last convolution.
         exchange: False lets each image attend to itself (ablation).
         noise: standard deviation of Gaussian noise on the logits while training (not in the paper).
-        attributes: how many follow GAP(c) in a summary; 0 is the paper's (`LomitConfig.mask_sees`).
+        attributes: those that follow GAP(c) in a summary; none is the paper's.  Otherwise each place in which a pair
+            differs has a mask, and the pair's is the largest of them (`LomitConfig.mask_sees`).
     """
 
     def __init__(
@@ -115,11 +116,14 @@ class CoSegmentation(nn.Module):
         last_gain: float,
         exchange: bool = True,
         noise: float = 0.0,
-        attributes: int = 0,
+        attributes: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.exchange, self.noise = exchange, noise
-        self.differences = nn.Linear(2 * attributes, 2 * channels, bias=False) if attributes else None
+        self.differences = nn.Parameter(torch.empty(len(attributes), 2 * channels)) if attributes else None
+        ends = [name.rsplit("_", 1)[-1] for name in attributes]
+        self.places = [[k for k, end in enumerate(ends) if end == place] for place in dict.fromkeys(ends)]
+        """The attributes of each place, by number."""
         self.attention = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
@@ -135,28 +139,38 @@ class CoSegmentation(nn.Module):
             self.A[-1].weight.mul_(self._last_gain)  # type: ignore[union-attr, operator]
             if self.differences is not None:
                 # The paper's network at first: weights that were trained as that go on from what they are.
-                self.differences.weight.zero_()
+                self.differences.zero_()
 
     def forward(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
         """Masks of images with content c, each seen beside its partner.
 
         Args:
             c: B x C x h x w.
-            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + attributes).
+            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + A).
 
         Returns:
             B x 1 x h x w in (0, 1).
         """
         channels = c.shape[1]
-        first, *rest = self.attention
-        hidden = first((partner if self.exchange else summary)[:, :channels])
-        if self.differences is not None:
-            difference = partner[:, channels:] - summary[:, channels:]
-            hidden = hidden + _HASTE * self.differences(torch.cat([difference, difference.abs()], dim=1))
-        for layer in rest:
+        hidden = self.attention[0]((partner if self.exchange else summary)[:, :channels])
+        if self.differences is None:
+            return self._attend(c, hidden)
+        differs = self.in_places(partner[:, channels:] != summary[:, channels:])
+        m = torch.zeros_like(at_least_float32(c[:, :1]))
+        for place, here in zip(self.places, differs, strict=True):
+            own = self._attend(c, hidden + _HASTE * sum(self.differences[k] for k in place))
+            m = torch.maximum(m, own * here[:, None, None, None])
+        return m
+
+    def in_places(self, differs: Tensor) -> list[Tensor]:
+        """For each place, which pairs differ there: bool, B each; `differs` is B x A, by attributes."""
+        return [torch.stack([differs[:, k] for k in place]).any(0) for place in self.places]
+
+    def _attend(self, c: Tensor, hidden: Tensor) -> Tensor:
+        """sigmoid(A(sigmoid(W2 tanh(hidden)) * c)); `hidden` is W1 GAP(c) of Eq. 3's partner, B x 2C."""
+        for layer in list(self.attention)[1:]:
             hidden = layer(hidden)
-        attention = hidden
-        logits = at_least_float32(self.A(attention[:, :, None, None] * c))
+        logits = at_least_float32(self.A(hidden[:, :, None, None] * c))
         if self.training and self.noise:
             logits = logits + self.noise * torch.randn_like(logits)
         return torch.sigmoid(logits)
@@ -223,7 +237,7 @@ class LomitGenerator(nn.Module):
                 config.mask_init,
                 config.masks == "cosegmentation",
                 config.mask_noise,
-                len(config.attributes) if config.mask_sees == "differences" else 0,
+                config.attributes if config.mask_sees == "differences" else (),
             )
         )
         self.told_attributes = (
@@ -278,9 +292,29 @@ class LomitGenerator(nn.Module):
             return torch.ones_like(at_least_float32(c[:, :1]))
         return self.cosegmentation(c, summary, partner)  # type: ignore[no-any-return]
 
-    def pair_masks(self, x: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
-        """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners."""
-        summary = self.summary(x, c, y)
+    def self_masks(self, c: Tensor, summary: Tensor) -> Tensor:
+        """Masks of images beside themselves, B x 1 x h x w; where masks see differences, all places are meant."""
+        partner = summary
+        if self.told_attributes is not None:
+            pooled, attributes = summary.split([c.shape[1], summary.shape[1] - c.shape[1]], dim=1)
+            partner = torch.cat([pooled, 1 - attributes], dim=1)
+        return self.masks(c, summary, partner)
+
+    def pair_masks(self, x: Tensor, c: Tensor, y: Tensor | None = None, moved: Tensor | None = None) -> Tensor:
+        """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
+
+        Args:
+            x: 2B x 3 x H x W.
+            c: 2B x C x h x w.
+            y: labels, as in `summary`.
+            moved: attributes in which pairs count as different, in place of labels, B x A in {0, 1}.
+        """
+        summary = self.summary(x, c, y if moved is None else torch.cat([torch.zeros_like(moved), moved]))
+        if self.told_attributes is not None and y is None and moved is None:
+            # Where nothing is told to differ, everything is meant: nobody gives an exemplar to have nothing moved.
+            pooled, (own, partner) = summary[:, : c.shape[1]], halves(summary[:, c.shape[1] :])
+            same = (own == partner).all(1, keepdim=True)
+            summary = torch.cat([pooled, torch.cat([own, torch.where(same, 1 - own, partner)])], dim=1)
         return self.masks(c, summary, swap_halves(summary))
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
@@ -302,17 +336,21 @@ class LomitGenerator(nn.Module):
         grid = resize_mask(m, (c.shape[-2], c.shape[-1]))
         return at_least_float32(self.decoder(hadain(grid, c, self.mlp_f(s_f), self.mlp_b(s_b))))
 
-    def translate(self, x: Tensor, exemplar: Tensor, masks: Masks | None = None) -> Translation:
+    def translate(
+        self, x: Tensor, exemplar: Tensor, masks: Masks | None = None, moved: Tensor | None = None
+    ) -> Translation:
         """x_{1->2} and the masks used (given ones come back as they were given)."""
         both = torch.cat([x, exemplar])
         c = self.content(both)
         c1, _ = halves(c)
         if masks is None:
-            masks = Masks(*halves(self.pair_masks(both, c)))
+            masks = Masks(*halves(self.pair_masks(both, c, moved=moved)))
         s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
         return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
 
-    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks) -> Translation:
+    def translate_filling(
+        self, x: Tensor, exemplar: Tensor, masks: Masks, moved: Tensor | None = None
+    ) -> Translation:
         """x_{1->2} under masks B x 1 x H x W that are NaN throughout where the predicted one is to be used.
 
         What one image is given changes nothing for the others of the batch.  The masks that come back hold the
@@ -321,7 +359,7 @@ class LomitGenerator(nn.Module):
         both = torch.cat([x, exemplar])
         c = self.content(both)
         c1, _ = halves(c)
-        m1, m2 = halves(self.pair_masks(both, c))
+        m1, m2 = halves(self.pair_masks(both, c, moved=moved))
         size = (x.shape[-2], x.shape[-1])
         used = Masks(
             *(

@@ -36,22 +36,23 @@ class Lomit(Editable):
         super().__init__()
         self.config = config
         self.generator = LomitGenerator(config)
+        self.moves_by_name = self.generator.told_attributes is not None
 
     def translate(self, x: Tensor, guide: Guide) -> Translation:
         """LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
-        return self.generator.translate(x, _exemplar(guide), guide.masks)
+        return self.generator.translate(x, _exemplar(guide), guide.masks, guide.moved)
 
     def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
         """See `LomitGenerator.translate_filling`."""
         assert guide.masks is not None
-        return self.generator.translate_filling(x, _exemplar(guide), guide.masks)
+        return self.generator.translate_filling(x, _exemplar(guide), guide.masks, guide.moved)
 
     @torch.no_grad()
     def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
         """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
         g = self.generator
         c = g.content(x)
-        m = g.masks(c, g.summary(x, c), g.summary(partner, g.content(partner)))
+        m, _ = halves(g.pair_masks(torch.cat([x, partner]), torch.cat([c, g.content(partner)])))
         s_f, s_b = g.styles(x, m)
         return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
 
@@ -59,12 +60,10 @@ class Lomit(Editable):
         """Masks of the input and foreground codes are averaged with `weights`."""
         g = self.generator
         c = g.content(x)
-        own = g.summary(x, c)
         m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
         for exemplar, weight in zip(exemplars, weights, strict=True):
             c2 = g.content(exemplar)
-            partner = g.summary(exemplar, c2)
-            m1, m2 = g.masks(c, own, partner), g.masks(c2, partner, own)
+            m1, m2 = halves(g.pair_masks(torch.cat([x, exemplar]), torch.cat([c, c2])))
             m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
             s_f = s_f + weight * g.styles(exemplar, m2)[0]
             s_b = s_b + weight * g.styles(x, m1)[1]
@@ -97,7 +96,7 @@ class TrainableLomit(Lomit, Trainable):
     def per_attribute(self) -> Mapping[str, PerAttribute | None]:
         """What tells attributes, and what of them the masks see."""
         layers = ("discriminator.class_head.", "style_classifier.", "generator.told_attributes.")
-        return {**dict.fromkeys(layers, PerAttribute()), "generator.cosegmentation.differences.": PerAttribute(axis=1)}
+        return dict.fromkeys((*layers, "generator.cosegmentation.differences"), PerAttribute())
 
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
@@ -106,21 +105,21 @@ class TrainableLomit(Lomit, Trainable):
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
-        start = warmup + self.config.warmup_masks
+        start, apart = warmup + self.config.warmup_masks, self.config.masks_learn == "regions"
         g, classifier = self.generator, self._code_classifier
-        own = [] if self.style_classifier is None else [self.style_classifier]
+        drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+        own = [] if classifier is None or (classifier is g.told_attributes and not apart) else [classifier]
         phases = [
             Phase("D", self.discriminator_loss, trained, first=start),
-            Phase("G", self.generator_loss, [g, *own], every=every, first=start),
+            Phase("G", self.generator_loss, [*(drawing if apart else [g]), *own], every=every, first=start),
         ]
-        if start > warmup and g.cosegmentation is not None:
-            judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=start)
+        if (start > warmup or apart) and g.cosegmentation is not None:
+            when = {"first": warmup, "end": None if apart else start}
             phases += [
-                judging,
-                Phase("masks", self.masks_loss, [g.cosegmentation], first=warmup, end=start, lr_scale=2.5),
+                Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], **when),
+                Phase("masks", self.masks_loss, [g.cosegmentation], lr_scale=2.5, **when),
             ]
         if warmup:
-            drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
             if self.config.weights.cls:
                 phases.append(Phase("warmup_D", self.warmup_classification, [d.trunk, d.class_head], end=warmup))
@@ -183,7 +182,7 @@ class TrainableLomit(Lomit, Trainable):
         c = g.content(x)
         with torch.no_grad(), g.frozen_statistics():
             summary = g.summary(x, c)
-            m = g.masks(c, summary, summary)
+            m = g.self_masks(c, summary)
         loss = 2 * losses.self_reconstruction_loss(g.decode(c, m, *g.styles(x, m)), x)
         return self.config.weights.x * loss, _detached({"x": loss})
 
@@ -203,7 +202,7 @@ class TrainableLomit(Lomit, Trainable):
         g = self.generator
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad(), g.frozen_statistics():
-            regions = _regions(x, g.pair_masks(x, g.content(x), y))
+            regions = _regions(x, self._masks_of_places(x, g.content(x), y)[0])
         logits = at_least_float32(self.discriminator(torch.cat([self._as_d_sees(z) for z in (x, *regions)]))[1])
         names = ("cls_r", "cls_x_f", "cls_x_b")
         terms = {n: 2 * losses.classification_loss(z, y) for n, z in zip(names, logits.chunk(3), strict=True)}
@@ -218,18 +217,35 @@ class TrainableLomit(Lomit, Trainable):
         x, y = torch.cat([batch.x1, batch.x2]), torch.cat([batch.y1, batch.y2])
         with torch.no_grad():
             c = g.content(x)
-        m = g.pair_masks(x, c, y)
+        m, y = self._masks_of_places(x, c, y)
         logits = self.discriminator(torch.cat([self._as_d_sees(z) for z in _regions(x, m)]))[1]
         of_foreground, of_background = halves(at_least_float32(logits))
         terms = {
-            "cls_x_f": 2 * losses.classification_loss(of_foreground, _differing(y)),
+            "cls_x_f": 2 * losses.classification_loss(of_foreground, y),
             "erase": 2 * losses.telltale_background(of_background, y, swap_halves(y)),
             "R1": 2 * self._r1(m, c),
-            "R3": 2 * losses.mask_area(m),
+            "R3": 2 * self._r3(m),
             "commit": 2 * losses.mask_doubt(m),
         }
         weights = {"cls_x_f": w.cls, "erase": w.erase, "R1": w.r1, "R3": w.r3, "commit": w.commit}
         return losses.weighted_sum(terms, weights), _detached(terms)
+
+    def _masks_of_places(self, x: Tensor, c: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks of stacked pairs, and the labels in which a pair differs there; the other labels are -1.
+
+        Where masks see differences, one place is drawn for each pair.  In one mask of both, skin that tells a little of
+        the hair's colour would come to the smile's cheeks.
+        """
+        seen, told = self.generator.cosegmentation, _differing(y)
+        if seen is None or seen.differences is None:
+            return self.generator.pair_masks(x, c, y), told
+        known, _ = halves((told >= 0) & (swap_halves(told) >= 0))
+        differs = torch.stack(seen.in_places(known), dim=1)
+        drawn = (torch.rand(differs.shape, device=x.device) * differs).argmax(dim=1)
+        place_of = {k: number for number, place in enumerate(seen.places) for k in place}
+        moved = torch.stack([known[:, k] & (drawn == place_of[k]) for k in range(known.shape[1])], dim=1)
+        m = self.generator.pair_masks(x, c, moved=moved.to(c.dtype))
+        return m, told.where(torch.cat([moved, moved]), -1.0)
 
     def warmup_style(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The attributes told from foreground codes of whole images.
@@ -244,6 +260,10 @@ class TrainableLomit(Lomit, Trainable):
         """Eq. 13, or the term in its place (`LomitConfig.r1_alike`)."""
         alike = self.config.r1_alike
         return fast_mask_smoothness(m, c) if alike is None else mask_agreement(m, c, alike)
+
+    def _r3(self, m: Tensor) -> Tensor:
+        """Eq. 15, or the term in its place (`LomitConfig.r3_of`)."""
+        return losses.mask_area(m) if self.config.r3_of == "area" else losses.mask_side(m)
 
     def _told_by(self, s_f: Tensor, batch: Batch, differing: bool = False) -> Terms:
         """Cross entropy of the attributes told from the foreground codes; nothing where `weights.style_cls` is 0.
@@ -269,7 +289,9 @@ class TrainableLomit(Lomit, Trainable):
         c = g.content(x)
         whole = None if g.told_attributes is None else g.told(x)
         summary = g.summary(x, c, y, whole)
-        m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
+        apart = self.config.masks_learn == "regions"
+        with torch.set_grad_enabled(not apart and torch.is_grad_enabled()):
+            m, m_self = g.masks(c, summary, swap_halves(summary)), g.self_masks(c, summary)
         s_f, s_b = g.styles(x, m)
         translated, own = g.decode(
             torch.cat([c, c]), torch.cat([m, m_self]), torch.cat([swap_halves(s_f), s_f]), torch.cat([s_b, s_b])
@@ -277,7 +299,8 @@ class TrainableLomit(Lomit, Trainable):
 
         # And back: x_{1->2->1} takes s_f from the foreground of x_{2->1} and s_b from the background of x_{1->2}.
         c_t = g.content(translated)
-        m_t = g.pair_masks(translated, c_t, swap_halves(y))
+        with torch.set_grad_enabled(not apart and torch.is_grad_enabled()):
+            m_t = g.pair_masks(translated, c_t, swap_halves(y))
         s_f_t, s_b_t = g.styles(translated, m_t)
         cycled = g.decode(c_t, m_t, swap_halves(s_f_t), s_b_t)
 
@@ -293,19 +316,20 @@ class TrainableLomit(Lomit, Trainable):
             "x": 2 * losses.self_reconstruction_loss(own, x),
             "R1": 2 * 3 * self._r1(all_masks, c),
             "R2": losses.style_contrast(*s_f.chunk(2)),
-            "R3": 2 * 3 * losses.mask_area(all_masks),
+            "R3": 2 * 3 * self._r3(all_masks),
         }
-        total = losses.generator_objective(terms, w.cls, w.sc, w.x, w.r1, w.r2, w.r3)
+        of_masks = (0.0, 0.0) if apart else (w.r1, w.r3)  # told in the log all the same
+        total = losses.generator_objective(terms, w.cls, w.sc, w.x, of_masks[0], w.r2, of_masks[1])
         differing = self.config.style_cls_of == "differing"
         for name, loss in self._told_by(s_f, batch, differing).items():
             terms[name], total = loss, total + w.style_cls * loss
         if whole is not None:
             told = self._told_by(whole, batch)["style_cls"]
             terms["told"], total = told, total + w.style_cls * told
-        if w.commit:
+        if w.commit and not apart:
             terms["commit"] = 2 * 3 * losses.mask_doubt(all_masks)
             total = total + w.commit * terms["commit"]
-        if w.erase:
+        if w.erase and not apart:
             _, of_background = self.discriminator(self._as_d_sees(_regions(x, m)[1]))
             terms["erase"] = 2 * losses.telltale_background(at_least_float32(of_background), y, swap_halves(y))
             total = total + w.erase * terms["erase"]
@@ -327,8 +351,7 @@ class TrainableLomit(Lomit, Trainable):
         g = self.generator
         x = torch.cat([batch.x1, batch.x2])
         c = g.content(x)
-        summary = g.summary(x, c)
-        m, m_self = g.masks(c, summary, swap_halves(summary)), g.masks(c, summary, summary)
+        m, m_self = g.pair_masks(x, c), g.self_masks(c, g.summary(x, c))
         s_f, s_b = g.styles(x, m)
         translated = g.decode(c, m, swap_halves(s_f), s_b)
         c_t = g.content(translated)
