@@ -136,9 +136,7 @@ def entries(translator: Trainable) -> dict[str, dict[str, torch.Tensor]]:
     size, style = len(names), getattr(translator.config, "style_dim", 0)
     for name, tensor in state.items():
         for k, attribute in enumerate(names):
-            if "class_head" in name or "style_classifier" in name or "told_attributes" in name:
-                found[attribute][name] = tensor[k]
-            elif "differences" in name:
+            if "class_head" in name or "style_classifier" in name or "told_attributes" in name or "differences" in name:
                 found[attribute][name] = tensor[k]
             elif name == "generator.layers.0.weight":
                 found[attribute][name] = tensor[:, 3 + k]

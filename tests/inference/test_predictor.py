@@ -233,7 +233,11 @@ def test_only_what_is_named_is_moved() -> None:
     sizes = {"width": 2, "d_width": 2, "res_blocks": 1, "mask_convs": 2, "mask_norm": "group"}
     names = ("Black_Hair", "Blond_Hair", "Smiling")
     config = LomitConfig(
-        names, 32, mask_sees="differences", weights=LossWeights(style_cls=1.0), **sizes  # type: ignore[arg-type]
+        names,
+        32,
+        mask_sees="differences",
+        weights=LossWeights(style_cls=1.0),
+        **sizes,  # type: ignore[arg-type]
     )
     seeing = Lomit(config)
     assert seeing.generator.cosegmentation is not None

@@ -430,7 +430,9 @@ def test_masks_that_see_differences_begin_as_the_papers() -> None:
         expected = plain.generator.pair_masks(x, c)
         assert torch.equal(g.pair_masks(x, c), expected), "where nothing is told to differ, everything is moved"
         g.cosegmentation.differences.normal_()
-        first, second = (g.pair_masks(x, c, moved=torch.tensor([named]).expand(2, 2)) for named in ([1.0, 0.0], [0.0, 1.0]))
+        first, second = (
+            g.pair_masks(x, c, moved=torch.tensor([named]).expand(2, 2)) for named in ([1.0, 0.0], [0.0, 1.0])
+        )
         both = g.pair_masks(x, c, moved=torch.ones(2, 2))
         assert not torch.allclose(first, second)
         assert torch.equal(both, torch.maximum(first, second))

@@ -62,7 +62,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def build(**options: Any) -> TrainableLomit:
     """A tiny LOMIT in float64 whose weights, biases and running statistics are all random."""
     defaults: dict[str, Any] = {"width": 2, "d_width": 3, "style_dim": 3, "res_blocks": 1, "mask_convs": 2}
-    config = LomitConfig(attributes=("a_x", "b_y", "c_x"), **{"image_size": 16, "weights": WEIGHTS} | defaults | options)
+    config = LomitConfig(
+        attributes=("a_x", "b_y", "c_x"), **{"image_size": 16, "weights": WEIGHTS} | defaults | options
+    )
     torch.manual_seed(0)
     translator = TrainableLomit(config).double()
     for name, tensor in named_tensors(translator).items():

@@ -58,7 +58,9 @@ class Compiled:
             return None if t is None else filled_up(t)
 
         masks = guide.masks and Masks(filled_up(guide.masks.input), filled_up(guide.masks.exemplar))
-        guide = Guide(each(guide.exemplar), each(guide.label), each(guide.style), masks, each(guide.source), each(guide.moved))
+        guide = Guide(
+            each(guide.exemplar), each(guide.label), each(guide.style), masks, each(guide.source), each(guide.moved)
+        )
         return _first(_run(lambda: compiled(filled_up(x), guide)), n)
 
 

@@ -176,8 +176,8 @@ class Predictor:
                 these attributes; a two-domain method translates to the images that have them where any is 1, to
                 those without them where all are 0 (no label: to those with them).
             styles: codes from `random_styles`, N x S, or one for all inputs, for methods that have a prior.
-            only: attributes to move from the exemplar (names, or words of them: `hair` is every hair colour), for models
-                whose masks go by names; by default those in which the two are told to differ.
+            only: attributes to move from the exemplar (names, or words of them: `hair` is every hair colour), for
+                models whose masks go by names; by default those in which the two are told to differ.
             composite: blend the input back through its mask instead of keeping the decoder's whole output.
             batch_size: images in the network at a time.
 

@@ -348,9 +348,7 @@ class LomitGenerator(nn.Module):
         s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
         return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
 
-    def translate_filling(
-        self, x: Tensor, exemplar: Tensor, masks: Masks, moved: Tensor | None = None
-    ) -> Translation:
+    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks, moved: Tensor | None = None) -> Translation:
         """x_{1->2} under masks B x 1 x H x W that are NaN throughout where the predicted one is to be used.
 
         What one image is given changes nothing for the others of the batch.  The masks that come back hold the

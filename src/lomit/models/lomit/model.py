@@ -114,10 +114,11 @@ class TrainableLomit(Lomit, Trainable):
             Phase("G", self.generator_loss, [*(drawing if apart else [g]), *own], every=every, first=start),
         ]
         if (start > warmup or apart) and g.cosegmentation is not None:
-            when = {"first": warmup, "end": None if apart else start}
+            end = None if apart else start
+            judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=end)
             phases += [
-                Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], **when),
-                Phase("masks", self.masks_loss, [g.cosegmentation], lr_scale=2.5, **when),
+                judging,
+                Phase("masks", self.masks_loss, [g.cosegmentation], first=warmup, end=end, lr_scale=2.5),
             ]
         if warmup:
             phases.append(Phase("warmup", self.warmup_loss, drawing, end=warmup, lr_scale=2.0))
