@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from lomit.errors import LomitError
 from lomit.evaluation import pairs as module
 from lomit.evaluation.pairs import draw_pairs
+from lomit.evaluation.translating import translate
+from lomit.models.base import Guide, Translation
 
 
 def labels(count: int = 60, attributes: int = 3) -> np.ndarray:
@@ -68,3 +73,24 @@ def test_too_few_pairs() -> None:
     assert len(draw_pairs(y, np.arange(3), 4, seed=0)) == 4
     with pytest.raises(LomitError, match="5 pairs were asked for, but only 4 pairs of the 3 images differ"):
         draw_pairs(y, np.arange(3), 5, seed=0)
+
+
+def test_every_method_is_told_the_same_and_what_is_to_be_moved() -> None:
+    """To a method whose masks go by names, the difference of both labels is named; what isn't annotated never is."""
+    given: list[Guide] = []
+
+    class Recorder:
+        def translate(self, x: torch.Tensor, guide: Guide) -> Translation:
+            given.append(guide)
+            return Translation(x, None)
+
+    x, y = torch.zeros(2, 3, 16, 16), torch.tensor([[1, 0, -1], [0, 1, 1]], dtype=torch.int8)
+    y_input = torch.tensor([[0, 0, 1], [0, -1, 0]], dtype=torch.int8)
+    translate(SimpleNamespace(translator=Recorder()), x, x, y, y_input)  # type: ignore[arg-type]
+    (guide,) = given
+    assert guide.moved is not None
+    assert guide.label is not None
+    assert guide.source is not None
+    assert guide.moved.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert guide.label.tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert guide.source.tolist() == [[0, 0, 1], [0, 0, 0]]

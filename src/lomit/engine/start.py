@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -133,8 +134,11 @@ def _named(tensors: list[str], known: list[str]) -> list[str]:
     def network(name: str) -> str:
         return name.split(".")[0]
 
+    def layer(name: str) -> str:
+        return re.sub(r"\.(weight|bias)$", "", name)
+
     mixed = {network(name) for name in known if name not in tensors}
-    return list(dict.fromkeys(name.rpartition(".")[0] if network(name) in mixed else network(name) for name in tensors))
+    return list(dict.fromkeys(layer(name) if network(name) in mixed else network(name) for name in tensors))
 
 
 def _require_fit(folder: Path, given: dict[str, Tensor], own: dict[str, Tensor]) -> None:
