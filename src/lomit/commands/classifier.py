@@ -58,18 +58,12 @@ class ClassifierTrain:
     compute: OnCpu = field(default_factory=OnCpu)
 
     def main(self) -> int:
-        """Trains, validates and saves; prints the scores and where it is.
-
-        Raises:
-            LomitError: for data, attributes, numbers and folders that can't be used.
-        """
         network = ClassifierConfig(
             tuple(dict.fromkeys(self.attributes)), self.image_size, self.width, network=self.network
         )
         if self.weights is not None and network.network == "small":
             raise LomitError("the small network learns from scratch; --weights go with --network inception-v3")
         data = self.data.config(self.image_size, network.attributes)
-        # Load torch: not before the options are known to be right.
         from lomit.classifier.card import card_text, scores_table
         from lomit.classifier.network import ClassifierCard, check_free, file_sha256, save_classifier
         from lomit.classifier.training import calibrate, train_classifier, validate
@@ -144,21 +138,12 @@ class ClassifierLabel:
     compute: OnCpu = field(default_factory=OnCpu)
 
     def main(self) -> int:
-        """Writes the table and prints where it is.
-
-        Returns:
-            0, or 1 where an image could not be used: it is listed last, and stops no other.
-
-        Raises:
-            LomitError: for folders and numbers that can't be used, and where a file is in the table's way.
-        """
         at_least(1, batch_size=self.batch_size)
         if not 0.5 <= self.sure <= 1:
             raise LomitError(f"--sure must lie between 0.5 and 1; it is {self.sure:g}")
         paths = list_images(self.images)
         out = self.out or self.images / "attributes.csv"
         check_file(out, self.overwrite, paths)
-        # Load torch: not before the options are known to be right.
         import numpy as np
         import torch
         from tqdm import tqdm

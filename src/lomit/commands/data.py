@@ -29,7 +29,6 @@ class DataAvatars:
     """Replace a set that is already in the folder; what else lies there stays."""
 
     def main(self) -> int:
-        """Renders the set.  Raises as `write_avatars`."""
         from lomit.data.avatars.write import write_avatars
 
         write_avatars(
@@ -62,7 +61,6 @@ class DataPack:
     """Replace a file that is already there."""
 
     def main(self) -> int:
-        """Packs the set.  Raises `LomitError` for a set, numbers and files that can't be used."""
         from lomit.data.open import open_source
         from lomit.data.pack import write_pack
 

@@ -32,16 +32,9 @@ class Demo:
     network: Network = field(default_factory=Network)
 
     def main(self) -> int:
-        """Translates the pairs, writes the pictures and prints where they are.
-
-        Raises:
-            LomitError: for images and models that can't be used, where the `avatars` extra is missing, and where a
-                file stands in the way that no demo wrote.
-        """
         at_least(0, seed=self.seed)
         if (self.input is None) != (self.exemplar is None):
             raise LomitError("give both INPUT and EXEMPLAR, or neither for rendered faces")
-        # Load torch: not before the options are known to be right.
         from lomit.figures.demo import DemoPair, draw_grid, rendered_pairs, single_images
 
         model = self.network.settle([] if self.input is None else [self.input], print)

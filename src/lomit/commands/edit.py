@@ -39,16 +39,6 @@ class EditMasks:
     compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
-        """Serves the editor until Ctrl-C.
-
-        Returns:
-            0.
-
-        Raises:
-            LomitError: where it would be open to others without a password, the address is taken, the model can't be
-                used, or the `editor` extra is missing.
-        """
-        # Load torch and Gradio: not before the options are known to be right.
         from lomit.apps.editor.server import find_password, running
         from lomit.apps.web import LOOPBACK, check_url
 

@@ -41,17 +41,11 @@ class Evaluate(WritesJson, EvaluationProtocol):
     compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
-        """Runs the protocol, prints and writes the results.
-
-        Raises:
-            LomitError: for models, data, classifiers, numbers and folders that can't be used.
-        """
         at_least(1, batch_size=self.batch_size)
         at_least(0, seed=self.seed)
         if self.out is None and self.keep_images:
             raise LomitError("--keep-images needs --out, the folder to keep them in")
         self.check()
-        # Load torch: not before the options are known to be right.
         from lomit.evaluation.results import RESULTS, TABLE
         from lomit.evaluation.run import evaluate
         from lomit.evaluation.store import PARTS

@@ -28,12 +28,6 @@ class Export:
     """Replace the file."""
 
     def main(self) -> int:
-        """Exports and prints what was measured.
-
-        Raises:
-            LomitError: for models, folders and files that can't be used, and errors that are too large.
-        """
-        # Loads torch: not before the options are known to be right.
         from lomit.export.graph import require_onnx
         from lomit.export.write import check_path, export_model
         from lomit.inference.weights import find_model, load_pretrained

@@ -20,7 +20,6 @@ class ListModels(WritesJson):
     """Replace that file."""
 
     def main(self) -> int:
-        """Prints a line a model.  Raises `LomitError` where the JSON can't be written."""
         self.check_json()
         models = list_models()
         self.write_json([asdict(model) for model in models])
@@ -50,7 +49,6 @@ class Weights:
     """Replace a model that stands there."""
 
     def main(self) -> int:
-        """Writes the folder.  Raises as `find_model` and `save_pretrained`."""
         from lomit.inference.weights import CARD, WEIGHTS, find_model, load_pretrained, save_pretrained
 
         folder = find_model(self.model)

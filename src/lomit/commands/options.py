@@ -3,6 +3,10 @@
 A field is an option called like it (`--batch-size`), its docstring the help.  A tuple takes its values after one option
 (`--differ A B C`), a field marked `positional` stands without a name.  Fields of a nested `Group` keep their own names
 under a heading of their own; those of any other nested dataclass are prefixed (`--data.root`).
+
+Its `main` does the work, says what was done and returns the exit code: 0, or 1 where a file could not be used, which is
+then listed last and stops no other.  It raises `LomitError` for what a user can mend.  What loads torch, a server or an
+extra is imported in `main`, after all that can be known to be wrong with the options alone.
 """
 
 from __future__ import annotations

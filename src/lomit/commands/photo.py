@@ -38,22 +38,12 @@ class Photo:
     output: Output = field(default_factory=lambda: Output(Path("translated")))
 
     def main(self) -> int:
-        """Translates the photographs one after the other and prints what was done.
-
-        Returns:
-            0, or 1 where a photograph could not be used: it is listed last, and stops no other.
-
-        Raises:
-            LomitError: for options that don't fit, for a single photograph that can't be used, and for files that are
-                in the way.
-        """
         images, output = self.images, self.output
         if len(images.exemplar) > 1:
             raise LomitError(f"one exemplar at most; {len(images.exemplar)} given (or give a folder)")
         jobs = images.jobs()
         output.check_json([self.network.model, images.pairs, *jobs.files])
         face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
-        # Load torch: not before the options are known to be right.
         from lomit.photo import Face
         from lomit.photo.batch import PhotoWorker, endings, look
         from lomit.photo.faces import check_detector

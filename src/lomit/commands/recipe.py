@@ -30,13 +30,7 @@ class RunRecipe:
     output: Output = field(default_factory=lambda: Output(Path("translated")))
 
     def main(self) -> int:
-        """Writes INPUT__EXEMPLAR.png and says whether it is, value for value, what the editor gave.
-
-        Raises:
-            LomitError: for a recipe, an image or a model that isn't the one, and where the result exists already.
-        """
         self.output.check_json([self.model, self.recipe, self.input, *self.exemplar])
-        # Load torch: not before the options are known to be right.
         import torch
 
         from lomit.images import as_picture, read_image, short_stem, write_png

@@ -46,13 +46,7 @@ class Report:
     compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
-        """Builds the page, writes it and prints where it is.
-
-        Raises:
-            LomitError: for options and files that can't be used, before anything is translated where that can be known.
-        """
         self._check()
-        # Load torch: not before the options are known to be right.
         from lomit.images import write_bytes
         from lomit.report.build import Request, build
         from lomit.report.edits import read_edits

@@ -98,7 +98,6 @@ class ReproduceTable1:
     """Methods, such as lomit; by default all."""
 
     def main(self) -> int:
-        """Runs it.  Raises as `Stages.run`."""
         faces, decoding = self.data.words()
         if self.data.root is None and not self.stages.quick:
             raise LomitError(
@@ -106,7 +105,6 @@ class ReproduceTable1:
             )
         if self.stages.quick and faces:
             raise LomitError(f"--quick renders its own faces; leave out {faces[0]}")
-        # Load torch: not before the options are known to be right.
         from lomit.data.open import open_source
         from lomit.data.source import TRAIN
         from lomit.reproduce.experiments import table1
@@ -130,7 +128,6 @@ class ReproduceRivals:
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
 
     def main(self) -> int:
-        """Runs it.  Raises as `Stages.run`."""
         given = _rendered(self.faces)
         from lomit.reproduce.experiments import rivals
 
@@ -148,7 +145,6 @@ class ReproduceAblations:
     """Folder of `lomit data avatars` with the test part's regions; by default 10,000 faces are rendered."""
 
     def main(self) -> int:
-        """Runs it.  Raises as `Stages.run`."""
         given = _rendered(self.faces)
         from lomit.reproduce.experiments import ablations
 

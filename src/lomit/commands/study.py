@@ -39,11 +39,6 @@ class StudyServe:
     """New participants a second from one address, in the long run; raise it for a lecture hall behind one address."""
 
     def main(self) -> int:
-        """Serves until it is interrupted.
-
-        Raises:
-            LomitError: for folders, addresses and numbers that can't be used.
-        """
         for name in ("rate", "joins"):
             if getattr(self, name) <= 0:
                 raise LomitError(f"--{name} must be above 0; it is {getattr(self, name):g}")
@@ -78,11 +73,6 @@ class StudyInvite:
     """Address under which participants reach the study."""
 
     def main(self) -> int:
-        """Prints personal links.
-
-        Raises:
-            LomitError: for folders, addresses and numbers that can't be used.
-        """
         within(1, 100_000, count=self.count)
 
         check_url(self.url)
@@ -106,11 +96,6 @@ class StudyPreview:
     """Replace a page that is there."""
 
     def main(self) -> int:
-        """Writes the page.
-
-        Raises:
-            LomitError: for folders and files that can't be used.
-        """
         from lomit.apps.study.preview import preview_page
         from lomit.images import write_bytes
 
@@ -144,11 +129,6 @@ class StudySimulate:
     """Draws the answers."""
 
     def main(self) -> int:
-        """Adds the answers.
-
-        Raises:
-            LomitError: for folders and numbers that can't be used.
-        """
         within(1, 100_000, participants=self.participants)
         within(0, 1, careless=self.careless)
         at_least(0, seed=self.seed)

@@ -39,11 +39,6 @@ class StudyAnalyse(WritesJson):
     """Replace an analysis that is in the folder."""
 
     def main(self) -> int:
-        """Prints, and with --out writes, the analysis.
-
-        Raises:
-            LomitError: for folders and numbers that can't be used, and without answers.
-        """
         within(0, 1, least_checks=self.least_checks)
         at_least(0, seed=self.seed)
         from lomit.apps.study.analysis import analyse
@@ -99,11 +94,6 @@ class StudyPlan:
     """Of the simulation."""
 
     def main(self) -> int:
-        """Prints how many participants are needed.
-
-        Raises:
-            LomitError: for numbers that can't be used, and where no number in reach is enough.
-        """
         at_least(0, seed=self.seed)
         within(100, 1_000_000, studies=self.studies)
         within(1, 100_000, participants=self.participants)

@@ -74,15 +74,9 @@ class StudyBuild:
     compute: Compute = field(default_factory=Compute)
 
     def main(self) -> int:
-        """Builds the folder and prints the owner's token.
-
-        Raises:
-            LomitError: for options, models, faces and folders that can't be used.
-        """
         self._check()
         of_input = dict(parse_label(self.input_label, "--input-label"))
         of_exemplar = dict(parse_label(self.exemplar_label, "--exemplar-label"))
-        # Loads torch: not before the options are known to be right.
         from lomit.apps.study.build import build_study, own_blocks, read_entries, read_texts
         from lomit.apps.study.definition import StudyDefinition
         from lomit.apps.study.design import paper_blocks

@@ -46,15 +46,6 @@ class Translate:
     output: Output = field(default_factory=lambda: Output(Path("translated")))
 
     def main(self) -> int:
-        """Translates and prints where it is.
-
-        Returns:
-            0, or 1 where a file could not be used: it is listed last, and stops no other.
-
-        Raises:
-            LomitError: for options that don't fit together, for a bad image that was named on its own, and for
-                results that exist already.
-        """
         self._check()
         images, output = self.images, self.output
         jobs = images.jobs(self.random)
@@ -75,7 +66,6 @@ class Translate:
             compile=self.compile,
         )
         check_results(jobs, output.out, settings.endings, output.overwrite)
-        # Loads torch: not before the options are known to be right.
         from lomit.inference.worker import translate_all
 
         by_row = images.pairs is not None

@@ -33,17 +33,11 @@ class Video:
     output: Output = field(default_factory=lambda: Output(Path("translated")))
 
     def main(self) -> int:
-        """Translates the video and prints what was done; --out is a video or a folder.
-
-        Raises:
-            LomitError: for options that don't fit, for what can't be read, and for files that are in the way.
-        """
         if self.exemplar is None and not self.label:
             raise LomitError("give EXEMPLAR, or --label for a model that is guided by labels")
         label = dict(parse_label(self.label)) or None
         face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
         self.output.check_json([self.network.model, self.input, self.exemplar])
-        # Load torch: not before the options are known to be right.
         from lomit.images import short_stem
         from lomit.photo import Face, align_exemplar
         from lomit.photo.faces import check_detector
