@@ -196,13 +196,23 @@ def test_damaged(work: Path, change: Any, line: str) -> None:
         read_recipe("recipe.json")
 
 
-def test_no_recipe(work: Path) -> None:
-    for content in (b"\x89PNG", b"[1]", b"{"):
-        Path("x.json").write_bytes(content)
-        with pytest.raises(LomitError, match="is not a recipe"):
-            read_recipe("x.json")
-    with pytest.raises(LomitError, match="can't be read"):
-        read_recipe("none.json")
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"\x89PNG", "can't be read as JSON"),
+        (b"{", "can't be read as JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[1]", "expected an object"),
+        (b"{}", "is not a recipe"),
+        (None, "no such file"),
+    ],
+)
+def test_no_recipe(tmp_path: Path, content: bytes | None, line: str) -> None:
+    file = tmp_path / "x.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(LomitError, match=line):
+        read_recipe(file)
 
 
 def test_the_hash_is_of_pixels(tmp_path: Path) -> None:

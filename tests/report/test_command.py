@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -167,6 +169,13 @@ def test_a_warning_where_people_may_be_shown(tmp_path: Path) -> None:
     assert "may show people" in out.read_text()
 
 
+def pictures(page: Page) -> list[tuple[str, Image.Image]]:
+    """What each picture of a page is said to show, and the picture."""
+    tags = [attributes for name, attributes in page.tags if name == "img"]
+    files = [io.BytesIO(base64.b64decode(str(tag["src"]).partition(",")[2])) for tag in tags]
+    return [(str(tag["alt"]), Image.open(file)) for tag, file in zip(tags, files, strict=True)]
+
+
 def test_a_runs_figures_show_the_faces_that_it_was_trained_on(
     tmp_path: Path, model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +191,12 @@ def test_a_runs_figures_show_the_faces_that_it_was_trained_on(
     assert "Faces: noise, val split" in page.text
     assert "rendered faces" not in page.text
     assert "may show people" in page.text
+    own = {Image.open(file).convert("RGB").tobytes() for file in (folder / "images").iterdir()}
+    faces = [
+        image for alt, image in pictures(page) if alt.startswith(("input: ", "exemplar: ", "the input", "exemplar "))
+    ]
+    assert len(faces) > 4
+    assert {image.convert("RGB").tobytes() for image in faces} <= own
     # What is not there any more is not replaced by other faces.
     write_json(run / "config.json", config | {"data": data | {"root": str(tmp_path / "gone")}})
     assert main(["report", str(run), "--out", str(out), *few]) == 0

@@ -43,16 +43,9 @@ class Stages(Compute):
     """Make stages again that were made with other settings."""
 
     def run(self, name: str, make: Callable[[Setup], Experiment], minutes: float | None, **given: Any) -> int:
-        """Runs an experiment.
+        """Runs an experiment; see `lomit.reproduce.run.reproduce`.
 
-        Args:
-            name: of the experiment.
-            make: makes it of a setup.
-            minutes: for each model, where neither minutes nor steps are given; None: the presets' schedules.
-            given: further fields of the setup.
-
-        Raises:
-            LomitError: for options that can't be used, a folder of other settings, and what the commands raise.
+        `minutes` are for each model, where neither minutes nor steps are given; None: the presets' schedules.
         """
         if self.minutes is not None and self.steps is not None:
             raise LomitError("give --minutes or --steps, not both")

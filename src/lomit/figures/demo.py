@@ -40,10 +40,7 @@ class DemoPair:
 def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[DemoPair]:
     """Pairs of rendered faces that fulfil `WISHES` and are alike in the other attributes of the model.
 
-    Args:
-        attributes: those the model was trained on; wishes about others are left out.
-        size: side of the faces in pixels.
-        seed: of the faces.
+    Wishes about attributes that the model was not trained on are left out; faces are `size` pixels a side.
     """
     from lomit.data.avatars import render_face
     from lomit.data.avatars.draw import draw_face
@@ -84,16 +81,12 @@ def _first(labels: Callable[[int], Labels], used: set[int], wanted: Labels) -> i
     return index
 
 
-def _square(image: Image.Image) -> Image.Image:
-    return image.crop(centre_box(image.size))
-
-
 def draw_grid(pairs: Sequence[DemoPair], results: Sequence[Result]) -> Image.Image:
     """The centre squares of the pairs, one a row."""
     columns: dict[str, list[Image.Image]] = {}
     for pair, result in zip(pairs, results, strict=True):
-        before, after = _square(pair.input.on_white()), _square(as_picture(result.image).on_white())
-        exemplar = _square(pair.exemplar.on_white())
+        pictures = (pair.input, as_picture(result.image), pair.exemplar)
+        before, after, exemplar = (p.on_white().crop(centre_box(p.size)) for p in pictures)
         row = {
             "input": before,
             "its mask": None if result.input_mask is None else overlay(before, result.input_mask),

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from lomit import __version__
+from lomit.config import read_json
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference.catalogue import CONFIG
@@ -114,15 +115,10 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         LomitError: where the file is missing, too large, no recipe, of another format, or holds a wrong value.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LomitError(f"{path} is too large for a recipe")
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LomitError(f"{path} can't be read: {error.strerror}") from None
-    except ValueError as error:
-        raise LomitError(f"{path} is not a recipe: {error}") from None
-    if not isinstance(values, dict) or "lomit_recipe" not in values:
+    if os.path.isfile(path) and path.stat().st_size > MAX_BYTES:
+        raise LomitError(f"{path} is too large for a recipe")
+    values = read_json(path)
+    if "lomit_recipe" not in values:
         raise LomitError(f"{path} is not a recipe: it has no 'lomit_recipe'")
     if values["lomit_recipe"] != FORMAT:
         raise LomitError(f"{path} is a recipe of format {values['lomit_recipe']}; this lomit reads format {FORMAT}")
@@ -228,16 +224,8 @@ def _origin(values: Mapping[str, Any]) -> Origin:
 def gather(
     recipe: Recipe, given: Sequence[str | os.PathLike[str] | None], folder: Path, read: Callable[[Path], Picture]
 ) -> list[Portrait]:
-    """The images of a recipe: those given, else rendered anew, else the files of these names in a folder.
-
-    Args:
-        recipe: the recipe.
-        given: paths for the input and each exemplar, None or left out where none is given.
-        folder: where the recipe lies.
-        read: reads a file.
-
-    Raises:
-        LomitError: where an image is missing or another one.
+    """The images of a recipe: those given (None: it is not), else rendered anew, else the files of these names in the
+    folder where the recipe lies.  Raises `LomitError` where an image is missing or another one.
     """
     sources = []
     origins = (recipe.input, *recipe.exemplars)

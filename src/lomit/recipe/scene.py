@@ -14,16 +14,8 @@ from lomit.recipe.portrait import Portrait
 
 
 class Scene:
-    """What stays the same while masks and sliders move.
-
-    Args:
-        predictor: the model.
-        input: the image that is changed.
-        exemplars: one or two; none for a method that a label guides.
-        label: as in `Predictor.translate`.
-
-    Raises:
-        LomitError: as `Predictor.edit`.
+    """What stays the same while masks and sliders move: an input, and its one or two exemplars (none for a method that
+    a label guides).  Raises as `Predictor.edit`.
     """
 
     def __init__(
@@ -50,7 +42,6 @@ class Scene:
 
         Args:
             edited: what `render` gave for `edit`.
-            edit: the edit.
             composite: only under the mask, so that the rest keeps every bit.
             source: the input at another size; None: at its own.
         """

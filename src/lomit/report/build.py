@@ -79,19 +79,8 @@ HOW: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What the page shall be about.
-
-    Attributes:
-        title: of the page.
-        items: runs, models and evaluations.
-        data: the faces of the figures; None: those of the first run, or rendered ones.
-        columns: pairs in Figures 4, 5 and 9 to 11.
-        exemplars: exemplars in Figure 6.
-        codes: faces in Figure 8.
-        edits: for Figure 4 a' to c'.
-        study: for Figure 7.
-        seed: draws pairs and faces.
-        device: where to compute.
+    """What the page shall be about, as the options of `lomit report` say; `data` None: those of the first run, or
+    rendered faces.
     """
 
     title: str
@@ -107,11 +96,7 @@ class Request:
 
 
 def build(request: Request) -> str:
-    """The page.
-
-    Raises:
-        LomitError: for a model, log or image that can't be used.
-    """
+    """The page.  Raises `LomitError` for a model, log or image that can't be used."""
     items = request.items
     evaluations = [(item.label, results) for item in items for results in item.results]
     subjects = [
@@ -181,12 +166,7 @@ def overview(items: Sequence[Item]) -> PageTable:
 
 
 def faces_of(request: Request, size: int, source: Source | None = None) -> Faces:
-    """The faces of the figures.
-
-    Args:
-        request: the data, or the runs whose own data it is.
-        size: side of the pictures, in pixels.
-        source: the data, opened.
+    """The faces of the figures, `size` pixels a side; `source` is the request's data, opened.
 
     Raises:
         LomitError: where they are not to be had.

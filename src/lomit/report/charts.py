@@ -17,13 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 24
 
 @dataclass(frozen=True)
 class Series:
-    """A line.
-
-    Attributes:
-        points: x and y, x ascending.
-        colour: number of its colour.
-        dashed: drawn with gaps.
-    """
+    """A line: x and y, x ascending; the number of its colour; whether it has gaps."""
 
     points: Sequence[tuple[float, float]]
     colour: int
@@ -31,13 +25,7 @@ class Series:
 
 
 def line_chart(heading: str, alt: str, series: Sequence[Series]) -> Chart:
-    """Lines over common axes; the horizontal one counts iterations.
-
-    Args:
-        heading: above it.
-        alt: what it shows.
-        series: at least one point in all of them together.
-    """
+    """Lines over common axes, at least one point in all together; the horizontal axis counts iterations."""
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points]
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)

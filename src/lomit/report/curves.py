@@ -95,11 +95,7 @@ def read_log(path: Path) -> Log:
 
 
 def curves(runs: Mapping[str, Path]) -> list[PagePart]:
-    """A chart for each term; nothing where no log has a line yet.
-
-    Args:
-        runs: label -> folder.
-    """
+    """A chart for each term of the runs (label -> folder); nothing where no log has a line yet."""
     logs = {label: read_log(folder / LOG) for label, folder in runs.items()}
     for log in logs.values():
         if points := memorised(log):

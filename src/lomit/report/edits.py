@@ -45,13 +45,7 @@ CUT = (255, 0, 0)
 
 @dataclass(frozen=True)
 class EditedPair:
-    """A pair with masks to use in place of the predicted ones.
-
-    Attributes:
-        caption: what was edited.
-        input, exemplar: the pair.
-        input_mask, exemplar_mask: mode L; None takes the predicted one.
-    """
+    """A pair with masks (mode L) to use in place of the predicted ones, and what was edited."""
 
     caption: str
     input: Picture
@@ -154,10 +148,8 @@ def _cut(image: Image.Image, predicted: Image.Image, edited: Image.Image, alt: s
 
 
 def removed(predicted: Image.Image, edited: Image.Image) -> tuple[int, int, int, int] | None:
-    """The rectangle (left, top, right, bottom, all inside) around what the edit took away; None where nothing.
-
-    Args:
-        predicted, edited: mode L, of one size.
+    """The rectangle (left, top, right, bottom, all inside) around what the edit took away; None where nothing.  Masks
+    are of mode L and one size.
     """
     fallen = np.asarray(predicted, dtype=np.int16) - np.asarray(edited, dtype=np.int16) > 255 * REMOVED
     if not fallen.any():

@@ -13,12 +13,7 @@ from lomit.errors import LomitError
 
 @dataclass(frozen=True)
 class FacePair:
-    """An input and an exemplar.
-
-    Attributes:
-        input, exemplar: faces.
-        caption: what is translated into what.
-    """
+    """Numbers of two faces, and what is translated into what."""
 
     input: int
     exemplar: int
@@ -42,7 +37,7 @@ def pairs(
     Args:
         faces: where from.
         attributes: that the models know.
-        count: how many at most; fewer where no more can be found.
+        count: how many at most.
         seed: draws others.
         about: the attributes among them that the figure is about; None, all of them.
 

@@ -42,12 +42,7 @@ PAPER_COMPARISONS = (
 
 @dataclass(frozen=True)
 class OverPeople:
-    """What takes answers of one participant for alike.
-
-    Attributes:
-        people: 95 % interval of the share over participants, in [0, 1]; None where it was not computed.
-        p: of the test that both are chosen alike; the same.
-    """
+    """What takes answers of one participant for alike; see above.  None: it was not computed."""
 
     people: tuple[float, float] | None = None
     p: float | None = None
@@ -90,15 +85,7 @@ class Comparison(OverPeople):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyCounts:
-    """Counted answers.
-
-    Attributes:
-        simulated: a program gave them.
-        participants: how many are counted.
-        realism: each model beside photographs.
-        comparisons: questions about two models.
-        excluded: how many took part beside them and are not counted.
-    """
+    """The file."""
 
     simulated: bool
     participants: int

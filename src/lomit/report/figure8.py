@@ -18,11 +18,7 @@ from lomit.report.face_pairs import targets
 from lomit.report.figures import Subject
 from lomit.report.parts import Charts, Content, PagePart, PageTable, Paragraph, counted, number
 
-SPACES = {
-    "c": "content c",
-    "s_f": "foreground style s_f",
-    "s_b": "background style s_b",
-}
+SPACES = {"c": "content c", "s_f": "foreground style s_f", "s_b": "background style s_b"}
 PERPLEXITY = 30
 KEPT = 50
 """Coordinates of a code that t-SNE is given, those of the largest variance."""
@@ -47,14 +43,8 @@ class DrawnDomains:
 
 
 def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> DrawnDomains:
-    """As many faces of each domain; the domains are the first group of exclusive attributes that the faces know, or
-    the first attribute and its absence.
-
-    Args:
-        faces: where from.
-        attributes: that the model knows.
-        count: how many faces in all, at most.
-        seed: draws others.
+    """At most `count` faces, as many of each domain; the domains are the largest group of exclusive attributes that the
+    faces know, or the first attribute and its absence.
 
     Raises:
         LomitError: where the faces don't show two domains.

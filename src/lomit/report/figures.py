@@ -13,7 +13,7 @@ from lomit.data.gallery import Faces
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.figures.grids import overlay, to_image
 from lomit.images import as_picture
-from lomit.inference.predictor import Predictor
+from lomit.inference.predictor import Predictor, Result
 from lomit.models.base import Guide
 from lomit.report.face_pairs import FacePair
 from lomit.report.parts import Content, PagePicture, PageTable, Paragraph, picture
@@ -23,24 +23,15 @@ CELL = 112
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One translated pair: the result, RGB, and the masks, mode L on their own grid, of a method that has some."""
-
-    image: Image.Image
-    input_mask: Image.Image | None
-    exemplar_mask: Image.Image | None
-
-
-@dataclass(frozen=True)
 class Subject:
     """A model that the figures are about: what the page calls it, and what translates."""
 
     label: str
     predictor: Predictor
 
-    def translate(self, faces: Faces, pair: FacePair) -> Shown:
-        """One pair, as the evaluation translates it: every method is given exemplar and labels, and leaves unused
-        what it does not need."""
+    def translate(self, faces: Faces, pair: FacePair) -> Result:
+        """One pair at the model's size, as the evaluation translates it: every method is given exemplar and labels,
+        and leaves unused what it does not need.  Masks are on their own grid."""
         predictor = self.predictor
         images = [faces.image(face) for face in (pair.input, pair.exemplar)]
         pixels = np.stack([to_uint8_chw(resize(image, predictor.image_size)) for image in images])
@@ -51,7 +42,7 @@ class Subject:
             found = predictor.translator.translate(x, Guide(exemplar, target, source=source))
         masks = (None, None) if found.masks is None else (found.masks.input, found.masks.exemplar)
         own, guide = (None if mask is None else to_image(mask[0]) for mask in masks)
-        return Shown(to_image(found.image[0]), own, guide)
+        return Result(to_image(found.image[0]), own, guide, found.image[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]:
@@ -72,14 +63,8 @@ def common(subjects: Sequence[Subject]) -> list[tuple[list[Subject], list[str]]]
 def comparison(
     caption: str, subjects: Sequence[Subject], faces: Faces, pairs: Sequence[FacePair], masks: bool
 ) -> PageTable:
-    """Figures 4, 5 and 9 to 11: one column a pair, one row each for inputs, masks, exemplars and results.
-
-    Args:
-        caption: of the table.
-        subjects: the models.
-        faces: where the pairs are from.
-        pairs: what to translate.
-        masks: show those of the methods that have some.
+    """Figures 4, 5 and 9 to 11: one column a pair, one row each for inputs, masks (where they are asked for, of the
+    methods that have some), exemplars and results.
     """
     results = {subject.label: [subject.translate(faces, pair) for pair in pairs] for subject in subjects}
     several = len(subjects) > 1

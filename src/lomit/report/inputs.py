@@ -17,14 +17,7 @@ LOG, RUN_CONFIG = "log.jsonl", "config.json"
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that the page is about.
-
-    Attributes:
-        label: what the page calls it.
-        run: folder of its training, with log.jsonl.
-        model: folder of its weights.
-        results: its evaluations.
-    """
+    """One thing that the page is about: the folders of its training and of its weights, and its evaluations."""
 
     label: str
     run: Path | None = None

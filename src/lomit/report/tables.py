@@ -142,11 +142,8 @@ def measures(evaluations: Evaluations) -> list[PagePart]:
 
 
 def ablations(evaluations: Evaluations, configs: Mapping[str, ModelConfig | None]) -> list[PagePart]:
-    """A row for the full method and for each ablation that was evaluated beside it; nothing where none was.
-
-    Args:
-        evaluations: what was measured.
-        configs: label -> the config of what was evaluated; None where it is not known.
+    """A row for the full method and for each ablation that was evaluated beside it; nothing where none was.  `configs`
+    has the labels' configs, where they are known.
     """
     parts: list[PagePart] = []
     for group in comparable(evaluations):

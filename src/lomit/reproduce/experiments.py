@@ -84,14 +84,9 @@ class Setup:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model of an experiment, for its summary.
+    """A model of an experiment, for its summary: tables call it `label`, a step costs `cost`.
 
-    Attributes:
-        label: what tables call it.
-        name: of its folder; its stage is `train/NAME`.
-        steps: iterations.
-        cost: of an iteration.
-        protocols: the protocols it is evaluated by; the stages are `evaluate/NAME-PROTOCOL`.
+    Its stages are `train/NAME` and, for each of its protocols, `evaluate/NAME-PROTOCOL`.
     """
 
     label: str
@@ -128,20 +123,10 @@ class _Builder:
         self.data: tuple[str, ...] = ()
         self.pairs = QUICK_PAIRS if setup.quick else setup.pairs
 
-    def _add(
-        self,
-        name: str,
-        words: Sequence[str],
-        makes: Path,
-        time: tuple[float, float],
-        complete: Path | None,
-        **more: Any,
-    ) -> None:
+    def _add(self, name: str, words: Sequence[str], makes: Path, time: tuple[float, float], **more: Any) -> None:
         """Adds the stage; `time` is what `Cost.of` gives, `more` are further fields of it."""
-        free, busy = time
-        self.experiment.stages.append(
-            Stage(name, tuple(words), makes, complete=complete, seconds=free, busy_seconds=busy, **more)
-        )
+        stage = Stage(name, tuple(words), makes, seconds=time[0], busy_seconds=time[1], **more)
+        self.experiment.stages.append(stage)
 
     def faces(self) -> None:
         """Renders the faces, where none were given."""
@@ -152,7 +137,8 @@ class _Builder:
         folder = setup.out / "faces"
         words = ["data", "avatars", "--count", str(count), "--seed", str(setup.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
-        self._add("faces", words, folder, setup.costs.rendering(size).of(count), folder, how=("--workers", "1"))
+        time = setup.costs.rendering(size).of(count)
+        self._add("faces", words, folder, time, complete=folder, how=("--workers", "1"))
         self.data = ("faces",)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
@@ -170,7 +156,8 @@ class _Builder:
         images = setup.images or round(0.85 * (QUICK_FACES if setup.quick else FACES))
         time = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
         self._add(
-            *("classifier", words, folder, time, folder / "config.json"),
+            *("classifier", words, folder, time),
+            complete=folder / "config.json",
             how=setup.computed(),
             after=self.data,
             resumed=lambda: ("--overwrite",) if folder.exists() else (),
@@ -189,7 +176,7 @@ class _Builder:
         if steps != config.train.steps:
             words += _shortened(config, steps)
         self._add(
-            *(f"train/{name}", words, folder, cost.of(steps), None),
+            *(f"train/{name}", words, folder, cost.of(steps)),
             how=setup.computed("train.", "accelerator"),
             after=self.data,
             resumed=lambda: ("--resume",) if checkpoints_in(folder / "checkpoints") else (),
@@ -214,7 +201,8 @@ class _Builder:
         given = ["evaluate", protocol, str(train.makes), *setup.data]
         given += ["--classifier", classifier, "--seed", str(setup.seed), *words, "--out", str(folder)]
         name, after = f"evaluate/{model.name}-{protocol}", (*self.data, train.name)
-        self._add(name, given, folder, time, folder / "results.json", how=setup.computed(), after=after)
+        complete = folder / "results.json"
+        self._add(name, given, folder, time, complete=complete, how=setup.computed(), after=after)
         return folder
 
     def report(self, title: str, inputs: Sequence[str]) -> None:
@@ -223,15 +211,9 @@ class _Builder:
         small = ("--columns", "2", "--exemplars", "2", "--codes", "0") if setup.quick else ()
         title += " (smoke run: its numbers mean nothing)" if setup.quick else ""
         words = ["report", *inputs, "--title", title, "--seed", str(DEMO_SEED + setup.seed), *small]
-        words += setup.faces
-        words += ["--out", str(page)]
-        after = tuple(stage.name for stage in self.experiment.stages)
-        self._add("report", words, page, (REPORT_SECONDS, REPORT_SECONDS), page, how=setup.computed(), after=after)
-
-
-def _listed(option: str, values: Sequence[str]) -> list[str]:
-    """An option with its values; nothing where there are none."""
-    return [option, *values] if values else []
+        words += [*setup.faces, "--out", str(page)]
+        after, time = tuple(stage.name for stage in self.experiment.stages), (REPORT_SECONDS, REPORT_SECONDS)
+        self._add("report", words, page, time, complete=page, how=setup.computed(), after=after)
 
 
 def _shortened(config: RunConfig, steps: int) -> list[str]:
@@ -256,9 +238,7 @@ def _chosen(names: Sequence[str], known: Sequence[str], what: str) -> list[str]:
 
 def competitors(named: Sequence[str] = ()) -> list[Method]:
     """The methods of these names, by default every method with presets; those that know any labels come first.
-
-    Raises:
-        LomitError: for an unknown method.
+    Raises `LomitError` for an unknown one.
     """
     known = sorted((m for m in methods().values() if m.presets), key=lambda m: m.translator.domains is not None)
     chosen = _chosen(named, [method.name for method in known], "method")
@@ -274,14 +254,7 @@ def table1(setup: Setup, named: Sequence[str]) -> Experiment:
     """Table 1: a classifier, every method's models of the paper's classes, their evaluation, the page.
 
     A method without domains learns the attributes of several classes at once; one with domains gets a model for each
-    class.
-
-    Args:
-        setup: what the user chose.
-        named: methods, by name; empty for all.
-
-    Raises:
-        LomitError: for an unknown method.
+    class.  `named` and errors: see `competitors`.
     """
     build, chosen = _Builder(setup), competitors(named)
     build.faces()
@@ -297,12 +270,8 @@ def table1(setup: Setup, named: Sequence[str]) -> Experiment:
     return build.experiment
 
 
-_Run = tuple[str, str, tuple[str, ...]]
-"""Name, preset, classes to score."""
-
-
-def _table1_runs(setup: Setup, method: Method) -> list[_Run]:
-    """The runs that the method has a preset for."""
+def _table1_runs(setup: Setup, method: Method) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Name, preset and classes to score of each run that the method has a preset for."""
     several, suffix = method.translator.domains is None, "-64" if setup.size == 64 else ""
     runs: dict[str, tuple[str, ...]]
     if not setup.faces:
@@ -333,13 +302,8 @@ def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
 
     Pairs differ in one attribute and are alike in the others of `EXCHANGED`: every method is asked for the same.
 
-    Args:
-        setup: what the user chose.
-        named: methods, by name; empty for all.
-        attribute: what the domains of a method with domains differ in, one of `TWO_DOMAINS`.
-
-    Raises:
-        LomitError: for an unknown method or attribute.
+    The domains of a method with domains differ in `attribute`, one of `TWO_DOMAINS`.  `named` and errors: see
+    `competitors`.
     """
     build, chosen = _Builder(setup), competitors(named)
     _chosen([attribute], tuple(TWO_DOMAINS), "attribute")
@@ -347,7 +311,7 @@ def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
     classifier = build.classifier(EXCHANGED, "attributes-avatars")
     group = HAIR if attribute in HAIR else (attribute,)
     build.experiment.drawn, build.experiment.alike = attribute, tuple(name for name in EXCHANGED if name not in group)
-    alike = _listed("--alike", build.experiment.alike)
+    alike = ("--alike", *build.experiment.alike)
     sources = max(8, build.pairs // 10)
     inputs: list[str] = []
     for method in chosen:
@@ -382,12 +346,7 @@ def rivals(setup: Setup, named: Sequence[str], attribute: str) -> Experiment:
 def ablations(setup: Setup, variants: Sequence[str]) -> Experiment:
     """LOMIT on rendered faces with one part taken away at a time, an equal budget each; the full method twice.
 
-    Args:
-        setup: what the user chose.
-        variants: `full`, `full-again` (another seed) and names of ablations; empty for all.
-
-    Raises:
-        LomitError: for an unknown variant.
+    Variants are `full`, `full-again` (another seed) and names of ablations, by default all; `LomitError` for another.
     """
     known = {"full": "full", "full-again": "full, another seed"}
     known |= {ablation.name: ablation.description for ablation in ABLATIONS}

@@ -44,10 +44,6 @@ def reproduce(
     Args:
         name: of the experiment; a folder belongs to one.
         make: makes the experiment of a setup.
-        out: its folder.
-        device, threads: what everything is computed on.
-        config_of: see `ConfigOf`.
-        call: runs a command.
         plan: only say what would be done, and leave the folder alone.
         overwrite: make stages again that were made with other settings.
         given: further fields of the setup.
@@ -134,12 +130,8 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is kept of an experiment before its first stage.
-
-    Attributes:
-        experiment: its name.
-        device: what the costs were measured on.
-        costs: as measured; iterations must not change when an experiment is resumed.
+    """What is kept of an experiment before its first stage: its name, and what things cost on this kind of device, so
+    that the iterations do not change when it is resumed.
     """
 
     experiment: str

@@ -84,12 +84,7 @@ class Record:
 
 
 class Ledger:
-    """The records of an experiment's stages in its folder.
-
-    Args:
-        out: the experiment's folder.
-        stages: all of them, each after those it reads from.
-    """
+    """The records of an experiment's stages, each after those it reads from, in the experiment's folder."""
 
     def __init__(self, out: Path, stages: Sequence[Stage]) -> None:
         self.out, self.stages = out, tuple(stages)
@@ -120,13 +115,8 @@ class Ledger:
         return record.state if record.key == self.keys[stage.name] else "other settings"
 
     def check(self, overwrite: bool) -> None:
-        """Makes sure that no stage was made with other settings.
-
-        Args:
-            overwrite: remove what such a stage made, in place of an error.
-
-        Raises:
-            LomitError: for the first such stage, with what differs.
+        """Raises `LomitError` for the first stage that was made with other settings, and says what differs; with
+        `overwrite` removes what such stages made.
         """
         for stage in self.stages:
             record = self.read(stage.name)
@@ -146,10 +136,6 @@ class Ledger:
 
     def run(self, call: Call, say: Callable[[str], None]) -> int:
         """Runs every stage that is not finished, in order.
-
-        Args:
-            call: runs a command.
-            say: tells the user a line.
 
         Returns:
             0, or the code of the command that was stopped.
