@@ -23,7 +23,7 @@ from lomit.apps.study.written import to_json, to_markdown
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.report.figure7 import figure_7, read_study
-from lomit.report.render import page
+from lomit.report.parts import page
 from lomit.stats.proportions import MARK, wilson
 from support.studies import MODELS, small_blocks, small_study
 

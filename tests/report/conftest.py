@@ -13,8 +13,7 @@ import pytest
 from lomit.config import to_dict
 from lomit.inference.weights import save_pretrained
 from lomit.models.registry import saved_config
-from lomit.report.parts import PagePart
-from lomit.report.render import page
+from lomit.report.parts import PagePart, page
 from support.tiny import tiny_config, tiny_translator, write_folder
 
 HOSTILE = "<script>alert('x')</script>\"><img src=http://example.org/x onerror=y>&amp;"

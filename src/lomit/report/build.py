@@ -25,8 +25,7 @@ from lomit.report.face_pairs import many_exemplars, pairs
 from lomit.report.figure7 import StudyCounts, figure_7
 from lomit.report.figures import Subject, common, comparison, exemplars, source_note
 from lomit.report.inputs import LOG, Item, data_of, photographs, run_of, sheet_of
-from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, picture
-from lomit.report.render import page
+from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, page, picture
 from lomit.report.tables import ablations, measures, table_1
 from lomit.stats.text import NONE
 

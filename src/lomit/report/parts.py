@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from lomit import __version__
 from lomit.stats.estimate import Estimate
 from lomit.stats.text import NONE
 
@@ -165,3 +166,21 @@ def between(low: float, high: float, digits: int) -> str:
 def counted(estimate: Estimate, over: str = "people") -> str:
     """How many samples and people a number is of."""
     return f"n = {estimate.samples}, {estimate.people} {over}"
+
+
+def page(title: str, introduction: Sequence[PagePart], sections: Mapping[str, Sequence[PagePart]]) -> str:
+    """A complete document; its policy lets it load nothing, whatever were written into it.
+
+    Args:
+        title: of the page.
+        introduction: below the title.
+        sections: heading -> what stands below.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("lomit.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    values = {"title": title, "introduction": introduction, "sections": sections, "version": __version__}
+    return environment.get_template("page.html").render(values).lstrip()
