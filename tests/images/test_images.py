@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import struct
 import sys
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from doubles import bomb
 from lomit.errors import LomitError
 from lomit.images import as_picture, read_image, read_mask, read_upload, short_stem, write_file, write_gif, write_png
 from lomit.images.colour import is_srgb, to_srgb
+from lomit.images.containers import without_metadata
 from lomit.images.tiff import Entry
 from support.files import TURNED, exif, linear_profile, rational, srgb_profile, text, tiff_file
 from support.photos import wide_profile
@@ -395,6 +398,33 @@ def test_a_profile_that_unpacks_to_too_much_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(data[:33] + large + data[33:])
     picture = read_image(tmp_path / "a.png")
     assert (picture.size, picture.icc, len(picture.dropped)) == ((8, 16), None, 1)
+
+
+def test_many_chunks_of_a_webp_are_taken_apart_in_time_that_grows_with_their_number() -> None:
+    chunks = b"VP8X" + struct.pack("<I", 10) + bytes(10) + b"abcd\0\0\0\0" * 200_000
+    data = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    begin = time.process_time()
+    assert without_metadata(data) == data
+    assert time.process_time() - begin < 3
+
+
+def test_tags_that_lie_in_the_same_place_do_not_fill_the_memory() -> None:
+    def field(tag: int, kind: int, count: int, value: int) -> bytes:
+        return struct.pack("<HHII", tag, kind, count, value)
+
+    pixels = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: 64}
+    fields = [field(tag, 4, 1, value) for tag, value in pixels.items()]
+    fields += [field(40_000 + k, 7, 900_000, 8) for k in range(200)]
+    table = struct.pack("<H", len(fields)) + b"".join(fields) + bytes(4)
+    data = (struct.pack("<4sI", b"II*\0", 72) + bytes(range(64)) + table).ljust(1_000_000, b"\0")
+    tracemalloc.start()
+    try:
+        picture = read_upload(data, "small.tif", 1000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 20 << 20
+    assert np.asarray(picture.rgb)[..., 0].ravel().tolist() == list(range(64))
 
 
 @pytest.mark.parametrize("head", [b"", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", b"hello"])

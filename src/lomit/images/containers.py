@@ -121,10 +121,11 @@ def _png_chunks(data: bytes, but: Collection[str]) -> Iterator[bytes]:
 
 def _webp(data: bytes, but: Collection[str]) -> bytes:
     dropped = {name: flag for name, (kind, flag) in _WEBP_CHUNKS.items() if kind not in but}
-    kept = b""
+    chunks = []
     for name, content in webp_chunks(data):
         if name == b"VP8X" and content:
             content = bytes([content[0] & ~sum(dropped.values())]) + content[1:]
         if name not in dropped:
-            kept += name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+            chunks.append(name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2))
+    kept = b"".join(chunks)
     return b"RIFF" + struct.pack("<I", 4 + len(kept)) + b"WEBP" + kept

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from lomit.errors import LomitError, line_of
 from lomit.images.containers import EXIF, HEAD, PROFILE, is_heic, is_known, without_metadata
 from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size, eight_bits
-from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, decode_samples, read_directory
+from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, check_lengths, decode_samples, read_directory
 
 UPLOADED = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 """Formats of images that come from elsewhere."""
@@ -130,6 +130,8 @@ def _decode(
     known = None if formats is None else tuple(kind for kind in formats if kind in Image.OPEN)  # builds differ
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images and odd metadata; what matters is checked here
+        with io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb") as opened:
+            check_lengths(opened)
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=known) as image:
             check_size(image.size, name, max_pixels)
             tags = getattr(image, "tag_v2", {})
@@ -156,6 +158,7 @@ def _rescued(
             except (ValueError, TypeError, KeyError, OSError):
                 pass
         attempts = dict.fromkeys(without_metadata(data, kept) for kept in ((EXIF, PROFILE), (EXIF,), (PROFILE,), ()))
+        attempts.pop(data, None)  # has failed already
     except _FINAL:
         raise
     except Exception:  # its parts can't be told

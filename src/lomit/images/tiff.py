@@ -65,7 +65,8 @@ def read_directory(
 ) -> tuple[str, Entries]:
     """The byte order of a TIFF and the tags of its first directory, or of the one that lies at `at`.
 
-    A tag that doesn't fit into the file, or has an unknown type, is left out.
+    A tag that doesn't fit into the file, or has an unknown type, is left out; so is one whose value would make all of
+    them longer than the file, which is how a small file could fill the memory.
 
     Raises:
         ValueError: where there is no directory.
@@ -84,6 +85,7 @@ def read_directory(
     table = file.read(12 * count)
     entries: Entries = {}
     readable = False
+    room = size
     for place in range(0, len(table) - 11, 12):
         tag, kind, number, value = struct.unpack_from(f"{order}HHI4s", table, place)
         length = SIZES.get(kind, 0) * number
@@ -91,14 +93,38 @@ def read_directory(
         if not length or offset + length * (length > 4) > size:
             continue
         readable = True
-        if wanted(tag) and tag not in entries:
+        if wanted(tag) and tag not in entries and length <= room:
             if length > 4:
+                room -= length
                 file.seek(offset)
                 value = file.read(length)
             entries[tag] = Entry(kind, number, value[:length])
     if not readable:
         raise ValueError("no tag can be read")
     return order, entries
+
+
+def check_lengths(file: BinaryIO) -> None:
+    """Raises ValueError for a TIFF whose tags have, together, more bytes than the file.
+
+    Each may lie in the file, all in the same place: Pillow would read every one of them into memory.
+    """
+    room = file.seek(0, io.SEEK_END)
+    size = room
+    file.seek(0)
+    head = file.read(8)
+    order = HEADS.get(head[:4])
+    at = struct.unpack(f"{order}I", head[4:])[0] if order and len(head) == 8 else 0
+    while 0 < at < size:
+        file.seek(at)
+        table = file.read(12 * int.from_bytes(file.read(2), "little" if order == "<" else "big"))
+        fields = struct.iter_unpack(f"{order}HHI4s", table[: len(table) // 12 * 12])
+        lengths = [SIZES.get(kind, 0) * number for _, kind, number, _ in fields]
+        room -= 6 + len(table) + sum(length for length in lengths if 4 < length <= size)
+        if room < 0:
+            raise ValueError("its tags are longer than the file")
+        following = file.read(4)
+        at = struct.unpack(f"{order}I", following)[0] if len(following) == 4 else 0
 
 
 def directory(order: str, entries: Entries, nested: dict[int, Entries], at: int) -> tuple[bytes, int]:
