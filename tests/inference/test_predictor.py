@@ -257,6 +257,9 @@ def test_only_what_is_named_is_moved() -> None:
     assert both.mean() < 1 / 100
     results = predictor.translate([images[0]] * 3, images[1], only="hair", batch_size=2)
     assert all(r.image.tobytes() == results[0].image.tobytes() for r in results)
+    by_default = Predictor(seeing, "cpu", only="hair")
+    assert np.array_equal(by_default.predict_masks(*images)[0][0], hair)
+    assert np.array_equal(by_default.predict_masks(*images, only="smiling")[0][0], smile)
     for wrong, message in (("hiar", "'hiar' names none of the model's attributes"), ([], "'only' is empty")):
         with pytest.raises(LomitError, match=message):
             mask(wrong)  # type: ignore[arg-type]

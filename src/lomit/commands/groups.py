@@ -61,6 +61,10 @@ class Network(Compute):
     `lomit export` wrote.  By default a model of photographs where the input is a photograph, and `avatars` where it is
     a rendered face."""
 
+    only: tuple[str, ...] = field(default=(), metadata=named("NAME ..."))
+    """Attributes to move from the exemplar, by their names or words of them (hair, smiling), for a model whose masks go
+    by names; by default those in which the two are told to differ."""
+
     def settle(
         self,
         paths: Iterable[str | Path],
@@ -96,7 +100,7 @@ class Network(Compute):
         from lomit.inference.predictor import Predictor
 
         self.set_threads()
-        return Predictor.from_pretrained(self.settle((), print), self.device, compile=compile)
+        return Predictor.from_pretrained(self.settle((), print), self.device, compile=compile, only=self.only or None)
 
 
 class WritesJson:

@@ -60,6 +60,7 @@ class Translate:
             composite=self.composite,
             overwrite=output.overwrite,
             label=parse_label(images.label),
+            only=self.network.only,
             random=self.random,
             seed=self.seed,
             threads=self.network.threads,
@@ -98,6 +99,8 @@ class Translate:
                 raise LomitError("--compile does not go with --steps; leave out one of them")
             if not images.exemplar and images.pairs is None:
                 raise LomitError("--steps needs EXEMPLAR")
+            if self.network.only:
+                raise LomitError("--only does not go with --steps; leave out one of them")
         if len(images.exemplar) > 2:
             raise LomitError(
                 f"two exemplars at most, the ends of --steps; {len(images.exemplar)} given (or give a folder)"

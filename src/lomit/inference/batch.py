@@ -27,6 +27,7 @@ class Settings:
 
     Attributes:
         label: (attribute, 0 or 1); empty: none is given.
+        only: attributes to move; empty: the method decides.
         random: number of random styles, or None; `seed` draws them.
         threads: CPU threads of each process; None: PyTorch's choice.
     """
@@ -40,6 +41,7 @@ class Settings:
     composite: bool = False
     overwrite: bool = False
     label: tuple[tuple[str, float], ...] = ()
+    only: tuple[str, ...] = ()
     random: int | None = None
     seed: int = 0
     threads: int | None = None

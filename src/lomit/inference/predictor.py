@@ -59,13 +59,19 @@ class Predictor:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations stay as they are.
+        only: what `translate` and `predict_masks` move where they are not told otherwise.
 
     Raises:
-        LomitError: where the device or a compiler is not to be had.
+        LomitError: where the device or a compiler is not to be had, and for names that the model doesn't know.
     """
 
     def __init__(
-        self, translator: Translator, device: str | torch.device | None = None, *, compile: bool = False
+        self,
+        translator: Translator,
+        device: str | torch.device | None = None,
+        *,
+        compile: bool = False,
+        only: str | Sequence[str] | None = None,
     ) -> None:
         exported = isinstance(translator, ExportedTranslator)
         self.device = usable_device("cpu" if exported and device is None else device)
@@ -76,6 +82,7 @@ class Predictor:
         # Convolutions are faster when the channels of a pixel lie together.
         self.translator = translator.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._network = Compiled(self.translator) if compile else self.translator
+        self._moved_by_default = self._moved(only)
 
     @classmethod
     def from_pretrained(
@@ -85,21 +92,22 @@ class Predictor:
         *,
         threads: int | None = None,
         compile: bool = False,
+        only: str | Sequence[str] | None = None,
     ) -> Predictor:
         """A predictor by what `find_model` takes (a name, a folder, a training run, a Hub id), or by the path of a
         file that `lomit export` wrote.
 
         Args:
             name_or_path: `lomit.list_models` has the names.
-            device, compile: as for `Predictor`.
+            device, compile, only: as for `Predictor`.
             threads: CPU threads, for all that PyTorch does in this process; None leaves them as they are.
         """
         if threads is not None:
             at_least(1, threads=threads)
             torch.set_num_threads(threads)
         if is_exported(name_or_path):
-            return cls(ExportedTranslator(name_or_path), device, compile=compile)
-        return cls(load_pretrained(name_or_path), device, compile=compile)
+            return cls(ExportedTranslator(name_or_path), device, compile=compile, only=only)
+        return cls(load_pretrained(name_or_path), device, compile=compile, only=only)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
         """Writes the model in the Hub's layout; see `lomit.inference.weights.save_pretrained`."""
@@ -193,7 +201,7 @@ class Predictor:
         own_masks = _for_each(pictures, _listed(input_masks))
         guide_masks = _for_each(pictures, _listed(exemplar_masks))
         target = None if label is None else self._label(label)
-        moved = None if only is None else self._moved(only)
+        moved = self._moved_by_default if only is None else self._moved(only)
         if styles is not None:
             styles = torch.stack(list(_for_each(pictures, list(styles.to(self.device))))) if pictures else None
         results = []
@@ -345,8 +353,10 @@ class Predictor:
                 raise LomitError(f"unknown attribute '{name}'{did_you_mean(name, self.attributes)}; known: {known}")
         return torch.tensor([[float(label.get(name, 0)) for name in self.attributes]], device=self.device)
 
-    def _moved(self, only: str | Sequence[str]) -> Tensor:
+    def _moved(self, only: str | Sequence[str] | None) -> Tensor | None:
         """1 x A, 1 where an attribute is named or a word of it is."""
+        if only is None:
+            return None
         if not self.translator.moves_by_name:
             raise LomitError("the masks of this model don't go by names: draw a mask, or leave out 'only'")
         named = torch.zeros(1, len(self.attributes), device=self.device)

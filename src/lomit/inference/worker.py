@@ -91,7 +91,12 @@ class Worker:
 
     @cached_property
     def predictor(self) -> Predictor:
-        return Predictor.from_pretrained(self.settings.model, self.settings.device, compile=self.settings.compile)
+        return Predictor.from_pretrained(
+            self.settings.model,
+            self.settings.device,
+            compile=self.settings.compile,
+            only=self.settings.only or None,
+        )
 
     @cached_property
     def _styles(self) -> Tensor | None:
