@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 
 from lomit.apps.study import store as store_module
 from lomit.apps.study.definition import ANSWERS, read_folder
+from lomit.apps.study.results import people
 from lomit.apps.study.store import Answer, AnswerStore
 from lomit.errors import LomitError
 from support.studies import small_blocks, small_study
@@ -252,4 +254,51 @@ def test_a_damaged_data_base_is_one_line(tmp_path: Path) -> None:
     folder, _ = small_study(tmp_path / "study")
     (folder.path / ANSWERS).write_bytes(b"no data base at all" * 100)
     with pytest.raises(LomitError, match="can't be used: file is not a database"):
+        AnswerStore(folder)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_results_while_somebody_joins_or_withdraws(store: AnswerStore, monkeypatch, leaves: bool) -> None:
+    """Between the two questions to the data base that results need."""
+    folder = read_folder(store.path.parent)
+    _, one = joined(store)
+    store.add(one.id, [answer(0)])
+
+    def meanwhile() -> None:
+        monkeypatch.undo()
+        if leaves:
+            store.withdraw(one.id)
+        else:
+            store.add(joined(store)[1].id, [answer(0)])
+
+    def first(call):
+        def called(sort):
+            found = call(sort)
+            meanwhile()
+            return found
+
+        return called
+
+    monkeypatch.setattr(store, "answers", first(store.answers))
+    monkeypatch.setattr(store, "participants", first(store.participants))
+    assert [person.id for person in people(folder, store, "person")] == ([] if leaves else [one.id])
+
+
+def test_a_data_base_that_is_damaged_or_somebody_elses_is_one_line(store: AnswerStore, monkeypatch) -> None:
+    for _ in range(40):
+        _, who = joined(store)
+        store.add(who.id, [answer(k) for k in range(8)])
+    folder = read_folder(store.path.parent)
+    store.close()
+    content = bytearray(store.path.read_bytes())
+    content[8 * 1024 :] = b"\x5a" * (len(content) - 8 * 1024)
+    store.path.write_bytes(content)
+    with pytest.raises(LomitError, match="can't be used"), contextlib.closing(AnswerStore(folder)) as damaged:
+        damaged.answers("person")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", denied)
+    with pytest.raises(LomitError, match="can't be used"):
         AnswerStore(folder)

@@ -70,15 +70,17 @@ class Person:
 
 def people(folder: StudyFolder, store: AnswerStore, sort: Sort) -> list[Person]:
     """All who have answered anything, in the order they came."""
+    # In this order: while the study is served, more may come between the two, and some may withdraw.
+    answers = store.answers(sort)
     told = {p.id: p for p in store.participants(sort)}
     return [
-        Person(who, told[who].state == "finished", tuple(_choices(folder, who, told[who].list, answers)))
-        for who, answers in store.answers(sort).items()
+        Person(who, told[who].state == "finished", tuple(_choices(folder, who, number, own)))
+        for who, own in answers.items()
+        if (number := told[who].list) is not None
     ]
 
 
-def _choices(folder: StudyFolder, who: int, number: int | None, answers: Sequence[Answer]) -> Iterator[Choice]:
-    assert number is not None
+def _choices(folder: StudyFolder, who: int, number: int, answers: Sequence[Answer]) -> Iterator[Choice]:
     for answer in answers:
         trial = folder.key.lists[number][answer.trial]
         chosen, other = (trial.left, trial.right) if answer.side == "left" else (trial.right, trial.left)

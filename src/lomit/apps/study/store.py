@@ -127,7 +127,7 @@ class AnswerStore:
                 (folder.fingerprint,),
             )
             (owner,) = self._db.execute("SELECT value FROM about WHERE key = 'study'").fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise LomitError(f"{self.path} can't be used: {error}") from error
         if owner != folder.fingerprint:
             raise LomitError(
@@ -146,7 +146,10 @@ class AnswerStore:
         with self._lock:
             try:
                 yield self._db
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
+                # A damaged file is the base class itself; its other subclasses are bugs.
+                if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
+                    raise
                 raise LomitError(f"{self.path} can't be used: {error}") from error
 
     @contextmanager
