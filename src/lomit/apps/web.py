@@ -10,8 +10,9 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 from lomit.errors import LomitError, within
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
     from uvicorn import Server
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONNECTIONS = 2_000
@@ -51,11 +46,15 @@ HEADERS = {
 
 
 @lru_cache(maxsize=1)
-def templates() -> Environment:
-    """The pages of study and editor; what they show is escaped."""
+def _templates() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(loader=PackageLoader("lomit.apps"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of study or editor; what it shows is escaped."""
+    return str(_templates().get_template(template).render(**values))
 
 
 def token() -> str:
@@ -68,35 +67,29 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
+@dataclass(eq=False)
 class Limiter:
     """Token buckets: each name may do `burst` things at once and `rate` a second in the long run.
 
-    Args:
-        rate, burst: see above.
-        clock: seconds.
-        most: names that are remembered; the one seen longest ago is forgotten.
+    `clock` tells seconds; of more names than `most`, the one seen longest ago is forgotten.
     """
 
-    def __init__(
-        self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic, most: int = 20_000
-    ) -> None:
-        self.rate, self.burst, self._clock, self._most = rate, burst, clock, most
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._lock = threading.Lock()
+    rate: float
+    burst: float
+    clock: Callable[[], float] = time.monotonic
+    most: int = 20_000
+    _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self, name: str) -> float:
-        """Takes one from the name's bucket.
-
-        Returns:
-            0.0 where it was there, else the seconds until it will be; then nothing is taken.
-        """
+        """Takes one from the name's bucket: 0.0, or the seconds until there is one, and then nothing is taken."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             left, then = self._left.pop(name, (self.burst, now))
             left = min(self.burst, left + (now - then) * self.rate)
             short = max(0.0, 1.0 - left)
             self._left[name] = (left if short else left - 1.0, now)
-            if len(self._left) > self._most:
+            if len(self._left) > self.most:
                 self._left.popitem(last=False)
         return short / self.rate
 
@@ -119,12 +112,13 @@ def address_of(scope: Scope) -> str:
     return str(address)
 
 
+@dataclass(eq=False)
 class Guard:
     """ASGI middleware: refuses what the application need not see, and sets the headers of every response.
 
     A body is read whole before the application sees any of it, so that a refused request changes nothing.
 
-    Args:
+    Attributes:
         app: what lies behind.
         policy: the content security policy.
         most_body: largest body of a request in bytes, whether it says its length or not.
@@ -135,43 +129,41 @@ class Guard:
         login: who is asked first; None: nobody.
     """
 
-    def __init__(
-        self,
-        app: App,
-        policy: str,
-        most_body: int,
-        paths: re.Pattern[str] | None = None,
-        fixed: tuple[str, ...] = (),
-        takes: Callable[[Scope, bytes], bool] | None = None,
-        hosts: frozenset[str] | None = None,
-        login: Login | None = None,
-    ) -> None:
-        self.app, self.most_body, self.paths, self.fixed = app, most_body, paths, fixed
-        self.headers = {"content-security-policy": policy} | HEADERS
-        self.takes, self.hosts, self.login = takes, hosts, login
+    app: ASGIApp
+    policy: str
+    most_body: int
+    paths: re.Pattern[str] | None = None
+    fixed: tuple[str, ...] = ()
+    takes: Callable[[Scope, bytes], bool] | None = None
+    hosts: frozenset[str] | None = None
+    login: Login | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started, kept = False, bool(self.fixed) and scope["path"].startswith(self.fixed)
+        started, ours = False, {"content-security-policy": self.policy} | HEADERS
+        if scope["path"].startswith(self.fixed):
+            del ours["cache-control"]
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 headers = list(message.get("headers", []))
-                there = {name.lower() for name, _ in headers} | ({b"cache-control"} if kept else set())
-                headers += [(k.encode(), v.encode()) for k, v in self.headers.items() if k.encode() not in there]
+                there = {name.lower() for name, _ in headers}
+                headers += [(k.encode(), v.encode()) for k, v in ours.items() if k.encode() not in there]
                 message = {**message, "headers": headers}
             await send(message)
 
         try:
             await self._answer(scope, receive, answer)
         except Exception as error:
+            from starlette.exceptions import HTTPException
+
             if not started:
                 await respond(answer, 500, b"this did not work")
-            elif _refusal(error):
-                return  # an answer that has begun can only end
+            elif isinstance(error.__cause__, HTTPException):
+                return  # the application meant to refuse, but an answer that has begun can only end
             raise
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -273,16 +265,13 @@ class Login:
         await respond(send, 303, b"", location=f"{self._path}/", set_cookie=cookie + ("; Secure" if secure else ""))
 
     async def _ask(self, send: Send, status: int, wrong: str = "", **headers: str) -> None:
-        page = (
-            templates().get_template("login.html").render(title=self._title, action=f"{self._path}/login", wrong=wrong)
-        )
+        page = render("login.html", title=self._title, action=f"{self._path}/login", wrong=wrong)
         await respond(send, status, page.encode(), content_type="text/html; charset=utf-8", **headers)
 
     def _has_cookie(self, scope: Scope) -> bool:
-        given = [part.strip().partition("=") for part in header(scope, b"cookie").split(";")]
-        return any(
-            name == self._name and hmac.compare_digest(value.encode(), self._token.encode()) for name, _, value in given
-        )
+        wanted = f"{self._name}={self._token}".encode()
+        given = header(scope, b"cookie").split(";")
+        return any(hmac.compare_digest(part.strip().encode(), wanted) for part in given)
 
 
 def behind_https(scope: Scope) -> bool:
@@ -327,7 +316,6 @@ def listening(host: str, port: int) -> socket.socket:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LomitError(f"can't listen at {host}, port {port}: {reason}; choose another --port or --host") from error
-    bound.set_inheritable(True)
     return bound
 
 
@@ -336,20 +324,14 @@ def base_url(bound: socket.socket, host: str) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
 
 
-def serve(app: App, bound: socket.socket, proxy: bool) -> None:
-    """Serves until it is interrupted.
-
-    Args:
-        app: the ASGI application.
-        bound: where; it is closed at the end.
-        proxy: believe the X-Forwarded-For of a reverse proxy on this machine.
-    """
+def serve(app: ASGIApp, bound: socket.socket, proxy: bool) -> None:
+    """Serves until it is interrupted; `proxy`: believe the X-Forwarded-For of a reverse proxy on this machine."""
     with bound:
         _server(app, proxy).run(sockets=[bound])
 
 
 @contextmanager
-def serving(app: App, bound: socket.socket, proxy: bool) -> Iterator[None]:
+def serving(app: ASGIApp, bound: socket.socket, proxy: bool) -> Iterator[None]:
     """Serves in a thread until the block ends; arguments as for `serve`."""
     server = _server(app, proxy)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="lomit-web", daemon=True)
@@ -366,7 +348,7 @@ def serving(app: App, bound: socket.socket, proxy: bool) -> Iterator[None]:
             thread.join()
 
 
-def _server(app: App, proxy: bool) -> Server:
+def _server(app: ASGIApp, proxy: bool) -> Server:
     import uvicorn
 
     return uvicorn.Server(
@@ -383,13 +365,6 @@ def _server(app: App, proxy: bool) -> Server:
 def header(scope: Scope, name: bytes) -> str:
     """The first header of this name (in small letters); empty where there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
-
-
-def _refusal(error: Exception) -> bool:
-    """Whether the application meant to answer with a status, and found that the answer had begun."""
-    from starlette.exceptions import HTTPException
-
-    return isinstance(error.__cause__, HTTPException)
 
 
 def _expected(name: bytes, value: bytes) -> bool:

@@ -96,7 +96,7 @@ class StudyPreview:
     """Replace a page that is there."""
 
     def main(self) -> int:
-        from lomit.apps.study.preview import preview_page
+        from lomit.apps.study.pages import preview_page
         from lomit.images import write_bytes
 
         folder = read_folder(self.study)

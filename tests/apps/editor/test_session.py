@@ -13,9 +13,8 @@ from PIL import Image
 from lomit.apps.editor import views
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
-from lomit.apps.editor.session import Session
+from lomit.apps.editor.session import Session, Sessions
 from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Limits, Slot
-from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference.choice import PHOTOGRAPHS
@@ -188,6 +187,8 @@ def test_nothing_to_show_without_images(models: Models) -> None:
             call()
     with pytest.raises(LomitError, match="open an image first"):
         session.stroke(0, None)
+    session.stroke(0, None, 1)  # drawn before the image was removed: left out, not an error
+    assert session.slots == [None, None, None]
 
 
 def test_paths_of_models_stay_here(models: Models) -> None:

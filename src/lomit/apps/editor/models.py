@@ -19,20 +19,15 @@ LOADED = 4
 class Models:
     """Loads models by the names that a page is shown; other names are refused.
 
-    Args:
-        first: the model of new pages: a name or a path, as `--model` takes it.
-        device: as for `Predictor`.
-
     Attributes:
-        names: what can be chosen, `first` in front.
-        photographs: whether `first` is a model of photographs.
-
-    Raises:
-        LomitError: where `first` can't be used.
+        names: what can be chosen, the model of new pages in front.
+        photographs: whether that one is a model of photographs.
     """
 
     def __init__(self, first: str, device: str | None = None) -> None:
-        self._paths: dict[str, str] = {self._name(first): first}
+        """`first`: name or path of the model of new pages; `LomitError` where it can't be used."""
+        # Without folders: where a model lies on this machine is nobody's business.
+        self._paths = {first if first in known_models() else Path(first).resolve().name: first}
         self._paths |= {name: name for name in known_models() if name not in self._paths}
         self._device, self._lock = device, Lock()
         self._loaded: dict[str, tuple[Predictor, str, str]] = {}
@@ -63,8 +58,3 @@ class Models:
                 attributes = f"Its attributes are {', '.join(predictor.attributes)}." if predictor.attributes else ""
                 self._loaded[name] = predictor, model_hash(path), about or attributes
             return self._loaded[name]
-
-    @staticmethod
-    def _name(path: str) -> str:
-        """Without folders: where a model lies on this machine is nobody's business."""
-        return path if path in known_models() else Path(path).resolve().name

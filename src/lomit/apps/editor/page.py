@@ -13,9 +13,8 @@ from lomit.apps.editor import views
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.session import Session, first_label
+from lomit.apps.editor.session import Session, Sessions, first_label
 from lomit.apps.editor.state import EditorSettings, Limits
-from lomit.apps.editor.store import Sessions
 from lomit.errors import LomitError
 from lomit.inference.editing import MAX_THRESHOLD
 from lomit.recipe.file import decode_mask
@@ -34,28 +33,15 @@ SHOW_THRESHOLD = "(t) => { window.dispatchEvent(new CustomEvent('lomit-threshold
 
 
 class Page:
-    """The Gradio page and its handlers.
-
-    Args:
-        models: to choose from.
-        samples: offered images.
-        limits: what a page may do.
-        choosing: whether an input chooses its model until a person does.
-
-    Attributes:
-        blocks: the Gradio app.
-        samples: what is offered.
-        sessions: what pages hold.
-        bench, viewer, model, controls, saver: components that handlers give values to.
-    """
+    """The Gradio page (`blocks`) and its handlers; `choosing`: an input chooses its model until a person does."""
 
     def __init__(self, models: Models, samples: list[Sample], limits: Limits, choosing: bool = False) -> None:
         settings = EditorSettings(models.names[0], label=first_label(models.get(models.names[0])), choosing=choosing)
         self.sessions = Sessions(partial(Session, models, limits, samples, settings), limits)
-        self._models, self._limits, self.samples = models, limits, samples
-        self.blocks = self._build()
+        self._models, self.samples = models, samples
+        self.blocks = self._build(limits.upload_bytes)
 
-    def _build(self) -> Any:
+    def _build(self, max_bytes: int) -> Any:
         import gradio as gr
 
         thumbnails = [{"name": s.words, "image": data_url(s.picture.rgb.resize((96, 96)))} for s in self.samples]
@@ -65,25 +51,24 @@ class Page:
                 self.model = gr.Dropdown(self._models.names, value=self._models.names[0], label="Model", min_width=160)
             with gr.Row(elem_id="main"):
                 with gr.Column(elem_id="bench"):
-                    self.bench = _component("workbench", samples=thumbnails, max_bytes=self._limits.upload_bytes)
+                    self.bench = _component("workbench", samples=thumbnails, max_bytes=max_bytes)
                 with gr.Column(elem_id="view"):
                     self.viewer = _component("viewer")
                     self.saver = _component("saver")
                 with gr.Column(elem_id="settings"):
-                    self.controls = self._sliders()
+                    self.controls: list[Any] = [
+                        gr.Slider(0, STRONGEST, 1, step=0.05, label="Strength", info="0: own style, 1: the exemplar's"),
+                        gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off weak parts"),
+                        gr.Slider(
+                            0, 1, 0.5, step=0.05, label="Blend", info="Share of the second exemplar", visible=False
+                        ),
+                        gr.CheckboxGroup([], label="Attributes of the result", visible=False),
+                        gr.Checkbox(
+                            True, label="Keep what is outside the mask", info="Else all of the face is drawn anew"
+                        ),
+                    ]
             self._connect(blocks)
         return blocks
-
-    def _sliders(self) -> list[Any]:
-        import gradio as gr
-
-        return [
-            gr.Slider(0, STRONGEST, 1, step=0.05, label="Strength", info="0: own style, 1: the exemplar's"),
-            gr.Slider(0, MAX_THRESHOLD, 0, step=0.05, label="Mask threshold", info="Cuts off weak parts"),
-            gr.Slider(0, 1, 0.5, step=0.05, label="Blend", info="Share of the second exemplar", visible=False),
-            gr.CheckboxGroup([], label="Attributes of the result", visible=False),
-            gr.Checkbox(True, label="Keep what is outside the mask", info="Else all of the face is drawn anew"),
-        ]
 
     def _connect(self, blocks: Any) -> None:
         """Events of one page come one after the other, and all share one queue before the model.
@@ -91,42 +76,26 @@ class Page:
         While a stroke or a slider waits for its answer the page sends only the last one of those that follow.  What is
         clicked meanwhile overtakes it, and so brings masks and sliders along as they stand in the page.
         """
-        everything = [self.bench, self.viewer, self.model, *self.controls]
-        shown = [self.viewer]
-        one: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+        controls, everything = self.controls, [self.bench, self.viewer, self.model, *self.controls]
         # What the controls say comes from the network like everything else, and is checked in one place: here.
-        one |= {"preprocess": False}
+        one: dict[str, Any] = {
+            "concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private", "preprocess": False,
+        }  # fmt: skip
         quiet = one | {"show_progress": "hidden", "trigger_mode": "always_last"}
-        blocks.load(self._handler(self._begin), None, everything, **one)
+        blocks.load(_handler(self._begin), None, everything, **one)
         # Gradio's own choice would drop a click while the one before it is not answered.
         each = one | {"trigger_mode": "multiple"}
-        self.bench.act(self._handler(self._act), self.controls, everything, show_progress="minimal", **each)
-        self.bench.stroke(self._handler(self._stroke), None, shown, **quiet)
-        self.viewer.act(self._handler(self._act), self.controls, everything, show_progress="hidden", **each)
-        self.viewer.save(self._handler(self._save), self.controls, self.saver, show_progress="hidden", **each)
-        self.model.input(self._handler(self._choose), self.model, everything, show_progress="minimal", **one)
-        strength, threshold, blend, label, composite = self.controls
-        for control in (strength, label, composite):
-            control.input(self._handler(self._set), self.controls, shown, **quiet)
+        self.bench.act(_handler(self._act), controls, everything, show_progress="minimal", **each)
+        self.bench.stroke(_handler(self._stroke), None, [self.viewer], **quiet)
+        self.viewer.act(_handler(self._act), controls, everything, show_progress="hidden", **each)
+        self.viewer.save(_handler(self._save), controls, self.saver, show_progress="hidden", **each)
+        self.model.input(_handler(self._choose), self.model, everything, show_progress="minimal", **one)
+        _, threshold, blend, *_ = controls
         threshold.input(None, threshold, None, js=SHOW_THRESHOLD)
-        threshold.input(self._handler(self._set), self.controls, shown, **quiet)
-        # The predicted mask of the input follows the exemplars' shares.
-        blend.input(self._handler(self._set), self.controls, everything, **quiet)
-        blocks.unload(self._handler(self._end))
-
-    def _handler(self, handle: Callable[..., Any]) -> Callable[..., Any]:
-        """A function as Gradio calls it: with the page's session, what the event says, and the inputs' values."""
-        import gradio as gr
-
-        def call(request: Any, event: Any, *values: Any) -> Any:
-            try:
-                return handle(request.session_hash or "", event._data or {}, *values)
-            except LomitError as error:
-                raise gr.Error(str(error), print_exception=False) from None
-
-        # Gradio finds out by annotations what to pass; those of this module are text that it can't resolve.
-        call.__annotations__ = {"request": gr.Request, "event": gr.EventData}
-        return call
+        for control in controls:
+            # The predicted mask of the input follows the exemplars' shares.
+            control.input(_handler(self._set), controls, everything if control is blend else [self.viewer], **quiet)
+        blocks.unload(_handler(self._end))
 
     def _begin(self, page: str, told: dict[str, Any]) -> list[Any]:
         """A page was loaded: it starts with a pair of samples."""
@@ -146,7 +115,10 @@ class Page:
         session = self.sessions.get(page)
         try:
             self._adopt(session, told, values)
-            _perform(session, told)
+            act = ACTIONS.get(str(told.get("action")))
+            if act is None:
+                raise _unknown()
+            act(session, told)
         except LomitError as error:
             return self._everything(session, str(error))
         return self._everything(session)
@@ -200,9 +172,10 @@ class Page:
         session = self.sessions.get(page)
         try:
             self._adopt(session, told, values)
-            return views.download(session, str(told.get("what")))
+            file = views.download(session, str(told.get("what")))
         except LomitError as error:
-            return {"alert": str(error), "answer": session.answer()}
+            file = {"alert": str(error)}
+        return file | {"answer": session.answer()}
 
     def _everything(self, session: Session, alert: str = "") -> list[Any]:
         """The values of all that an action may change."""
@@ -225,33 +198,45 @@ class Page:
         ]
 
 
-def _perform(session: Session, told: dict[str, Any]) -> None:
-    """What the page asks for; everything in `told` comes from the network."""
-    action = told.get("action")
-    if action == "open":
+def _handler(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as Gradio calls it: with the page's session, what the event says, and the inputs' values."""
+    import gradio as gr
+
+    def call(request: Any, event: Any, *values: Any) -> Any:
         try:
-            data = base64.b64decode(str(told.get("data")), validate=True)
-        except ValueError:  # not in base64, or not even ASCII
-            raise LomitError("the upload is damaged; try again") from None
-        session.open(_pane(told), str(told.get("name"))[-200:], data)
-    elif action == "sample":
-        session.sample(_pane(told), _number(told, "sample", len(session.samples)))
-    elif action == "face":
-        session.face(_pane(told), _number(told, "face", 1000))
-    elif action == "remove":
-        session.remove(_pane(told))
-    elif action == "swap":
-        session.swap()
-    elif action == "close":
-        session.close = bool(_number(told, "on", 2))
-    elif action == "keep":
-        session.keep()
-    elif action == "restore":
-        session.restore(_number(told, "id", 2**31))
-    elif action == "drop":
-        session.drop(_number(told, "id", 2**31))
-    else:
-        raise _unknown()
+            return handle(request.session_hash or "", event._data or {}, *values)
+        except LomitError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    # Gradio finds out by annotations what to pass; those of this module are text that it can't resolve.
+    call.__annotations__ = {"request": gr.Request, "event": gr.EventData}
+    return call
+
+
+def _open(session: Session, told: dict[str, Any]) -> None:
+    try:
+        data = base64.b64decode(str(told.get("data")), validate=True)
+    except ValueError:  # not in base64, or not even ASCII
+        raise LomitError("the upload is damaged; try again") from None
+    session.open(_pane(told), str(told.get("name"))[-200:], data)
+
+
+def _close(session: Session, told: dict[str, Any]) -> None:
+    session.close = bool(_number(told, "on", 2))
+
+
+ACTIONS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
+    "open": _open,
+    "sample": lambda session, told: session.sample(_pane(told), _number(told, "sample", len(session.samples))),
+    "face": lambda session, told: session.face(_pane(told), _number(told, "face", 1000)),
+    "remove": lambda session, told: session.remove(_pane(told)),
+    "swap": lambda session, told: session.swap(),
+    "close": _close,
+    "keep": lambda session, told: session.keep(),
+    "restore": lambda session, told: session.restore(_number(told, "id", 2**31)),
+    "drop": lambda session, told: session.drop(_number(told, "id", 2**31)),
+}
+"""What the page may ask for; everything in `told` comes from the network."""
 
 
 def _unknown() -> LomitError:

@@ -1,4 +1,4 @@
-"""Pictures on their way to a page and back.  They travel inside the messages, so that none lies on the disk."""
+"""Pictures on their way to a page.  They travel inside the messages, so that none lies on the disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from PIL import Image
 from lomit.images import Picture, as_picture, save_png
 from lomit.images.colour import to_srgb
 
-QUALITY = 90
-
 
 def data_url(image: Picture | Image.Image) -> str:
     """An image as JPEG in sRGB, on white where it is transparent."""
     file, picture = io.BytesIO(), as_picture(image)
-    to_srgb(picture.on_white(), picture.icc).save(file, "JPEG", quality=QUALITY)
+    to_srgb(picture.on_white(), picture.icc).save(file, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

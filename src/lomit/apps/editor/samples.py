@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.recipe.portrait import Portrait, Rendered
 
 SEED, SIZE = 2019, 256
-WISHES: tuple[Mapping[str, int], ...] = (
+WISHES = (
     {"Black_Hair": 1, "Smiling": 0, "Facial_Hair": 0},
     {"Blond_Hair": 1, "Smiling": 1, "Facial_Hair": 0},
     {"Brown_Hair": 1, "Smiling": 1, "Facial_Hair": 1},
@@ -33,25 +31,15 @@ class Sample:
 
 
 def draw_samples() -> list[Sample]:
-    """The samples; none where the `avatars` extra is missing."""
+    """The samples, each with words such as `blond hair, smiling`; none where the `avatars` extra is missing."""
     from lomit.data.avatars.draw import draw_face
 
-    samples: list[Sample] = []
+    chosen: dict[int, str] = {}
     try:
         for wish in WISHES:
-            used = {sample.rendered.index for sample in samples}
-            index = next(
-                i
-                for i in range(10_000)
-                if i not in used and all(draw_face(SEED, i).labels[name] == value for name, value in wish.items())
-            )
-            samples.append(Sample(index, _words(wish)))
+            fits = (i for i in range(10_000) if i not in chosen and wish.items() <= draw_face(SEED, i).labels.items())
+            held = (name.replace("_", " ").lower() for name, value in wish.items() if value)
+            chosen[next(fits)] = ", ".join(held)
+        return [Sample(index, words) for index, words in chosen.items()]
     except LomitError:
         return []
-    return samples
-
-
-def _words(labels: Mapping[str, int]) -> str:
-    """`blond hair, smiling`."""
-    held = [name.replace("_", " ").lower() for name, value in labels.items() if value]
-    return ", ".join(held)

@@ -11,21 +11,23 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.page import TITLE, Page
 from lomit.apps.editor.samples import draw_samples
 from lomit.apps.editor.state import Limits
-from lomit.apps.web import LOOPBACK, Guard, Login, Scope, base_url, check_url, header, listening, serving
+from lomit.apps.web import LOOPBACK, Guard, Login, base_url, check_url, header, listening, serving
 from lomit.errors import LomitError, require
 from lomit.inference.choice import RENDERED
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
 
 ENVIRONMENT = "LOMIT_EDIT_PASSWORD"
 SHORTEST = 8
 """Characters of a password."""
-FONTS = ["system-ui", "sans-serif"]
 PATHS = re.compile(
     r"/|/(config|login|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/.*"
     r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|startup-events|app_id|user|login_check|cancel|reset|theme\.css)/?"
@@ -38,8 +40,6 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 """The page may talk to this server alone.  Gradio's templates are compiled in the browser, hence unsafe-eval."""
-
-
 SENT: dict[str, type | tuple[type, ...]] = {
     "data": list, "event_data": (dict, type(None)), "fn_index": int, "trigger_id": (int, type(None)),
     "session_hash": str, "event_id": (str, type(None)),
@@ -47,7 +47,7 @@ SENT: dict[str, type | tuple[type, ...]] = {
 """What the script tells Gradio, and its types."""
 
 
-def find_password(host: str, file: str | None, url: str | None = None, proxy: bool = False) -> str | None:
+def find_password(host: str, file: str | None, url: str | None, proxy: bool) -> str | None:
     """The password out of a file or the environment; None where none is given and none is needed.
 
     Raises:
@@ -87,11 +87,10 @@ def running(
 
     Args:
         model: name or path of the first model; None: what the first input calls for.
-        host: address to listen at.
-        port: to listen at; 0 takes a free one.
+        host, port: where to listen; port 0 takes a free one.
         password: asked for before anything is shown; None: nobody is asked.
         device: as for `Predictor`.
-        limits: None takes the usual ones.
+        limits: what strangers may do.
         url: address under which browsers reach it through a proxy, with its path; None: `host` and `port`.
         proxy: believe the X-Forwarded-For of a reverse proxy on this machine.
 
@@ -110,19 +109,14 @@ def running(
     # Gradio takes the folder's name over while the page is made.
     with listening(host, port) as bound, _private_folder():
         models = Models(model or RENDERED, device)
-        samples = [] if models.photographs else draw_samples()
-        page = Page(models, samples, limits, choosing=model is None)
+        page = Page(models, [] if models.photographs else draw_samples(), limits, choosing=model is None)
         guard = Guard(
-            _application(page, limits, url),
-            POLICY,
-            limits.body_bytes,
-            paths=PATHS,
-            fixed=("/assets/", "/static/"),
+            _application(page, limits, url), POLICY, limits.body_bytes, PATHS, fixed=("/assets/", "/static/"),
             takes=partial(_takes, {number: len(event.inputs) for number, event in page.blocks.fns.items()}),
             # A page from elsewhere can't have its own name lead to this machine.
             hosts=frozenset({*LOOPBACK, urlsplit(url or "").hostname or "localhost"}) if host in LOOPBACK else None,
             login=None if password is None else Login(password, url, TITLE),
-        )
+        )  # fmt: skip
         with serving(guard, bound, proxy):
             try:
                 yield page, (url or base_url(bound, host)).rstrip("/")
@@ -133,9 +127,7 @@ def running(
 def _takes(events: dict[int, int], scope: Scope, body: bytes) -> bool:
     """Whether a body is what Gradio's script sends; Gradio itself breaks at some others.
 
-    Args:
-        events: number of an event -> how many values come with it.
-        scope, body: of the request.
+    `events`: number of an event -> how many values come with it.
     """
     if scope["method"] in ("GET", "HEAD"):
         return not body
@@ -164,21 +156,11 @@ def _application(page: Page, limits: Limits, url: str | None) -> Any:
     page.blocks.state_session_capacity = 4 * limits.sessions
     return gr.mount_gradio_app(
         FastAPI(**quiet),
-        page.blocks,
-        path="/",
-        root_path=url,
-        app_kwargs=quiet,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        allowed_paths=[],
-        max_file_size=1,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        page.blocks, path="/", root_path=url, app_kwargs=quiet, footer_links=[], run_history=False,
+        enable_monitoring=False, allowed_paths=[], max_file_size=1, ssr_mode=False, pwa=False, mcp_server=False,
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=(files("lomit.apps.editor") / "static" / "page.css").read_text("utf-8"),
-    )
+    )  # fmt: skip
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""What one page holds: images, masks, sliders, kept variants.  Knows nothing of Gradio."""
+"""What each page holds: images, masks, sliders, kept variants.  Knows nothing of Gradio."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
+from threading import Lock
 
 import torch
 from PIL import Image
@@ -31,13 +33,17 @@ PREVIEW = 640
 
 @dataclass
 class _Cache:
-    """What was computed last, and from what."""
+    """What was computed last, and from what.
+
+    Attributes:
+        size: width and height of the input.
+        previews: of the close-up, and of the whole picture: the picture, and what it is sent as.
+    """
 
     key: object = None
     scene: Scene | None = None
     size: tuple[int, int] = (0, 0)
     previews: dict[bool, tuple[Portrait, str]] = field(default_factory=dict)
-    """Of the close-up, and of the whole picture: the picture, and what it is sent as."""
 
 
 @dataclass
@@ -113,13 +119,14 @@ class Session:
         Args:
             mask: None for the prediction.
             stamp: of the slot that the stroke was drawn on; None, of what lies there now.  Strokes wait for each other
-                in the page, and one may come after another image was chosen; it is not for that one, and is left out.
+                in the page, and one may come after its image was replaced or removed; it is left out.
         """
         if mask is not None and mask.size != (MASK_SIDE, MASK_SIDE):
             raise LomitError(f"a mask must be {MASK_SIDE} x {MASK_SIDE}")
-        slot = self._slot(pane)
-        if stamp in (None, slot.stamp):
-            self.slots[pane] = replace(slot, mask=mask)
+        there = self.slots[pane]
+        if stamp is not None and (there is None or there.stamp != stamp):
+            return
+        self.slots[pane] = replace(self._slot(pane), mask=mask)
 
     def keep(self) -> None:
         """Adds the present result to the strip."""
@@ -265,6 +272,52 @@ class Session:
             clean = f"{plain.stem}-{number}{plain.suffix}"
             number += 1
         return clean
+
+
+class Sessions:
+    """The sessions of all pages, in memory alone.
+
+    Args:
+        make: a new session.
+        limits: how many, and how long a silent one may stay when another needs its place.
+    """
+
+    def __init__(self, make: Callable[[], Session], limits: Limits) -> None:
+        self._make, self._limits, self._lock = make, limits, Lock()
+        self._open: dict[str, Session] = {}
+        self._used: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, page: str) -> Session:
+        """A session for a page that has been loaded; `LomitError` where the editor is full."""
+        with self._lock:
+            now = time.monotonic()
+            if page not in self._open and len(self._open) >= self._limits.sessions:
+                longest = min(self._used, key=lambda key: self._used[key])
+                if now - self._used[longest] < self._limits.idle:
+                    raise LomitError("the editor is full; try again in a while")
+                self._drop(longest)
+            self._used[page] = now
+            return self._open.setdefault(page, self._make())
+
+    def get(self, page: str) -> Session:
+        """The session of a page; `LomitError` where it has ended."""
+        with self._lock:
+            if page not in self._open:
+                raise LomitError("this page has lost its images: load it again")
+            self._used[page] = time.monotonic()
+            return self._open[page]
+
+    def end(self, page: str) -> None:
+        """Forgets a page's images."""
+        with self._lock:
+            self._drop(page)
+
+    def _drop(self, page: str) -> None:
+        self._open.pop(page, None)
+        self._used.pop(page, None)
 
 
 def first_label(predictor: Predictor) -> tuple[str, ...]:

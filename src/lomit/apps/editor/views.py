@@ -15,7 +15,6 @@ from lomit.apps.editor.session import Session
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Slot
 from lomit.errors import LomitError
 from lomit.figures.grids import change
-from lomit.inference.editing import Edited
 
 STAGE = 448
 """Side of the squares whose masks are edited, as they are shown."""
@@ -68,55 +67,39 @@ def viewer(session: Session) -> Json:
 def download(session: Session, what: str) -> Json:
     """A file for the page: `result`, `masks`, `recipe` or `all`."""
     image, edited, recipe = session.finish()
-    sources = [recipe.input, *recipe.exemplars]
-    stem = "__".join(PurePath(origin.name).stem for origin in sources)
-    side = min(image.size) if recipe.input.face is None else MASK_SIDE
-    files = {f"{stem}.png": png_bytes(image)}
-    masks = {f"{stem}_{name}.png": png_bytes(edited.mask(k, _side(session, k, side))) for k, name in _masks(edited)}
-    recipes = {f"{stem}.recipe.json": recipe.to_json().encode()}
+    stem = "__".join(PurePath(origin.name).stem for origin in (recipe.input, *recipe.exemplars))
+    # The input's mask is as large as its centre square, others as they are edited.
+    sides = (min(image.size) if recipe.input.face is None else MASK_SIDE, MASK_SIDE, MASK_SIDE)
+    names = ("input-mask", "exemplar-mask", "second-exemplar-mask")
+    masks = {f"{stem}_{names[k]}.png": png_bytes(edited.mask(k, sides[k])) for k in range(len(edited.masks))}
+    result, made_by = png_bytes(image), recipe.to_json().encode()
     if what == "result":
-        file = _file(files)
-    elif what == "recipe":
-        file = _file(recipes)
-    elif what == "masks":
+        return _file(f"{stem}.png", "image/png", result)
+    if what == "recipe":
+        return _file(f"{stem}.recipe.json", "application/json", made_by)
+    if what == "masks":
         if not masks:
             raise LomitError(f"the model '{session.settings.model}' has no masks")
-        file = _file(masks, f"{stem}_masks.zip")
-    else:
-        file = _file(files | masks | recipes | _originals(session), f"{stem}.zip")
-    return file | {"answer": session.answer()}
-
-
-def _masks(edited: Edited) -> list[tuple[int, str]]:
-    names = ("input-mask", "exemplar-mask", "second-exemplar-mask")
-    return list(enumerate(names[: len(edited.masks)]))
-
-
-def _side(session: Session, position: int, side: int) -> int:
-    """The input's mask is as large as its centre square, others as they are edited."""
-    return side if position == 0 else MASK_SIDE
+        return _archive(f"{stem}_masks.zip", masks)
+    files = {f"{stem}.png": result} | masks | {f"{stem}.recipe.json": made_by} | _originals(session)
+    return _archive(f"{stem}.zip", files)
 
 
 def _originals(session: Session) -> dict[str, bytes]:
     """The images themselves, so that the recipe finds them beside it."""
-    return {
-        slot.source.name: slot.data if slot.data is not None else png_bytes(slot.source.read().rgb)
-        for slot in session.slots
-        if slot is not None
-    }
+    slots = [slot for slot in session.slots if slot is not None]
+    return {s.source.name: png_bytes(s.source.read().rgb) if s.data is None else s.data for s in slots}
 
 
-def _file(files: dict[str, bytes], archive: str | None = None) -> Json:
-    """One file, or several in an archive."""
-    if archive is None:
-        ((name, data),) = files.items()
-        kind = "application/json" if name.endswith(".json") else "image/png"
-    else:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as pack:
-            for each, content in files.items():
-                pack.writestr(each, content)
-        name, data, kind = archive, packed.getvalue(), "application/zip"
+def _archive(name: str, files: dict[str, bytes]) -> Json:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as pack:
+        for each, content in files.items():
+            pack.writestr(each, content)
+    return _file(name, "application/zip", packed.getvalue())
+
+
+def _file(name: str, kind: str, data: bytes) -> Json:
     return {"name": name, "type": kind, "data": base64.b64encode(data).decode()}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from lomit.apps.study.definition import StudyFolder
+from lomit.apps.study.design import Trial, alternative
 from lomit.apps.study.store import Participant
-from lomit.apps.web import templates
+from lomit.apps.study.trials import places
+from lomit.apps.web import render
+from lomit.errors import require
 
 SECONDS_A_TRIAL = 6
 """For the duration that the consent page tells."""
@@ -28,21 +32,19 @@ def consent_paragraphs(folder: StudyFolder) -> list[str]:
 
 
 class Pages:
-    """Renders the pages of one study."""
+    """Renders the pages of one study; `path` is where a page is below the study's own address."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder, self.study = folder, folder.study
 
     def _render(self, name: str, path: str, **values: Any) -> str:
-        """A page at this path; its links go up to where the study stands, whatever is before that."""
-        up = "../" * (path.count("/") - 1)
-        return templates().get_template(name).render(up=up, title=self.study.texts.title, **values)
+        """Links of the page go up to where the study stands, whatever is before that."""
+        return render(name, up="../" * (path.count("/") - 1), title=self.study.texts.title, **values)
 
     def consent(self, path: str, query: str = "") -> str:
         """What participants agree to; the form leads to the page's own address."""
-        texts, paragraphs = self.study.texts, consent_paragraphs(self.folder)
         return self._render(
-            "consent.html", path, paragraphs=paragraphs, contact=texts.contact,
+            "consent.html", path, paragraphs=consent_paragraphs(self.folder), contact=self.study.texts.contact,
             external=self.study.external_id, query=query,
         )  # fmt: skip
 
@@ -61,3 +63,27 @@ class Pages:
     def refused(self, path: str, status: int) -> str:
         """Why there is nothing."""
         return self.message(path, *REFUSALS.get(status, ("This did not work", "Go back and try it again.")))
+
+
+def preview_page(folder: StudyFolder, number: int) -> str:
+    """Everything that list `number` (from 0) shows, pictures inside, and the key beside it: for the owner alone.
+
+    Raises:
+        LomitError: where the extra is missing.
+    """
+    require("the preview", "apps", "jinja2")
+    study, trials = folder.study, folder.key.lists[number]
+
+    def told(trial: Trial) -> dict[str, object]:
+        pictures = [
+            (place, "data:image/png;base64," + b64encode(folder.image(p).read_bytes()).decode(),
+             alternative(p) if place in ("left", "right") else "")
+            for place, p in places(trial).items()
+        ]  # fmt: skip
+        return {"role": trial.role, "pictures": pictures}
+
+    return render(
+        "preview.html", study=study, number=number + 1, lists=study.lists, total=len(trials),
+        blocks=[(block, [told(t) for t in trials if t.block == block.name]) for block in study.blocks],
+        texts=[*consent_paragraphs(folder), *study.texts.instructions],
+    )  # fmt: skip

@@ -66,7 +66,7 @@ def picture_at(folder: StudyFolder, who: Participant, position: int, place: str)
 
 def places(trial: Trial) -> dict[str, Stimulus]:
     """Place -> picture."""
-    return {"left": trial.left, "right": trial.right} | {picture.kind: picture for picture in trial.context}
+    return {picture.kind: picture for picture in trial.context} | {"left": trial.left, "right": trial.right}
 
 
 def received(folder: StudyFolder, who: Participant, body: dict[str, Any]) -> list[Answer] | None:
