@@ -82,9 +82,6 @@ def analyse(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | 
     """Analyses the answers of people, or those of a program; never both at once.
 
     Args:
-        folder: the study.
-        store: its answers.
-        sort: whose.
         least: share of the attention checks that an included participant answered rightly; None: the study's own.
         seed: of the bootstrap.
 

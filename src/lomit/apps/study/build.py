@@ -83,12 +83,6 @@ def build_study(
 ) -> str:
     """Makes the pictures and writes the folder, whole or not at all; only its owner can read it.
 
-    Args:
-        out: the folder to make.
-        material: the pictures.
-        study: what is asked.
-        progress: is told what is going on.
-
     Returns:
         The owner's token, which is kept nowhere.
 

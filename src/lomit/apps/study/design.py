@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Literal
 
 import numpy as np
@@ -186,21 +186,19 @@ def fitting(blocks: Sequence[Block], models: Sequence[str], room: Room) -> tuple
     for less in range(max(asked[1:]) + 1):
         checks, practice = (max(0, count - less) for count in asked[1:])
         for trials in range(asked[0], 0, -1):
-            fewer = [at_most(block, trials, checks, practice) for block in blocks]
+            fewer = [
+                replace(
+                    block, trials=min(block.trials, trials), checks=min(block.checks, checks),
+                    practice=min(block.practice, practice),
+                )
+                for block in blocks
+            ]  # fmt: skip
             # The more pairs, the fewer real images are left.
             needed = reals_needed(fewer, models)
             pairs = min(most, bisect_right(room.reals, -needed, key=lambda reals: -reals) - 1) if room.chosen else most
             if room.fits(fewer, models, pairs):
                 return pairs, trials, checks, practice
     return None
-
-
-def at_most(block: Block, trials: int, checks: int, practice: int) -> Block:
-    """The block with no more of each than this."""
-    return replace(
-        block, trials=min(block.trials, trials), checks=min(block.checks, checks),
-        practice=min(block.practice, practice),
-    )  # fmt: skip
 
 
 def design(
@@ -228,8 +226,8 @@ def design(
     rng = np.random.default_rng(seed)
     kept = max(block.checks + block.practice for block in blocks)
     order = rng.permutation(pairs).tolist()
-    aside, main = order[:kept], _cycle(order[kept:])
-    photographs = _cycle(rng.permutation(reals).tolist())
+    aside, main = order[:kept], cycle(order[kept:])
+    photographs = cycle(rng.permutation(reals).tolist())
     found = []
     for _ in range(lists // 2):
         count = max(block.trials for block in blocks)
@@ -251,11 +249,6 @@ def order(trials: Sequence[Trial], blocks: Sequence[Block], seed: int, participa
         rest = [k for k in own if trials[k].role != "practice"]
         found += practice + rng.permutation(rest).tolist()
     return [int(k) for k in found]
-
-
-def _cycle(numbers: Sequence[int]) -> Iterator[int]:
-    while True:
-        yield from numbers
 
 
 def _block(

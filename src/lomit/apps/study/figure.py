@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lomit.apps.study.analysis import Analysis, Share
-from lomit.apps.study.design import REAL
 from lomit.errors import require
 from lomit.images import write_file
 from lomit.stats.proportions import MARK
@@ -16,7 +15,7 @@ FORMATS = ("png", "pdf", "svg")
 BLUE, ORANGE = "#174ea6", "#f29900"
 
 
-def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
+def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> None:
     """Writes `stem.png`, `.pdf` and `.svg`.
 
     Raises:
@@ -28,7 +27,6 @@ def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
 
     panels = _panels(analysis)
     rows = [len(shares) for _, shares in panels]
-    written = []
     # Text stays text; the same answers give the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lomit", "font.size": 9}):
         figure = Figure(figsize=(6.4, 1.1 + sum(0.8 + 0.36 * n for n in rows)), layout="constrained")
@@ -51,8 +49,6 @@ def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> list[Path]:
                 lambda file, kind=kind, told=told: figure.savefig(file, format=kind, dpi=200, metadata=told),  # type: ignore[misc]
                 overwrite,
             )
-            written.append(path)
-    return written
 
 
 def _panels(analysis: Analysis) -> list[tuple[str, list[Share]]]:
@@ -82,13 +78,8 @@ def _draw_panel(axis: Any, title: str, shares: Sequence[Share]) -> None:
             axis.annotate(f"{value:.1f}", (value, row), (0, 6), textcoords="offset points", ha="center", fontsize=8)
         if share.people is not None:
             axis.plot([100 * v for v in share.people], [row, row], color=ORANGE, linewidth=1.4)
-    axis.set_yticks(range(len(shares)), [_name(share) for share in shares])
+    axis.set_yticks(range(len(shares)), [f"{share.question.chosen} (n = {share.asked})" for share in shares])
     axis.set_ylim(len(shares) - 0.5, -0.6)
     axis.set_xlim(0, 100)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(left=False)
-
-
-def _name(share: Share) -> str:
-    against = "a real image" if share.question.second == REAL else share.question.second
-    return f"{share.question.first} over {against} (n = {share.asked})"

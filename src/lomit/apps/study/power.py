@@ -80,15 +80,9 @@ class Power:
 
 
 def simulate_power(need: Need, participants: int, studies: int, seed: int) -> Power:
-    """Power by simulated studies.
+    """Power by so many simulated studies of so many participants; equal seeds give equal results.
 
     A participant's own share comes from a beta distribution with the mean and the spread asked for.
-
-    Args:
-        need: what is looked for.
-        participants: how many a study has.
-        studies: how many are simulated.
-        seed: equal calls give equal results.
     """
     from scipy.stats import binom, t
 

@@ -103,6 +103,11 @@ class Question:
     first: str
     second: str
 
+    @property
+    def chosen(self) -> str:
+        """What the share is of, in words."""
+        return f"{self.first} over {'a real image' if self.second == REAL else self.second}"
+
 
 def questions(study: StudyDefinition) -> list[Question]:
     """Everything that a study counts."""
@@ -187,8 +192,7 @@ def progress(folder: StudyFolder, store: AnswerStore) -> dict[str, Any]:
             hits, asked = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0)
             low, high = wilson(hits, asked)
             share = f"{100 * hits / asked:.1f} % ({100 * low:.1f} to {100 * high:.1f})" if asked else "–"
-            against = "a real image" if question.second == REAL else question.second
-            shares.append([question.question, f"{question.first} over {against}", share, asked])
+            shares.append([question.question, question.chosen, share, asked])
         header = ["question", "chosen", "share, 95 % Wilson interval", "answers"]
         tables.append({"caption": f"Answers so far{mark}", "header": header, "rows": _texts(shares)})
     return {"tables": tables}

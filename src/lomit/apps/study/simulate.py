@@ -39,14 +39,10 @@ def simulate(
     careless: float,
     seed: int,
 ) -> None:
-    """Adds simulated participants with all their answers.
+    """Adds simulated participants with all their answers; of them the share `careless` tosses coins.
 
     Args:
-        folder: the study.
-        store: where the answers go, marked.
-        participants: how many.
         strengths: see `preference`.
-        careless: share of participants who toss coins.
         seed: of the answers.
 
     Raises:

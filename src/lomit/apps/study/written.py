@@ -79,16 +79,8 @@ def to_markdown(analysis: Analysis) -> str:
         f"(fewer than {100 * analysis.least_checks:.0f} % of the attention checks right).",
         "",
     ]
-    header = [
-        "question",
-        "chosen",
-        "share, %",
-        "Wilson 95 %",
-        "over participants 95 %",
-        "answers",
-        "p",
-        "p (participants)",
-    ]
+    header = ["question", "chosen", "share, %", "Wilson 95 %", "over participants 95 %"]
+    header += ["answers", "p", "p (participants)"]
     lines += _table(header, [_row(share, analysis.simulated) for share in analysis.shares])
     lines += [
         "p: exact binomial test that both are chosen alike, answers taken for independent; p (participants): "
@@ -155,7 +147,7 @@ def _entry(share: Share) -> dict[str, Any]:
 def _row(share: Share, simulated: bool) -> list[str]:
     q = share.question
     value = f"{100 * share.hits / share.asked:.1f}" if share.asked else "–"
-    chosen = f"{_cell(q.first)} over {_what(q.second)}" + (f" ({MARK})" if simulated else "")
+    chosen = _cell(q.chosen) + (f" ({MARK})" if simulated else "")
     return [
         _cell(q.question), chosen, value, _range(share.wilson), _range(share.people), str(share.asked),
         _p(share.p_holm), _p(share.p_people_holm),
