@@ -105,7 +105,8 @@ class TranslatedFaces(Material):
         first, second = (rng.permutation(self._having(labels)) for labels in (of_input, of_exemplar))
         inputs, exemplars = _apart(first, second, faces)
         self.inputs, self.exemplars = inputs[:pairs], exemplars[:pairs]
-        self.real = _beside(faces, second, [*self.inputs, *self.exemplars])
+        shown = {faces.identity(face) for face in (*self.inputs, *self.exemplars)}
+        self.real = list(_unseen(faces, second, shown))
         self.pairs, self.reals = pairs, len(self.real)
         unseen, left = {faces.identity(face) for face in second.tolist()}, []
         for pair in [(), *zip(inputs, exemplars, strict=True)]:
@@ -258,27 +259,17 @@ def spoil(image: Image.Image, seed: int) -> Image.Image:
 def _apart(first: np.ndarray, second: np.ndarray, faces: Faces) -> tuple[list[int], list[int]]:
     """As many inputs and exemplars as there are, in which nobody serves twice."""
     used: set[int] = set()
-
-    def new(candidates: np.ndarray) -> Iterator[int]:
-        for face in candidates.tolist():
-            if faces.identity(face) not in used:
-                used.add(faces.identity(face))
-                yield face
-
     # In turns: who has images of both classes is not lost to the inputs as long as others are there.
-    drawn = list(zip(new(first), new(second), strict=False))
+    drawn = list(zip(_unseen(faces, first, used), _unseen(faces, second, used), strict=False))
     return [a for a, _ in drawn], [b for _, b in drawn]
 
 
-def _beside(faces: Faces, targets: np.ndarray, used: Sequence[int]) -> list[int]:
-    """Faces of the target class, one of each person whom none of these faces shows."""
-    people = {faces.identity(face) for face in used}
-    found: list[int] = []
-    for face in targets.tolist():
+def _unseen(faces: Faces, candidates: np.ndarray, people: set[int]) -> Iterator[int]:
+    """Faces of those who are not among the people yet; each is added to them."""
+    for face in candidates.tolist():
         if faces.identity(face) not in people:
             people.add(faces.identity(face))
-            found.append(face)
-    return found
+            yield face
 
 
 def _told(labels: Labels) -> str:
