@@ -1,10 +1,11 @@
-"""Makes the pictures of the README, docs/editor.md and docs/photo.md anew with the packaged weights.
+"""Makes the pictures of the README, docs/editor.md and docs/photo.md anew.
 
     python benchmarks/pictures.py --out docs/images
 
 `demo.png` (as `make demo` writes it), `editor-masks.png` (the samples 2 and 3 of the editor under edited masks),
 `photo.png` (faces turned within larger pictures) and, in headless Chromium, `editor.png` (the page with those samples,
-mouths erased from both masks).  Rendered faces only.
+mouths erased from both masks) show rendered faces, by the packaged weights.  `astronaut.png` shows scikit-image's
+photograph (public domain) whose hair takes colours of rendered faces, by a checkout's `celeba-hair-smile-64`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ PHOTO_SEED, PHOTO_SIDE, PHOTO_FACE = 2019, 480, 300
 """Set of the rendered faces; sides of the picture and of the face in it."""
 TURNED = ((9, 5, 15), (11, 8, -12))
 """Face, exemplar, angle in degrees."""
+HAIR = (5, 9)
+"""Faces of `PHOTO_SEED` whose hair the photograph takes."""
 DONE = ".viewer img.after:not([hidden])"
 
 
@@ -89,6 +92,22 @@ def photo(out: Path) -> None:
         for column, image in zip(columns.values(), (whole, exemplar, result.mask, result.image), strict=True):
             column.append(image)
     write_png(out / "photo.png", grid(columns, cell=180), overwrite=True)
+
+
+def astronaut(out: Path) -> None:
+    """A photograph, whole, whose hair alone takes the colour of an exemplar's."""
+    import skimage.data
+
+    predictor = Predictor.from_pretrained("celeba-hair-smile-64", device="cpu", only="hair")
+    photograph = Image.fromarray(skimage.data.astronaut())
+    columns: dict[str, list[Image.Image]] = {"photograph": [], "where": [], "exemplar": [], "result": []}
+    for index in HAIR:
+        exemplar = render_face(PHOTO_SEED, index, PHOTO_FACE, regions=False).image
+        straight = Face.from_crop((0, 0, PHOTO_FACE, PHOTO_FACE))
+        result = translate_photo(predictor, photograph, exemplar, exemplar_faces=[straight])
+        for column, image in zip(columns.values(), (photograph, result.mask, exemplar, result.image), strict=True):
+            column.append(image)
+    write_png(out / "astronaut.png", grid(columns, cell=256), overwrite=True)
 
 
 def editor(out: Path) -> None:
@@ -148,6 +167,7 @@ def main() -> None:
     demo(out)
     masks(out)
     photo(out)
+    astronaut(out)
     if shutil.which("chromium"):
         editor(out)
     else:

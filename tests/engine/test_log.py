@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import lomit.engine.checkpoint
 from lomit.engine.log import Means, RunLog
@@ -82,9 +83,14 @@ def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     write(tmp_path, range(1, 4))
+    log = RunLog(tmp_path, after=3)
+    log.show(3, Image.new("L", (12, 8), 200))
+    log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("D/loss")] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    (shown,) = events.Images("samples")
+    assert (shown.step, shown.width, shown.height) == (3, 12, 8)
 
 
 @pytest.mark.parametrize(

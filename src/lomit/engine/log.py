@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lomit.engine.checkpoint import write_text
@@ -80,6 +82,11 @@ class RunLog:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
                     self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, sheet: Image.Image) -> None:
+        """A sample sheet, for TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
         self._file.close()

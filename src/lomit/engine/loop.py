@@ -154,7 +154,7 @@ class Loop:
                     if self.step % train.log_every == 0 or ending:
                         self._write_log(log, bar, (self.step - first) / (time.monotonic() - started))
                     if self.step % train.sample_every == 0 or ending:
-                        self._sample()
+                        self._sample(log)
                     if self.step % train.save_every == 0 or ending:
                         self._save(log)
                     if ending:
@@ -222,7 +222,7 @@ class Loop:
         images = load_batch(self.cache, self.validation, index, self.fabric.device, flip=False)
         return self.translator.batch_of(images, self.step)
 
-    def _sample(self) -> None:
+    def _sample(self, log: RunLog | None) -> None:
         if not self.fabric.is_global_zero:
             return
         batch = self._held_out(0).map(lambda t: t[:SHEET_PAIRS])
@@ -230,7 +230,10 @@ class Loop:
             columns = self.translator.sample(batch)
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        sheet(columns).save(folder / f"step_{self.step:07d}.png")
+        drawn = sheet(columns)
+        drawn.save(folder / f"step_{self.step:07d}.png")
+        if log is not None:
+            log.show(self.step, drawn)
 
     def _score(self) -> dict[str, float]:
         means = Means()
