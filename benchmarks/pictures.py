@@ -4,13 +4,15 @@
 
 `demo.png` (as `make demo` writes it), `editor-masks.png` (the samples 2 and 3 of the editor under edited masks),
 `photo.png` (faces turned within larger pictures) and, in headless Chromium, `editor.png` (the page with those samples,
-mouths erased from both masks) show rendered faces, by the packaged weights.  `astronaut.png` shows scikit-image's
-photograph (public domain) whose hair takes colours of rendered faces, by a checkout's `celeba-hair-smile-64`.
+mouths erased from both masks) and `editor.gif` (the way there) show rendered faces, by the packaged weights.
+`astronaut.png` shows scikit-image's photograph (public domain) whose hair takes colours of rendered faces, by a
+checkout's `celeba-hair-smile-64`.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import shutil
 import tempfile
@@ -42,6 +44,8 @@ TURNED = ((9, 5, 15), (11, 8, -12))
 """Face, exemplar, angle in degrees."""
 HAIR = (5, 9)
 """Faces of `PHOTO_SEED` whose hair the photograph takes."""
+FILM_WIDTH = 720
+"""Pixels across the editor's moving picture."""
 DONE = ".viewer img.after:not([hidden])"
 
 
@@ -111,7 +115,7 @@ def astronaut(out: Path) -> None:
 
 
 def editor(out: Path) -> None:
-    """The page, two variants kept."""
+    """The page, two variants kept, and the way there as a moving picture."""
     from playwright.sync_api import sync_playwright
 
     with running("avatars", port=0, device="cpu") as (_, url), sync_playwright() as p:
@@ -120,13 +124,19 @@ def editor(out: Path) -> None:
         tab.goto(url)
         tab.wait_for_selector(DONE)
 
+        film: list[Image.Image] = []
+
         def changed(act: Any) -> None:
             before = tab.get_attribute(DONE, "src")
             act()
             tab.wait_for_function(f"(b) => document.querySelector('{DONE}')?.src !== b", arg=before)
+            tab.wait_for_timeout(500)
+            frame = Image.open(io.BytesIO(tab.screenshot()))
+            film.append(frame.resize((FILM_WIDTH, FILM_WIDTH * frame.height // frame.width), Image.Resampling.LANCZOS))
 
         for name, sample in (("input", INPUT), ("exemplar", EXEMPLAR)):
             changed(tab.get_by_role("button", name=f"Sample as {name}").nth(sample).click)
+        film = film[-1:]  # from where both are chosen
         tab.get_by_role("button", name="Keep this variant").click()
         left, top, right, _ = (value / SIDE for value in MOUTH)
         for pane in (0, 1):
@@ -137,6 +147,9 @@ def editor(out: Path) -> None:
         tab.wait_for_timeout(500)
         tab.screenshot(path=out / "editor.png")
         browser.close()
+    palette = film[-1].convert("RGB").quantize(128)
+    first, *rest = (frame.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE) for frame in film)
+    first.save(out / "editor.gif", save_all=True, append_images=rest, duration=1_600, loop=0, optimize=True)
 
 
 def _without(mask: Image.Image, inside: bool) -> Image.Image:
