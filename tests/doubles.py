@@ -79,13 +79,15 @@ class Double(PlainDouble, Editable):
         ]
         return self.translate(x, replace(guide, masks=Masks(*filled)))
 
-    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+    def interpolate(
+        self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float], moved: Tensor | None = None
+    ) -> Translation:
         mask = self.predicted(x)
         colour = sum(w * mean_under(e, mask) for e, w in zip(exemplars, weights, strict=True))
         assert isinstance(colour, Tensor)
         return Translation(self.generator(x, colour, mask), Masks(mask, mask))
 
-    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> Prepared:
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> Prepared:
         raise NotImplementedError("the tests edit LOMIT")
 
 

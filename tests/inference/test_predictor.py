@@ -260,6 +260,15 @@ def test_only_what_is_named_is_moved() -> None:
     by_default = Predictor(seeing, "cpu", only="hair")
     assert np.array_equal(by_default.predict_masks(*images)[0][0], hair)
     assert np.array_equal(by_default.predict_masks(*images, only="smiling")[0][0], smile)
+    edited = [
+        np.asarray(p.edit(*images, **given).predicted(40)[0])
+        for p, given in ((by_default, {}), (predictor, {"only": "hair"}))
+    ]
+    assert np.array_equal(edited[0], edited[1])
+    assert np.array_equal(edited[0], np.rint(hair * 255))
+    first, *_ = by_default.interpolate(*images, steps=2)
+    assert first.input_mask is not None
+    assert np.abs(np.asarray(first.input_mask) - hair * 255).max() <= 1
     for wrong, message in (("hiar", "'hiar' names none of the model's attributes"), ([], "'only' is empty")):
         with pytest.raises(LomitError, match=message):
             mask(wrong)  # type: ignore[arg-type]

@@ -99,8 +99,6 @@ class Translate:
                 raise LomitError("--compile does not go with --steps; leave out one of them")
             if not images.exemplar and images.pairs is None:
                 raise LomitError("--steps needs EXEMPLAR")
-            if self.network.only:
-                raise LomitError("--only does not go with --steps; leave out one of them")
         if len(images.exemplar) > 2:
             raise LomitError(
                 f"two exemplars at most, the ends of --steps; {len(images.exemplar)} given (or give a folder)"

@@ -92,6 +92,7 @@ class Editing:
         picture: the input.
         exemplars: none, one or two.
         label: target label, 1 x A, or None.
+        moved: as in `Guide`, 1 x A, or None.
 
     Attributes:
         has_masks: whether there are masks to edit.
@@ -104,6 +105,7 @@ class Editing:
         picture: Picture,
         exemplars: Sequence[Picture],
         label: Tensor | None = None,
+        moved: Tensor | None = None,
     ) -> None:
         size = translator.config.image_size
         self._pictures = [picture, *exemplars]
@@ -111,7 +113,9 @@ class Editing:
         x, *seen = (to_tensor([p], size, device) for p in self._pictures)
         with torch.inference_mode():
             self._prepared: Prepared = (
-                translator.prepare(x, seen) if isinstance(translator, Editable) else _Plain(translator, x, seen, label)
+                translator.prepare(x, seen, moved)
+                if isinstance(translator, Editable)
+                else _Plain(translator, x, seen, label)
             )
             self.has_masks = bool(self._prepared.masks)
 

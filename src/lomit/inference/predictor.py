@@ -59,7 +59,7 @@ class Predictor:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations stay as they are.
-        only: what `translate` and `predict_masks` move where they are not told otherwise.
+        only: what is moved where a call doesn't say it, as in `translate`.
 
     Raises:
         LomitError: where the device or a compiler is not to be had, and for names that the model doesn't know.
@@ -276,11 +276,18 @@ class Predictor:
         x, results = self._tensor([picture]), []
         for t in np.linspace(0, 1, steps).tolist():
             with torch.inference_mode():
-                translation = self.translator.interpolate(x, ends, [1 - t, t])
+                translation = self.translator.interpolate(x, ends, [1 - t, t], self._moved_by_default)
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
 
-    def edit(self, image: ImageLike, exemplars: Images = (), label: Mapping[str, float] | None = None) -> Editing:
+    def edit(
+        self,
+        image: ImageLike,
+        exemplars: Images = (),
+        label: Mapping[str, float] | None = None,
+        *,
+        only: str | Sequence[str] | None = None,
+    ) -> Editing:
         """An image beside its exemplars, prepared for a session of edits.
 
         What no edit changes is computed here, once.  `edit(a, b).apply(Edit(input_mask=mask))` is `a` at its own size
@@ -289,7 +296,7 @@ class Predictor:
         Args:
             image: the input.
             exemplars: one or two images; none for a method that is guided by a label alone.
-            label: as in `translate`.
+            label, only: as in `translate`.
 
         Raises:
             LomitError: as `translate`, and for another number of exemplars.
@@ -301,7 +308,8 @@ class Predictor:
         if "exemplar" in self.guides and not guides:
             raise LomitError(f"the method '{self._method}' takes its style from an exemplar image; give one")
         target = None if label is None else self._label(label)
-        return Editing(self.translator, self.device, load_picture(image, "input"), guides, target)
+        moved = self._moved_by_default if only is None else self._moved(only)
+        return Editing(self.translator, self.device, load_picture(image, "input"), guides, target, moved)
 
     @property
     def guides(self) -> frozenset[GuideKind]:

@@ -143,18 +143,21 @@ class Editable(Translator):
     """A translator that blends exemplars and whose strength can be set: what `lomit edit` and `--interpolate` use."""
 
     @abstractmethod
-    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+    def interpolate(
+        self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float], moved: Tensor | None = None
+    ) -> Translation:
         """A blend of several exemplars; an exemplar that is the input itself contributes the input's own style.
 
         Args:
             x: inputs, B x 3 x H x W.
             exemplars: each B x 3 x H x W.
             weights: one for each exemplar, summing to 1.
+            moved: as in `Guide`.
         """
 
     @abstractmethod
-    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> Prepared:
-        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W."""
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> Prepared:
+        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W, `moved` as in `Guide`."""
 
 
 @dataclass

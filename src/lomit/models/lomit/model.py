@@ -56,22 +56,24 @@ class Lomit(Editable):
         s_f, s_b = g.styles(x, m)
         return {"c": at_least_float32(c).flatten(1), "s_f": s_f, "s_b": s_b}
 
-    def interpolate(self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float]) -> Translation:
+    def interpolate(
+        self, x: Tensor, exemplars: Sequence[Tensor], weights: Sequence[float], moved: Tensor | None = None
+    ) -> Translation:
         """Masks of the input and foreground codes are averaged with `weights`."""
         g = self.generator
         c = g.content(x)
         m = s_f = s_b = exemplar_mask = torch.zeros((), device=x.device)
         for exemplar, weight in zip(exemplars, weights, strict=True):
             c2 = g.content(exemplar)
-            m1, m2 = halves(g.pair_masks(torch.cat([x, exemplar]), torch.cat([c, c2])))
+            m1, m2 = halves(g.pair_masks(torch.cat([x, exemplar]), torch.cat([c, c2]), moved=moved))
             m, exemplar_mask = m + weight * m1, exemplar_mask + weight * m2
             s_f = s_f + weight * g.styles(exemplar, m2)[0]
             s_b = s_b + weight * g.styles(x, m1)[1]
         return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
 
-    def prepare(self, x: Tensor, exemplars: Sequence[Tensor]) -> PreparedLomit:
+    def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> PreparedLomit:
         """Content codes and predicted masks are kept."""
-        return PreparedLomit(self.generator, x, exemplars)
+        return PreparedLomit(self.generator, x, exemplars, moved)
 
 
 class TrainableLomit(Lomit, Trainable):

@@ -19,12 +19,15 @@ class PreparedLomit:
         generator: in eval mode.
         x: the input, 1 x 3 x H x W in [-1, 1].
         exemplars: one or more, each 1 x 3 x H x W.
+        moved: as in `Guide`.
 
     Attributes:
         masks: the predicted ones, for each exemplar those of the input beside it and its own; 1 x 1 x h x w.
     """
 
-    def __init__(self, generator: LomitGenerator, x: Tensor, exemplars: Sequence[Tensor]) -> None:
+    def __init__(
+        self, generator: LomitGenerator, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None
+    ) -> None:
         self._generator, self._x, self._exemplars = generator, x, list(exemplars)
         self._content: list[Tensor] = []
         self.masks: list[Masks] = []
@@ -33,7 +36,7 @@ class PreparedLomit:
             both = torch.cat([x, exemplar])
             c = generator.content(both)
             self._content.append(c[:1])
-            self.masks.append(Masks(*halves(generator.pair_masks(both, c))))
+            self.masks.append(Masks(*halves(generator.pair_masks(both, c, moved=moved))))
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         """x_{1->2} under these masks.
