@@ -6,7 +6,7 @@
 `photo.png` (faces turned within larger pictures) and, in headless Chromium, `editor.png` (the page with those samples,
 mouths erased from both masks) and `editor.gif` (the way there) show rendered faces, by the packaged weights.
 `astronaut.png` shows scikit-image's photograph (public domain) whose hair takes colours of rendered faces, by a
-checkout's `celeba-hair-smile-64`.
+checkout's `celeba-hair-smile-places-64`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PHOTO_SEED, PHOTO_SIDE, PHOTO_FACE = 2019, 480, 300
 """Set of the rendered faces; sides of the picture and of the face in it."""
 TURNED = ((9, 5, 15), (11, 8, -12))
 """Face, exemplar, angle in degrees."""
-HAIR = (5, 9)
+HAIR = (15, 2)
 """Faces of `PHOTO_SEED` whose hair the photograph takes."""
 FILM_WIDTH = 720
 """Pixels across the editor's moving picture."""
@@ -102,7 +102,7 @@ def astronaut(out: Path) -> None:
     """A photograph, whole, whose hair alone takes the colour of an exemplar's."""
     import skimage.data
 
-    predictor = Predictor.from_pretrained("celeba-hair-smile-64", device="cpu", only="hair")
+    predictor = Predictor.from_pretrained("celeba-hair-smile-places-64", device="cpu", only="hair")
     photograph = Image.fromarray(skimage.data.astronaut())
     columns: dict[str, list[Image.Image]] = {"photograph": [], "where": [], "exemplar": [], "result": []}
     for index in HAIR:

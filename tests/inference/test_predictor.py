@@ -275,7 +275,7 @@ def test_only_what_is_named_is_moved() -> None:
 
 
 def test_a_model_whose_masks_go_by_no_names(predictor: Predictor) -> None:
-    with pytest.raises(LomitError, match="don't go by names: draw a mask"):
+    with pytest.raises(LomitError, match="don't go by names: take one whose masks do"):
         predictor.translate(noise(40, 40), noise(40, 40), only="hair")
 
 

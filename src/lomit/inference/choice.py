@@ -14,7 +14,7 @@ from lomit.inference.catalogue import CONFIG, known_models
 
 RENDERED = "avatars"
 """The model of rendered faces."""
-PHOTOGRAPHS = ("celeba-hair-smile-64", "celeba-all-64", "celeba-all-128")
+PHOTOGRAPHS = ("celeba-hair-smile-64", "celeba-hair-smile-places-64", "celeba-all-64", "celeba-all-128")
 """Models of photographs; the first that is at hand is taken."""
 SIDE, EVEN, EDGE, FLAT = 64, 2, 24, 0.4
 """See `is_rendered`."""

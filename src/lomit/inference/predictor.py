@@ -366,7 +366,10 @@ class Predictor:
         if only is None:
             return None
         if not self.translator.moves_by_name:
-            raise LomitError("the masks of this model don't go by names: draw a mask, or leave out 'only'")
+            raise LomitError(
+                "the masks of this model don't go by names: take one whose masks do (docs/models.md), draw a mask, or "
+                "leave out 'only'"
+            )
         named = torch.zeros(1, len(self.attributes), device=self.device)
         for name in [only] if isinstance(only, str) else only:
             of = [k for k, known in enumerate(self.attributes) if _names(name, known)]
