@@ -100,7 +100,7 @@ def draw_crossing(
     count, name = options.exemplars, f"{source.name} to {target.name}"
     for domain, part, rows, least in (
         (source, setting.split, source.test, 2),
-        (target, setting.split, target.test, count),
+        (target, setting.split, target.test, max(2, count)),
         (target, "train", target.train, 2),
     ):
         if len(rows) < least:

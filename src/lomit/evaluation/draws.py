@@ -36,7 +36,8 @@ class Draw:
     def singles(self) -> dict[str, Tensor]:
         """For each kind of region: which pairs differ in attributes of that kind and in no other, bool, N.
 
-        Attributes with the same regions are of one kind, called after the first of them (hair colours: `hair`).
+        Attributes with the same regions are of one kind, called after the first of them (hair colours: `hair`).  Where
+        another kind begins with that one, too, the kind of more regions is called after them all: `hair and face`.
         """
         kinds: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for k, regions in enumerate(self.regions.region_of.values()):
@@ -44,7 +45,9 @@ class Draw:
         differs, found = torch.from_numpy(self.pairs.differs), {}
         for regions, columns in kinds.items():
             others = [k for k in range(differs.shape[1]) if k not in columns]
-            found[regions[0]] = differs[:, columns].any(1) & ~differs[:, others].any(1)
+            shared = len(regions) > 1 and sum(other[0] == regions[0] for other in kinds) > 1
+            name = " and ".join(regions) if shared else regions[0]
+            found[name] = differs[:, columns].any(1) & ~differs[:, others].any(1)
         return found
 
 

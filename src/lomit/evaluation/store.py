@@ -93,6 +93,8 @@ class Store:
         """
         if self._images is None:
             return
+        if self._parts is not None:
+            self._write_settings()  # a run that is stopped in its first part is known by its images, too
         for name, image in zip(names, images.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
             write_png(self._images / _file_name(stage) / f"{_word(name)}.png", Image.fromarray(image), overwrite=True)
 
@@ -126,14 +128,15 @@ def open_store(
     """
     with _locked(out):
         parts, images = out / PARTS, out / IMAGES
-        taken_up = _unfinished(parts, settings, overwrite)
-        if keep_images and not taken_up and images.is_dir() and any(images.iterdir()):
-            raise LomitError(f"{images} holds pictures of another run; remove it or choose another --out")
+        if not _unfinished(parts, settings, overwrite):
+            if keep_images and images.is_dir() and any(images.iterdir()):
+                raise LomitError(f"{images} holds pictures of another run; remove it or choose another --out")
+            shutil.rmtree(parts, ignore_errors=True)
         yield Store(parts, settings, images if keep_images else None)
 
 
 def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) -> bool:
-    """Whether an unfinished evaluation with these settings is there; one with others is removed or complained of."""
+    """Whether an unfinished evaluation with these settings is there; one with others may be replaced by `overwrite`."""
     if not os.path.lexists(parts):
         return False
     try:
@@ -150,7 +153,6 @@ def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) ->
             f"{parts.parent} holds an unfinished evaluation with another setting: {name} was {found.get(name)}, now "
             f"{wanted.get(name)}; take it up as it was, choose another --out or add --overwrite to start afresh"
         )
-    shutil.rmtree(parts, ignore_errors=True)
     return False
 
 
