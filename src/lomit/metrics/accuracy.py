@@ -52,13 +52,10 @@ def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence
 
 
 def class_tally(right: Tensor, target: Tensor, differs: Tensor) -> Tally:
-    """The classification accuracy (CA) of Table 1 for a class of K attributes.
+    """The classification accuracy (CA) of Table 1 for a class of K attributes; args as for `tallies`, N x K.
 
     The class is one label, the pattern of them all: it is right where each of them is.  A pair counts where it differs
     in any of them and is annotated in all.
-
-    Args:
-        right, target, differs: as for `tallies`, N x K.
     """
     counted = differs.any(1) & (target >= 0).all(1)
     return (right.all(1) & counted).double(), counted.double()

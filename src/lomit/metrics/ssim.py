@@ -39,14 +39,7 @@ def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
-    """Mean SSIM of each pair of images over the pixels that count and the channels.
-
-    Args:
-        x, y, where: as for `ssim_map`.
-
-    Returns:
-        float64, B; nan where no pixel counts.
-    """
+    """Mean of `ssim_map` over the pixels that count and the channels: float64, B; nan where no pixel counts."""
     values = ssim_map(x, y, where).mean(dim=1, keepdim=True)
     return torch.where(where, values, 0).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))
 

@@ -97,7 +97,7 @@ def measure(
             saved.append(as_saved(translate(setting, x, exemplar, y[at], y_input[at])))
         outputs = torch.cat(saved)
         keep(setting, stage, range(part.start * count, part.stop * count), inputs, exemplars, outputs)
-        features = extract(extractor, [outputs], setting.device)
+        features = extract(extractor, outputs, setting.device)
         found = {"features": features}
         if count > 1:
             found["diversity"] = diversity.pair_mean(features.unflatten(0, (-1, count)))
@@ -119,7 +119,7 @@ def _of_images(setting: Setting, modes: tuple[str, ...], rows: np.ndarray, stage
 
     def compute(part: slice) -> dict[str, Tensor]:
         x = torch.from_numpy(np.asarray(setting.cache.images[rows[part]]))
-        found = {"features": extract(extractor, [x], setting.device)}
+        found = {"features": extract(extractor, x, setting.device)}
         return found | {"modes": _probabilities(setting, modes, x)} if modes else found
 
     return in_batches(setting, f"starganv2/{stage}", len(rows), compute)
