@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -79,9 +78,8 @@ def in_batches(
     size = size or setting.batch_size
     parts: dict[str, list[Tensor]] = defaultdict(list)
     starts = range(0, count, size)
-    hidden = not (setting.progress and sys.stderr.isatty())
     with torch.no_grad():
-        for k, start in enumerate(tqdm(starts, desc=stage, unit="batch", file=sys.stderr, disable=hidden)):
+        for k, start in enumerate(tqdm(starts, desc=stage, unit="batch", disable=None)):
             part = slice(start, min(start + size, count))
             found = setting.store.part(f"{stage}/{k:05d}", lambda part=part: compute(part))  # type: ignore[misc]
             for name, tensor in found.items():
