@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lomit.data.sampling import NONE_OR_ALL, Domains
 from lomit.errors import LomitError
-from lomit.evaluation.crossings import domains_of
 from lomit.evaluation.protocols import StarganV2Protocol
+from lomit.evaluation.protocols.starganv2 import domains_of
 from lomit.evaluation.results import MEAN, Results
 from lomit.evaluation.settings import Setting
 from lomit.metrics import fid, kid
