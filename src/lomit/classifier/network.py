@@ -143,8 +143,7 @@ def save_classifier(
 def check_free(folder: Path, overwrite: bool) -> None:
     """Checks that a classifier can be written there, before hours of training.
 
-    Raises:
-        LomitError: where something stands there and `overwrite` is False, or where it can't be written.
+    Raises LomitError where something stands there and `overwrite` is False, or where it can't be written.
     """
     there = [name for name in (WEIGHTS, CONFIG, CARD) if os.path.lexists(folder / name)]
     if there and not overwrite:

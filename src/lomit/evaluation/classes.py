@@ -96,8 +96,7 @@ def papers_classes(attributes: Sequence[str]) -> tuple[ScoredClass, ...]:
 def parse_class(text: str, attributes: Sequence[str]) -> ScoredClass:
     """A class from `A` or `A+B`, attributes or the paper's words for them.
 
-    Raises:
-        LomitError: for what is no attribute of the model.
+    Raises LomitError for what is no attribute of the model.
     """
     facts = {}
     for word in (part.strip() for part in text.split("+")):

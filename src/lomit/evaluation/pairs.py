@@ -155,8 +155,7 @@ def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
 def of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray | None:
     """Labels of any attributes of the data, int8, rows of the cache x K; None where none is named.
 
-    Raises:
-        LomitError: for an attribute that the data does not annotate, which `option` named.
+    Raises LomitError for an attribute that the data does not annotate, which `option` named.
     """
     known = setting.source.attributes
     for name in names:

@@ -108,11 +108,8 @@ class Setting(Judges):
         return torch.from_numpy(self.cache.identity[rows])
 
     def classify(self, x: Tensor, attributes: tuple[str, ...] | None = None) -> Tensor:
-        """Logits of attributes, by default the model's: B x 3 x H x W in [-1, 1] -> B x A.
-
-        Raises:
-            LomitError: without a classifier, or where it does not know one of them.
-        """
+        """Logits of attributes, by default the model's: B x 3 x H x W in [-1, 1] -> B x A.  Raises LomitError
+        without a classifier, or where it does not know one of them."""
         if self.classifier is None:
             raise no_classifier()
         return self.classifier(x)[:, self.classifier.columns(attributes or self.attributes)]

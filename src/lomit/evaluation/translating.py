@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lomit.data.cache import Cache
 from lomit.data.transforms import denormalise, normalise
 from lomit.errors import LomitError
 from lomit.evaluation.settings import Setting
@@ -50,11 +49,7 @@ def translate(
 
 
 def as_saved(result: Translation) -> Tensor:
-    """The image as a PNG would hold it: uint8, B x 3 x S x S.
-
-    Raises:
-        LomitError: where the output is not finite.
-    """
+    """The image as a PNG would hold it: uint8, B x 3 x S x S.  Raises LomitError where the output is not finite."""
     if not torch.isfinite(result.image).all():
         raise LomitError("the model's output is not finite; its weights are damaged or its training failed")
     return denormalise(result.image)
@@ -66,7 +61,7 @@ def in_batches(
     """Runs over `count` things in batches and keeps each batch's values, so that a killed run is taken up.
 
     Args:
-        setting: holds the batch size and the store.
+        setting: holds the store.
         stage: name of this run, different from every other of the protocol.
         count: of things.
         compute: some of them -> name -> values, whose first axis is over these.
@@ -91,12 +86,8 @@ def keep(
     setting: Setting, stage: str, numbers: Sequence[int], inputs: np.ndarray, exemplars: np.ndarray, result: Tensor
 ) -> None:
     """Keeps translated images (uint8, B x 3 x S x S), where that is asked for, as `NUMBER_INPUT_EXEMPLAR.png`."""
-    stems = [
-        f"{n:06d}_{_stem(setting.cache, i)}_{_stem(setting.cache, e)}"
-        for n, i, e in zip(numbers, inputs.tolist(), exemplars.tolist(), strict=True)
-    ]
+    stems = []
+    for number, *rows in zip(numbers, inputs.tolist(), exemplars.tolist(), strict=True):
+        names = [setting.cache.names[row] for row in rows]
+        stems.append("_".join([f"{number:06d}", *(name.rpartition(".")[0] or name for name in names)]))
     setting.store.keep_images(stage, stems, result)
-
-
-def _stem(cache: Cache, row: int) -> str:
-    return cache.names[row].rpartition(".")[0] or cache.names[row]

@@ -185,11 +185,9 @@ class PairBatch:
         """Measure -> how an image differs where the method's own mask leaves it, B; empty without masks."""
         if result.masks is None:
             return {}
-        before, after = denormalise(self.x), as_saved(result)
-        m = resize_mask(result.masks.input, (before.shape[-2], before.shape[-1])).double()
-        change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
-        weighted = ((1 - m) * change).sum(dim=(1, 2, 3)) / (1 - m).sum(dim=(1, 2, 3))
-        return {"change_own": weighted, "own_area": masks.area(result.masks.input)}
+        before, m = denormalise(self.x), result.masks.input
+        left = 1 - resize_mask(m, (before.shape[-2], before.shape[-1])).double()
+        return {"change_own": background.mean_change(before, as_saved(result), left), "own_area": masks.area(m)}
 
     def identity(self, result: Translation) -> Values:
         """Measure -> how far the face's embedding moves, B; empty where faces aren't embedded."""

@@ -163,8 +163,7 @@ def draw_crossing(
 ) -> Crossing:
     """Sources and exemplars of a pair of domains, by the seed and the pair's number.
 
-    Raises:
-        LomitError: where a domain has too few images of the measured split, or the target of the train split.
+    Raises LomitError where a domain has too few images of the measured split, or the target of the train split.
     """
     count = options.exemplars
     for domain, part, rows, least in (

@@ -39,8 +39,7 @@ class ClassPairs:
 def evaluate(setting: Setting, options: Table1Protocol) -> Findings:
     """Runs the protocol: for each class as many pairs as the options say, which differ in the class.
 
-    Raises:
-        LomitError: where the model knows none of the classes, or the split has too few pairs of one.
+    Raises LomitError where the model knows none of the classes, or the split has too few pairs of one.
     """
     # What is missing is said before the first translation.
     drawn = [_draw(setting, options, scored) for scored in classes_of(setting, options)]
