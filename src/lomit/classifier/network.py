@@ -157,13 +157,9 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier, ClassifierCard]:
-    """A classifier in eval mode, on the CPU, and its card.
+    """A classifier in eval mode, on the CPU, and its card, from its folder or by the name of one in the package.
 
-    Args:
-        folder: its folder, or the name of one in the package.
-
-    Raises:
-        LomitError: where the folder holds no classifier, or a damaged one.
+    Raises LomitError where the folder holds no classifier, or a damaged one.
     """
     folder, here = Path(folder), packaged() / folder
     if not folder.exists() and (here / CONFIG).is_file():

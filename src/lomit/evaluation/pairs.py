@@ -137,12 +137,7 @@ def draw_pairs(
 def usable_rows(setting: Setting, split: str | None = None) -> np.ndarray:
     """Rows of the images that a method can be given, int64, ascending: those in its domains, where it has domains.
 
-    Args:
-        setting: the data and the method.
-        split: of the data; by default the setting's.
-
-    Raises:
-        LomitError: where the split is empty.
+    Raises LomitError where the split (by default the setting's) is empty.
     """
     split = split or setting.split
     rows = setting.cache.subset(split)
@@ -170,13 +165,8 @@ def of_data(setting: Setting, names: tuple[str, ...], option: str) -> np.ndarray
 def draw(setting: Setting, options: Differing, regions: Regions | None = None) -> tuple[list[Draw], Facts, str]:
     """Draws the pairs of a protocol on regions; with label pictures, as many for each region that they tell of.
 
-    Args:
-        setting: split, seed, label pictures.
-        options: how many, and what they differ in.
-        regions: by which they are measured; by default the data's true ones, or expected ones.
-
-    Returns:
-        The pairs, what the results say of them, and the note that defines them.
+    Regions are the data's true ones by default, or expected ones.  Returns the pairs, what the results say of them, and
+    the note that defines them.
 
     Raises:
         LomitError: for an attribute that the data does not annotate or that no region is known for, where none of

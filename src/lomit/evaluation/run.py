@@ -45,13 +45,10 @@ def evaluate(
 
     Args:
         protocol: what to measure, with its options.
-        translator: the model, in eval mode, on `device`.
-        model: the folder of its weights.
+        translator, device, split, seed, batch_size: as of `Setting`.
+        model: the folder of the translator's weights.
         data: with the model's attributes and image size.
-        device, split, seed, batch_size: as of `Setting`.
-        out: the evaluation's folder; None: nothing is kept.
-        keep_images: keep the translated images there, too.
-        overwrite: start afresh where an unfinished evaluation had other settings.
+        out, keep_images, overwrite: as of `open_store`; without `out` nothing is kept.
 
     Returns:
         The results, and a table of them in Markdown.

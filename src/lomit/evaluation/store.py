@@ -50,14 +50,9 @@ class Store:
         self._parts, self._settings, self._images = parts, dict(settings or {}), images
 
     def part(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> Part:
-        """The part of that name, on the CPU: the kept one, or a newly computed one, which is then kept.
+        """The part of that name (words between slashes), on the CPU: the kept one, or a new one, which is then kept.
 
-        Args:
-            name: words between slashes; a part is computed by one call with this name alone.
-            compute: gives its tensors.
-
-        Raises:
-            LomitError: where it can't be written.
+        Raises LomitError where it can't be written.
         """
         path = None if self._parts is None else self._parts / f"{_file_name(name, hashed=True)}.safetensors"
         if path is not None and path.is_file():

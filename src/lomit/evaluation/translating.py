@@ -35,7 +35,6 @@ def translate(
     """Translates; every method is given the same and leaves unused what it does not need.
 
     Args:
-        setting: holds the method.
         x, exemplar: B x 3 x S x S in [-1, 1].
         y: target labels, B x A in {-1, 0, 1}, for methods guided by labels; what is not annotated is told as 0.
         y_input: the inputs' labels, for methods with an encoder for each domain.  What differs between both is named to
@@ -61,10 +60,8 @@ def in_batches(
     """Runs over `count` things in batches and keeps each batch's values, so that a killed run is taken up.
 
     Args:
-        setting: holds the store.
         stage: name of this run, different from every other of the protocol.
-        count: of things.
-        compute: some of them -> name -> values, whose first axis is over these.
+        compute: some things -> name -> values, whose first axis is over these.
         size: things in a batch; by default the setting's batch size.
 
     Returns:

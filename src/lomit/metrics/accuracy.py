@@ -13,14 +13,11 @@ CA = "CA"
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
-    """Which decisions are right.
+    """Which decisions are right, bool, B x A.
 
     Args:
         logits: B x A, above 0 decides for the attribute.
         target: B x A, 1 has it, 0 has not, -1 not annotated (never right).
-
-    Returns:
-        bool, B x A.
     """
     return ((logits > 0) == (target == 1)) & (target >= 0)
 

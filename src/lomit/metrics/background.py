@@ -24,14 +24,11 @@ def outside(coverage: Tensor, margin: int) -> Tensor:
 
 
 def mean_change(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute difference over the pixels, by their weights, and the channels.
+    """Mean absolute difference over the pixels and channels: float64, B, 0..255; nan where no pixel counts.
 
     Args:
         before, after: images, B x C x H x W in 0..255.
-        weight: B x 1 x H x W, not negative; bool, where a pixel counts or not.
-
-    Returns:
-        float64, B, 0..255; nan where no pixel counts.
+        weight: of the pixels, B x 1 x H x W, bool or not negative.
     """
     change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
     return (weight * change).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))

@@ -53,13 +53,9 @@ class FaceEmbedder:
         self._network = dlib.face_recognition_model_v1(model_file("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of images and of their translations.
+        """Embeddings of images and of their translations: uint8, B x 3 x H x W each -> float64, B x 128 each.
 
-        Args:
-            before, after: uint8, B x 3 x H x W, of one size.
-
-        Returns:
-            float64, B x 128 each; nan where `before` shows no face that the detector finds.
+        They are nan where `before` shows no face that the detector finds.
         """
         rows = [self._pair(_picture(x), _picture(y)) for x, y in zip(before, after, strict=True)]
         first, second = (torch.tensor(np.array(part)).reshape(-1, 128) for part in zip(*rows, strict=True))

@@ -29,14 +29,11 @@ CHANNELS = (64, 192, 384, 256, 256)
 
 
 def distance(first: Sequence[Tensor], second: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
-    """LPIPS from the maps of two batches of images.
+    """LPIPS from the maps of two batches of images, B, not negative.
 
     Args:
         first, second: the layers' maps, B x C_l x h_l x w_l each.
         heads: the channels' weights, C_l each, not negative.
-
-    Returns:
-        B, not negative.
     """
     total = torch.zeros(len(first[0]), dtype=first[0].dtype, device=first[0].device)
     for f, g, w in zip(first, second, heads, strict=True):
@@ -46,11 +43,7 @@ def distance(first: Sequence[Tensor], second: Sequence[Tensor], heads: Sequence[
 
 
 class Lpips(nn.Module):
-    """LPIPS of two batches of images; `features` are torchvision's AlexNet (Krizhevsky, 2014) up to its last ReLU.
-
-    Args:
-        heads: five weights of the channels, C_l each.
-    """
+    """LPIPS of two batches of images; `features` are torchvision's AlexNet (Krizhevsky, 2014) up to its last ReLU."""
 
     shift: Tensor
     scale: Tensor

@@ -75,8 +75,7 @@ class Measured:
         """The rows of some measures, as far as there are values for them.
 
         Args:
-            measures: their keys.
-            columns: theirs.
+            measures, columns: their keys.
             only: bool, N: the pairs that count; all of them by default.
             of: the kind of region in which these differ alone; by default the draw's.
         """
@@ -222,16 +221,7 @@ def run(
     notes: Callable[[Measured], Sequence[str]],
     regions: Regions | None = None,
 ) -> Findings:
-    """Draws and measures all pairs of a protocol.
-
-    Args:
-        setting: the model and the data.
-        options: the protocol.
-        measure: takes every measure of some pairs.
-        rows: of what was measured.
-        notes: how these are defined.
-        regions: as for `lomit.evaluation.pairs.draw`, whose errors it raises.
-    """
+    """Draws and measures all pairs of a protocol; `regions` and errors as of `lomit.evaluation.pairs.draw`."""
     draws, facts, note = draw(setting, options, regions)
     found: list[Row] = []
     told = [note]

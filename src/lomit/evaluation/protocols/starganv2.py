@@ -252,8 +252,6 @@ def summarise(
     """Every number of a pair of domains.
 
     Args:
-        setting: the seed and the extractor.
-        crossing: the pair.
         found: `measure`'s values.
         train, test: domain -> what `_of_images` says of its images of that split.
     """
@@ -314,7 +312,7 @@ def _at_most(count: int, seed: int) -> Tensor:
 
 
 def _with_mean(rows: list[Row]) -> list[Row]:
-    """The rows of a measure and their mean; its interval is the mean of theirs, which is wide enough at any dependence.
+    """The rows of a measure and their mean, whose interval is the mean of theirs.
 
     People stand in several pairs, so the numbers are not independent; a mean varies at most as much as its terms do on
     average.
