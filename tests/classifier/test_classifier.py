@@ -52,7 +52,7 @@ def small(seed: int = 0) -> AttributeClassifier:
 
 
 def test_it_learns_what_faces_show(cache: Cache) -> None:
-    classifier = train_classifier(cache, CONFIG, QUICK, progress=False)
+    classifier = train_classifier(cache, CONFIG, QUICK)
     scores = validate(classifier, cache, "test")
     for name in ATTRIBUTES:
         assert scores[name]["accuracy"] >= 0.95, name  # type: ignore[operator]
@@ -89,7 +89,7 @@ def test_it_starts_from_the_weights_it_is_given(cache: Cache) -> None:
     given = small(3)
     start = lambda classifier: classifier.load_state_dict(given.state_dict())  # noqa: E731
     slow = replace(QUICK, epochs=1, lr=1e-12)
-    trained = train_classifier(cache, CONFIG, slow, progress=False, prepare=start)
+    trained = train_classifier(cache, CONFIG, slow, prepare=start)
     for name, tensor in trained.state_dict().items():
         torch.testing.assert_close(tensor, given.state_dict()[name])
 
@@ -103,8 +103,7 @@ def test_learning_rate_follows_the_network() -> None:
 def test_same_seed_same_weights(cache: Cache) -> None:
     one = replace(QUICK, epochs=1)
     first, again, other = (
-        train_classifier(cache, CONFIG, training, progress=False).hidden.weight
-        for training in (one, one, replace(one, seed=1))
+        train_classifier(cache, CONFIG, training).hidden.weight for training in (one, one, replace(one, seed=1))
     )
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert not torch.equal(first, other)
@@ -114,7 +113,7 @@ def test_training_leaves_the_callers_random_numbers_alone(cache: Cache) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    train_classifier(cache, CONFIG, replace(QUICK, epochs=1), progress=False)
+    train_classifier(cache, CONFIG, replace(QUICK, epochs=1))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -122,16 +121,14 @@ def test_it_sees_the_train_split_alone(cache: Cache) -> None:
     images = np.array(cache.images)
     images[cache.split != 0] = 0
     one = replace(QUICK, epochs=1)
-    first, second = (
-        train_classifier(c, CONFIG, one, progress=False).hidden.weight for c in (cache, replace(cache, images=images))
-    )
+    first, second = (train_classifier(c, CONFIG, one).hidden.weight for c in (cache, replace(cache, images=images)))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
 def test_what_is_not_annotated_teaches_nothing(cache: Cache) -> None:
     labels = cache.labels.copy()
     labels[:, 1] = -1
-    head = train_classifier(replace(cache, labels=labels), CONFIG, replace(QUICK, epochs=1), progress=False).head
+    head = train_classifier(replace(cache, labels=labels), CONFIG, replace(QUICK, epochs=1)).head
     assert (head.weight[1] == 0).all()  # where it started
     assert head.bias[1] == 0
     assert (head.weight[[0, 2]] != 0).any(dim=1).all()
@@ -276,7 +273,7 @@ def test_settings_out_of_range(wrong: dict[str, float]) -> None:
 def test_splits_that_are_empty(cache: Cache) -> None:
     cache = replace(cache, split=np.full_like(cache.split, 2))
     with pytest.raises(LomitError, match="no image of the train split"):
-        train_classifier(cache, CONFIG, QUICK, progress=False)
+        train_classifier(cache, CONFIG, QUICK)
     with pytest.raises(LomitError, match="no image of the val split"):
         validate(small(), cache)
     with pytest.raises(LomitError, match="no image of the val split"):

@@ -164,6 +164,20 @@ def test_masks_on_photographs(setting_for: MakeSetting, monkeypatch: pytest.Monk
     assert all("expected region" in row.name for row in findings.rows if "iou" in row.measure)
 
 
+def test_kinds_of_regions_that_begin_with_the_same_one(
+    setting_for: MakeSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gender moves hair and face: its pairs are not those of hair colours."""
+    setting = photographs(setting_for(Painter()), monkeypatch, faceless=0)
+    setting = replace(setting, cache=replace(setting.cache, attributes=("Black_Hair", "Male", "Smiling")))
+    findings = MasksProtocol(40).run(setting)
+    differs = draw_pairs(setting.cache.labels, setting.cache.subset("test"), 40, 0).differs
+    for k, of in enumerate(("hair", "hair and face", "mouth")):
+        alone = differs[:, k] & (differs.sum(1) == 1)
+        assert cell(findings, "iou", of).samples == alone.sum() > 0
+    assert len({row.key for row in findings.rows}) == len(findings.rows)
+
+
 def test_identity_is_that_of_the_embedding(setting_for: MakeSetting, monkeypatch: pytest.MonkeyPatch) -> None:
     setting = photographs(setting_for(Painter(haze=5, brighten=10)), monkeypatch)
 

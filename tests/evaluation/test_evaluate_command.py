@@ -202,7 +202,7 @@ def test_same_seed_same_bytes(model: Path, painted: Path, classifier: Path, caps
         ("starganv2", ["--pairs", "20"], "unknown option '--pairs'"),
         ("table1", [], "the model knows none of the paper's classes"),
         ("table1", ["--classes", "Smilin"], "no class 'Smilin' (did you mean 'Smiling'?)"),
-        ("starganv2", ["--sources", "0"], "--sources must be at least 1; it is 0"),
+        ("starganv2", ["--sources", "1"], "--sources must be at least 2; it is 1"),
         ("starganv2", ["--domains", "Hat"], "no domain 'Hat' (did you mean 'Red_Hat'?)"),
         ("starganv2", ["--weights", "{none}"], "--weights go with --extractor"),
         ("starganv2", ["--extractor", "inception-tv", "--weights", "{none}"], "no weights of Inception-v3 at"),

@@ -24,9 +24,9 @@ from lomit.data.folder import FolderSource
 from lomit.data.open import open_source
 from lomit.errors import LomitError
 from lomit.evaluation import label_pictures
-from lomit.evaluation.draws import draw
 from lomit.evaluation.label_pictures import LABELS, LabelPictures, averaged
 from lomit.evaluation.landmarks import draw_regions
+from lomit.evaluation.pairs import draw
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
 from lomit.evaluation.settings import Judges, Setting
 from lomit.inference.weights import save_pretrained
@@ -73,7 +73,7 @@ def labelled(haired: Path) -> Setting:
     source = open_source(data)
     cache, device = build_cache(source, data), torch.device("cpu")
     return Setting(
-        translator=Painter(stain=20), source=source, data=data, cache=cache, device=device, progress=False,
+        translator=Painter(stain=20), source=source, data=data, cache=cache, device=device,
         labels=LabelPictures(haired),
     )  # fmt: skip
 
@@ -196,14 +196,14 @@ def test_only_what_labels_do_not_tell_of_is_expected(labelled: Setting) -> None:
     names = ("Black_Hair", "Eyeglasses", "Smiling")
     setting = replace(labelled, cache=replace(labelled.cache, attributes=names))
     setting = replace(setting, find_landmarks=lambda image: face_points())
-    drawn = draw(setting, BackgroundProtocol(40, differ=("Black_Hair", "Smiling")))
-    assert "Regions of Eyeglasses are expected ones" in drawn.note
+    draws, _, note = draw(setting, BackgroundProtocol(40, differ=("Black_Hair", "Smiling")))
+    assert "Regions of Eyeglasses are expected ones" in note
     rows, nothing = labelled.cache.subset("test")[:3], np.zeros((3, 3), dtype=bool)
     eyes = draw_regions(face_points(), 512)["eyes"].reshape(SIZE, 16, SIZE, 16).mean(axis=(1, 3), dtype=np.float32)
     told = np.zeros((SIZE, SIZE), dtype=np.float32)
     for place in PLACES.values():
         told[place] = 1
-    everywhere = drawn.draws[0].regions.targets(rows, nothing)[1]
+    everywhere = draws[0].regions.targets(rows, nothing)[1]
     torch.testing.assert_close(everywhere, torch.from_numpy(np.maximum(told, eyes)).expand(3, 1, SIZE, SIZE))
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lomit.data.sampling import NONE_OR_ALL, Domains
 from lomit.errors import LomitError
-from lomit.evaluation.crossings import domains_of
 from lomit.evaluation.protocols import StarganV2Protocol
+from lomit.evaluation.protocols.starganv2 import domains_of
 from lomit.evaluation.results import MEAN, Results
 from lomit.evaluation.settings import Setting
 from lomit.metrics import fid, kid
@@ -185,3 +185,14 @@ def test_domains_that_cannot_be(setting_for: MakeSetting) -> None:
     ):
         with pytest.raises(LomitError, match=says):
             options.run(crossed(setting_for, Painter()))
+    with pytest.raises(LomitError, match="--modes need --classifier"):
+        StarganV2Protocol(extractor="inception-tv", modes=("Smiling",)).check()
+
+
+def test_domains_of_two_images_have_no_interval(setting_for: MakeSetting) -> None:
+    """Leaving one of two people out would leave an image alone."""
+    findings = StarganV2Protocol(domains=("Smiling",), exemplars=1, sources=2).run(crossed(setting_for, Told()))
+    found = cell(findings, "fid", "Smiling to not Smiling", "floor")
+    assert found.samples == 2
+    assert found.value is not None
+    assert found.low is None or found.people == 1

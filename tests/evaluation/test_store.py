@@ -103,6 +103,19 @@ def test_what_is_not_of_an_evaluation_stays(tmp_path: Path) -> None:
         open_store(out, {}, keep_images=True, overwrite=True).__enter__()
 
 
+def test_a_run_that_is_stopped_in_its_first_part_is_taken_up_with_its_images(tmp_path: Path) -> None:
+    image = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    with open_store(tmp_path, {"seed": 0}, keep_images=True) as store:
+        store.keep_images("x", ["a"], image)
+    with open_store(tmp_path, {"seed": 0}, keep_images=True) as store:
+        store.part("x", values)
+    # What can't be started afresh is not removed.
+    with pytest.raises(LomitError, match="holds pictures of another run"):
+        open_store(tmp_path, {"seed": 1}, keep_images=True, overwrite=True).__enter__()
+    with open_store(tmp_path, {"seed": 0}, keep_images=True) as store:
+        store.part("x", never)
+
+
 def test_only_one_writes_and_nothing_is_left_behind(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with open_store(out, {}), pytest.raises(LomitError, match="another evaluation writes into"):

@@ -37,5 +37,17 @@ def test_more_samples_of_the_same_people_do_not_narrow_the_interval() -> None:
     assert five_times.people == once.people
 
 
+def test_sets_that_would_leave_one_sample_have_no_interval() -> None:
+    """FID and KID of one image are not known."""
+
+    def of_two(rows: torch.Tensor) -> float:
+        assert len(rows) >= 2
+        return 1.0
+
+    for people in ([0, 1], [0, 0, 1]):
+        assert jackknife(of_two, torch.tensor(people)) == Estimate(1.0, None, None, len(people), 2)
+    assert jackknife(of_two, torch.tensor([0, 0, 1, 1])).low is not None
+
+
 def test_one_person_has_no_interval() -> None:
     assert jackknife(mean_of(VALUES), torch.zeros(90)) == Estimate(VALUES.mean().item(), None, None, 90, 1)

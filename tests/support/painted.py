@@ -169,7 +169,7 @@ def setting_for(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
         cache, device = build_cache(source, data), torch.device("cpu")
         return Setting(
             translator=translator, source=source, data=data, cache=cache, device=device, seed=seed,
-            batch_size=batch_size, progress=False, classifier=Looker(),
+            batch_size=batch_size, classifier=Looker(),
         )  # fmt: skip
 
     return make

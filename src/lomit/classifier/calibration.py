@@ -10,8 +10,6 @@ calibration error of 0.001 became one of 0.012.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,42 +23,38 @@ COLDEST, HOTTEST = 1e-2, 1e2
 """Temperatures are looked for between these."""
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """The temperature of an attribute, and what it gains on held-out people.
-
-    Attributes:
-        temperature: what the logits are divided by; 1 where `gain` is not above 0 by its whole interval.
-        asked: the temperature under which the labels are most likely (`fit_temperature`).
-        gain: nats by which `asked` lowers the mean log loss of an image, cross-fitted over halves of the people; None
-            where a half has nothing annotated.
-        error_before, error_after: calibration error, the latter with the temperature of the other half of the people
-            where one is used; nan where nothing is annotated.
-    """
-
-    temperature: float
-    asked: float
-    gain: Estimate | None
-    error_before: float
-    error_after: float
-
-
-def calibrate(logits: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Calibration:
-    """Chooses the temperature of one attribute.
+def calibrate(logits: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> dict[str, float | None]:
+    """Chooses the temperature of one attribute, and says what it gains on held-out people.
 
     Args:
         logits, labels: as for `calibration_error`.
         people: N numbers of the person each image shows.
         seed: of the halves and of the interval.
+
+    Returns:
+        `temperature`: what the logits are to be divided by; 1 unless the gain is above 0 by its whole interval.
+        `temperature_asked`: that under which the labels are most likely (`fit_temperature`).
+        `log_loss_gain` (`_low`, `_high`): nats by which it lowers the mean log loss of an image, cross-fitted over
+        halves of the people.  `ece_before`, `ece_after`: calibration error, the latter with the temperature of the
+        other half where one is used.  None where too little is annotated.
     """
     asked, before = fit_temperature(logits, labels), calibration_error(logits, labels)
+    temperature, after, gain = 1.0, before, Estimate(None, None, None, 0, 0)
     fitted = cross_fitted(logits, labels, people, seed)
-    if fitted is None:
-        return Calibration(1.0, asked, None, before, before)
-    gain = bootstrap.mean(log_loss(logits, labels) - log_loss(fitted, labels), people, seed)
-    if gain.low is None or gain.low <= 0:
-        return Calibration(1.0, asked, gain, before, before)
-    return Calibration(asked, asked, gain, before, calibration_error(fitted, labels))
+    if fitted is not None:
+        gain = bootstrap.mean(log_loss(logits, labels) - log_loss(fitted, labels), people, seed)
+        if gain.low is not None and gain.low > 0:
+            temperature, after = asked, calibration_error(fitted, labels)
+    known = bool((labels >= 0).any())
+    return {
+        "temperature": temperature,
+        "temperature_asked": asked,
+        "log_loss_gain": gain.value,
+        "log_loss_gain_low": gain.low,
+        "log_loss_gain_high": gain.high,
+        "ece_before": before if known else None,
+        "ece_after": after if known else None,
+    }
 
 
 def log_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -69,13 +63,12 @@ def log_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.where(labels >= 0, loss, float("nan"))
 
 
-def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float:
-    """Expected calibration error: |share of positives - mean probability| in bins of equal width, weighted by count.
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """Expected calibration error: |share of positives - mean probability| in 15 bins of equal width, by their counts.
 
     Args:
         logits: N.
         labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
-        bins: of the probability of the attribute, over [0, 1].
 
     Returns:
         0..1; nan where nothing is annotated.
@@ -84,22 +77,16 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = BINS) -> float
     p, y = logits[known].double().sigmoid(), (labels[known] == 1).double()
     if not len(p):
         return float("nan")
-    place = (p * bins).long().clamp(max=bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, y - p)
+    place = (p * BINS).long().clamp(max=BINS - 1)
+    gap = torch.zeros(BINS, dtype=torch.float64).index_add_(0, place, y - p)
     return float(gap.abs().sum() / len(p))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature under which the labels are most likely, in [0.01, 100].
+    """The temperature under which the labels are most likely, in [0.01, 100]; 1 where nothing is annotated.
 
     Targets are Platt's (1999), 1 / (N_0 + 2) and (N_1 + 1) / (N_1 + 2) for 0 and 1: where every decision on the
     validation images is right, plain labels would ask for a temperature of 0.
-
-    Args:
-        logits, labels: as for `calibration_error`.
-
-    Returns:
-        The temperature; 1 where nothing is annotated.
     """
     known = labels >= 0
     z, has = logits[known].double(), labels[known] == 1
@@ -121,15 +108,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 def cross_fitted(logits: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Tensor | None:
     """Logits calibrated by the temperature of people other than those they show, to measure what calibration brings.
 
-    Half of the people, drawn by the seed, give the temperature of the other half, and the other way round.
-
-    Args:
-        logits, labels: as for `calibration_error`.
-        people: N numbers of the person each image shows.
-        seed: of the halves.
-
-    Returns:
-        float64, N; None where one half has nothing annotated.
+    Half of the people, drawn by the seed, give the temperature of the other half, and the other way round.  Args as for
+    `calibrate`; returns float64, N, or None where one half has nothing annotated.
     """
     names, person = np.unique(people.numpy(), return_inverse=True)
     first = torch.from_numpy((np.random.default_rng(seed).permutation(len(names)) % 2 == 0)[person])

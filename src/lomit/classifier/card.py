@@ -21,16 +21,11 @@ def scores_table(scores: Mapping[str, Mapping[str, Any]], knows_people: bool = T
     header = ["attribute", "accuracy %", "balanced %", "AUC", "ECE raw", "ECE", "T", "images (with)"]
     rows = [[*header, "people (with)"] if knows_people else header]
     for name, s in scores.items():
-        row = [
-            name,
-            _percent(s["accuracy"], s["low"], s["high"]),
-            _percent(s["balanced_accuracy"], s["balanced_low"], s["balanced_high"]),
-            number_text(s["auc"], s["auc_low"], s["auc_high"], 3),
-            number_text(s["ece_before"], None, None, 3),
-            number_text(s["ece_after"], None, None, 3),
-            f"{s['temperature']:.2f}",
-            f"{s['images']} ({s['positives']})",
-        ]
+        accuracy = _percent(s["accuracy"], s["low"], s["high"])
+        balanced = _percent(s["balanced_accuracy"], s["balanced_low"], s["balanced_high"])
+        auc = number_text(s["auc"], s["auc_low"], s["auc_high"], 3)
+        ece = [number_text(s[key], None, None, 3) for key in ("ece_before", "ece_after")]
+        row = [name, accuracy, balanced, auc, *ece, f"{s['temperature']:.2f}", f"{s['images']} ({s['positives']})"]
         rows.append([*row, f"{s['people']} ({s['people_with']})"] if knows_people else row)
     return markdown_table(rows)
 

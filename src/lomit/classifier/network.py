@@ -1,9 +1,8 @@
 """The attribute classifier: it says what an image shows, whichever method made it.
 
 Its network is a small one of our own, which learns from scratch on a CPU, or Inception-v3 with ImageNet weights, which
-the paper fine-tunes (5.4).  It is trained apart from every translator, so that no method is
-scored by its own discriminator.  A saved one is a folder with model.safetensors, config.json and README.md, like a
-translator's.
+the paper fine-tunes (5.4).  It is trained apart from every translator, so that no method is scored by its own
+discriminator.  A saved one is a folder like a translator's.
 """
 
 from __future__ import annotations
@@ -107,16 +106,8 @@ def _small_trunk(width: int) -> nn.Module:
     def conv(c_in: int, c_out: int, stride: int) -> ConvBlock:
         return ConvBlock(c_in, c_out, 3, stride, 1, group_norm, nn.ReLU(inplace=True), pad="zeros")
 
-    w = width
-    return nn.Sequential(
-        conv(3, w, 1),
-        conv(w, 2 * w, 2),
-        conv(2 * w, 2 * w, 1),
-        conv(2 * w, 4 * w, 2),
-        conv(4 * w, 4 * w, 1),
-        conv(4 * w, 8 * w, 2),
-        conv(8 * w, 8 * w, 2),
-    )
+    channels = [3, *(factor * width for factor in (1, 2, 2, 4, 4, 8, 8))]
+    return nn.Sequential(*map(conv, channels, channels[1:], (1, 2, 1, 2, 1, 2, 2)))
 
 
 @dataclass
@@ -137,42 +128,22 @@ class ClassifierCard:
 def save_classifier(
     classifier: AttributeClassifier, card: ClassifierCard, text: str, folder: Path, overwrite: bool = False
 ) -> None:
-    """Writes a classifier.
-
-    Args:
-        classifier: what to save.
-        card: its numbers, for config.json.
-        text: the same for a person, for README.md.
-        folder: where to; made if missing.
-        overwrite: replace what stands there.
-
-    Raises:
-        LomitError: where something stands there and `overwrite` is False, or the folder can't be written.
-    """
+    """Writes a classifier: the card's numbers into config.json, its text into README.md.  Raises as `check_free`."""
     check_free(folder, overwrite)
     tensors = {name: t.detach().cpu().contiguous() for name, t in classifier.state_dict().items()}
     weights = save(tensors, metadata={"format": "pt"})
-    config = {
-        "kind": KIND,
-        "lomit_version": __version__,
-        "classifier": to_dict(classifier.config),
-        "training": card.training,
-        "validation": card.validation,
-    }
+    numbers = {"training": card.training, "validation": card.validation}
+    config = {"kind": KIND, "lomit_version": __version__, "classifier": to_dict(classifier.config)} | numbers
+    config_text = json.dumps(config, indent=2) + "\n"
     # config.json comes last: a folder without it is not a classifier.
-    for name, content in (
-        (WEIGHTS, weights),
-        (CARD, text.encode()),
-        (CONFIG, (json.dumps(config, indent=2) + "\n").encode()),
-    ):
+    for name, content in ((WEIGHTS, weights), (CARD, text.encode()), (CONFIG, config_text.encode())):
         write_bytes(folder / name, content, overwrite)
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
     """Checks that a classifier can be written there, before hours of training.
 
-    Raises:
-        LomitError: where something stands there and `overwrite` is False, or where it can't be written.
+    Raises LomitError where something stands there and `overwrite` is False, or where it can't be written.
     """
     there = [name for name in (WEIGHTS, CONFIG, CARD) if os.path.lexists(folder / name)]
     if there and not overwrite:
@@ -185,22 +156,14 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise LomitError(f"{folder} can't be written: {error.strerror or error}") from error
 
 
-def _named(folder: str | os.PathLike[str]) -> Path:
-    """The folder, or that of the classifier in the package with this name."""
-    here = packaged() / os.fspath(folder)
-    return here if not Path(folder).exists() and (here / CONFIG).is_file() else Path(folder)
-
-
 def load_classifier(folder: str | os.PathLike[str]) -> tuple[AttributeClassifier, ClassifierCard]:
-    """A classifier in eval mode, on the CPU, and its card.
+    """A classifier in eval mode, on the CPU, and its card, from its folder or by the name of one in the package.
 
-    Args:
-        folder: its folder, or the name of one in the package.
-
-    Raises:
-        LomitError: where the folder holds no classifier, or a damaged one.
+    Raises LomitError where the folder holds no classifier, or a damaged one.
     """
-    folder = _named(folder)
+    folder, here = Path(folder), packaged() / folder
+    if not folder.exists() and (here / CONFIG).is_file():
+        folder = here
     path = folder / CONFIG
     if not path.is_file():
         raise LomitError(f"{folder} is not a classifier: it has no {CONFIG}; lomit classifier train makes one")

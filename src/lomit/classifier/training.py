@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 
 import torch
@@ -27,21 +26,13 @@ def train_classifier(
     config: ClassifierConfig,
     training: ClassifierTraining,
     device: str | torch.device = "cpu",
-    progress: bool = True,
     prepare: Callable[[AttributeClassifier], object] | None = None,
 ) -> AttributeClassifier:
-    """Trains on the train split.
+    """Trains on the train split: a classifier in eval mode, not calibrated.
 
     Args:
         cache: images of the classifier's size with labels for its attributes.
-        config: the network.
-        training: settings.
-        device: where to compute.
-        progress: show a bar on standard error where that is a terminal.
         prepare: called with the new network, to load the weights that it starts from.
-
-    Returns:
-        The classifier in eval mode, not calibrated.
 
     Raises:
         LomitError: where there is no training image, or the loss is no longer finite.
@@ -60,10 +51,7 @@ def train_classifier(
     optimizer = torch.optim.AdamW(classifier.parameters(), training.lr_for(config), weight_decay=training.weight_decay)
     steps = training.epochs * batches
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate(step, steps))
-    bar = tqdm(
-        total=steps, desc="training", unit="step", file=sys.stderr, disable=not (progress and sys.stderr.isatty())
-    )
-    with bar:
+    with tqdm(total=steps, desc="training", unit="step", disable=None) as bar:
         for _ in range(training.epochs):
             for batch in rows[torch.randperm(len(rows), generator=generator)].split(training.batch_size):
                 x = augment(normalise(torch.from_numpy(cache.images[batch.numpy()])), training, generator)
@@ -88,13 +76,7 @@ def learning_rate(step: int, steps: int) -> float:
 
 
 def augment(x: Tensor, training: ClassifierTraining, generator: torch.Generator) -> Tensor:
-    """Moves, mirrors and disturbs each image by its own amount, so that only the attributes stay.
-
-    Args:
-        x: B x 3 x S x S in [-1, 1].
-        training: how much.
-        generator: where the amounts come from.
-    """
+    """Moves, mirrors and disturbs each image (B x 3 x S x S in [-1, 1]) by its own amount: only the attributes stay."""
     count, _, size, _ = x.shape
     reach = round(training.shift * size)
     if reach:
@@ -116,11 +98,8 @@ def predict(
     device: str | torch.device = "cpu",
 ) -> Tensor:  # fmt: skip
     """Logits of these images of the cache, N x A, on the CPU."""
-    parts = [
-        classifier(normalise(torch.from_numpy(cache.images[part.numpy()])).to(device)).float().cpu()
-        for part in rows.split(batch_size)
-    ]
-    return torch.cat(parts)
+    batches = (normalise(torch.from_numpy(cache.images[part.numpy()])).to(device) for part in rows.split(batch_size))
+    return torch.cat([classifier(x).float().cpu() for x in batches])
 
 
 def calibrate(
@@ -129,27 +108,14 @@ def calibrate(
     """Divides each logit by the temperature that one split asks for, where that helps; the last layer takes it in.
 
     Returns:
-        Attribute -> `temperature`; `temperature_asked` and `log_loss_gain` with the ends of its interval, which decide
-        whether it is used (`lomit.classifier.calibration.calibrate`); the expected calibration error `ece_before` and
-        `ece_after`, the latter for held-out people.  None where nothing is annotated.
+        Attribute -> what `lomit.classifier.calibration.calibrate` says of it.
 
     Raises:
         LomitError: where the split is empty.
     """
     logits, labels, people = _answers(classifier, cache, split, device)
-    found: dict[str, dict[str, float | None]] = {}
-    for name, z, y in zip(cache.attributes, logits.T, labels.T, strict=True):
-        c = calibration.calibrate(z, y, people, seed)
-        known = bool((y >= 0).any())
-        found[name] = {
-            "temperature": c.temperature,
-            "temperature_asked": c.asked,
-            "log_loss_gain": None if c.gain is None else c.gain.value,
-            "log_loss_gain_low": None if c.gain is None else c.gain.low,
-            "log_loss_gain_high": None if c.gain is None else c.gain.high,
-            "ece_before": c.error_before if known else None,
-            "ece_after": c.error_after if known else None,
-        }
+    columns = zip(cache.attributes, logits.T, labels.T, strict=True)
+    found = {name: calibration.calibrate(z, y, people, seed) for name, z, y in columns}
     classifier.divide_logits(torch.tensor([values["temperature"] for values in found.values()]))
     return found
 
@@ -169,25 +135,16 @@ def validate(
     """
     logits, labels, people = _answers(classifier, cache, split, device)
     scores: dict[str, dict[str, float | int | None]] = {}
-    for k, name in enumerate(cache.attributes):
-        s, y = logits[:, k], labels[:, k]
+    for name, s, y in zip(cache.attributes, logits.T, labels.T, strict=True):
         known = (y >= 0).double()
-        estimate = bootstrap.ratio(((s > 0) == (y == 1)).double() * known, known, people, seed)
-        balanced, area = binary.balanced_estimate(s, y, people, seed), binary.auc_estimate(s, y, people, seed)
+        accuracy = bootstrap.ratio(((s > 0) == (y == 1)).double() * known, known, people, seed)
+        balanced, auc = binary.balanced_estimate(s, y, people, seed), binary.auc_estimate(s, y, people, seed)
         scores[name] = {
-            "accuracy": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "balanced_accuracy": balanced.value,
-            "balanced_low": balanced.low,
-            "balanced_high": balanced.high,
-            "auc": area.value,
-            "auc_low": area.low,
-            "auc_high": area.high,
-            "images": estimate.samples,
-            "positives": int((y == 1).sum()),
-            "people": estimate.people,
-            "people_with": len(people[y == 1].unique()),
+            **{"accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high},
+            **{"balanced_accuracy": balanced.value, "balanced_low": balanced.low, "balanced_high": balanced.high},
+            **{"auc": auc.value, "auc_low": auc.low, "auc_high": auc.high},
+            **{"images": accuracy.samples, "positives": int((y == 1).sum())},
+            **{"people": accuracy.people, "people_with": len(people[y == 1].unique())},
         }
     return scores
 

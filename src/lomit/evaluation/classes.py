@@ -7,8 +7,9 @@ decides as "any of them" does, and is the surest of them in probability (indepen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,8 +31,7 @@ NAME_OF = {attribute: name for name, ways in FACTS.items() for way in ways for a
 """Attribute -> the paper's name for what it is about."""
 
 
-@dataclass(frozen=True)
-class Printed:
+class Printed(NamedTuple):
     """What the paper prints for a class and a method: inception score, its standard deviation, accuracy in percent."""
 
     score: float
@@ -55,79 +55,57 @@ TABLE_1 = {
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One thing that an image shows or not: any of some attributes.
-
-    Attributes:
-        name: what tables call it.
-        any_of: the attributes.
-    """
-
-    name: str
-    any_of: tuple[Signed, ...]
-
-    def of_labels(self, labels: np.ndarray, attributes: Sequence[str]) -> np.ndarray:
-        """int8, N x A of -1 (not annotated), 0, 1 -> N of the same: 1 where any is known to hold, 0 where none does."""
-        parts = []
-        for name, sign in self.any_of:
-            y = labels[:, attributes.index(name)]
-            parts.append(np.where(y < 0, -1, y if sign > 0 else 1 - y))
-        values = np.stack(parts)
-        return np.where((values == 1).any(0), 1, np.where((values < 0).any(0), -1, 0)).astype(np.int8)
-
-    def of_logits(self, logits: Tensor, attributes: Sequence[str]) -> Tensor:
-        """N x A -> N: the largest logit of the attributes, above 0 where any is decided for."""
-        columns = [sign * logits[:, attributes.index(name)] for name, sign in self.any_of]
-        return torch.stack(columns).amax(0)
-
-
-@dataclass(frozen=True)
 class ScoredClass:
-    """A class: the pattern of its facts.
+    """A class: the pattern of K facts, each of which holds where any of some attributes does.
 
     Attributes:
-        name: its key, and what tables call it.
-        facts: K of them.
+        facts: what tables call a fact -> the attributes.
     """
 
-    name: str
-    facts: tuple[Fact, ...]
+    facts: Mapping[str, tuple[Signed, ...]]
+
+    @property
+    def name(self) -> str:
+        """Its key, and what tables call it."""
+        return " + ".join(self.facts)
 
     def of_labels(self, labels: np.ndarray, attributes: Sequence[str]) -> np.ndarray:
-        """int8, N x A -> N x K."""
-        return np.stack([fact.of_labels(labels, attributes) for fact in self.facts], axis=1)
+        """int8, N x A of -1 (not annotated), 0, 1 -> N x K of the same: 1 where a fact is known to hold."""
+        columns = []
+        for any_of in self.facts.values():
+            y = labels[:, [attributes.index(name) for name, _ in any_of]]
+            values = np.where(y < 0, -1, np.where([sign > 0 for _, sign in any_of], y, 1 - y))
+            columns.append(np.where((values == 1).any(1), 1, np.where((values < 0).any(1), -1, 0)))
+        return np.stack(columns, axis=1).astype(np.int8)
 
     def of_logits(self, logits: Tensor, attributes: Sequence[str]) -> Tensor:
-        """N x A -> N x K."""
-        return torch.stack([fact.of_logits(logits, attributes) for fact in self.facts], dim=1)
+        """N x A -> N x K: the largest logit of a fact's attributes, above 0 where any is decided for."""
+        signed = [
+            torch.stack([sign * logits[:, attributes.index(name)] for name, sign in any_of], dim=1)
+            for any_of in self.facts.values()
+        ]
+        return torch.stack([each.amax(1) for each in signed], dim=1)
 
 
 def papers_classes(attributes: Sequence[str]) -> tuple[ScoredClass, ...]:
     """Those of the five classes whose attributes are all among these."""
-    found = []
-    for name in TABLE_1:
-        facts = [_papers_fact(part, attributes) for part in name.split(" + ")]
-        known = tuple(fact for fact in facts if fact is not None)
-        if len(known) == len(facts):
-            found.append(ScoredClass(name, known))
-    return tuple(found)
+    ways = [{fact: _papers_way(fact, attributes) for fact in name.split(" + ")} for name in TABLE_1]
+    return tuple(ScoredClass(facts) for facts in ways if all(facts.values()))
 
 
 def parse_class(text: str, attributes: Sequence[str]) -> ScoredClass:
     """A class from `A` or `A+B`, attributes or the paper's words for them.
 
-    Raises:
-        LomitError: for what is no attribute of the model.
+    Raises LomitError for what is no attribute of the model.
     """
-    facts = []
+    facts = {}
     for word in (part.strip() for part in text.split("+")):
-        fact = _papers_fact(word, attributes) or (Fact(word, ((word, 1),)) if word in attributes else None)
-        if fact is None:
+        facts[word] = _papers_way(word, attributes) or (((word, 1),) if word in attributes else ())
+        if not facts[word]:
             raise LomitError(
                 f"no class '{word}'{did_you_mean(word, attributes)}; the model's attributes: {', '.join(attributes)}"
             )
-        facts.append(fact)
-    return ScoredClass(" + ".join(fact.name for fact in facts), tuple(facts))
+    return ScoredClass(facts)
 
 
 def papers_name(name: str) -> str:
@@ -135,7 +113,7 @@ def papers_name(name: str) -> str:
     return " + ".join(dict.fromkeys(NAME_OF.get(part, part) for part in name.split(" + ")))
 
 
-def _papers_fact(name: str, attributes: Sequence[str]) -> Fact | None:
-    """A fact of the paper's, None where the attributes don't say."""
-    known = (way for way in FACTS.get(name, ()) if all(attribute in attributes for attribute, _ in way))
-    return next((Fact(name, way) for way in known), None)
+def _papers_way(fact: str, attributes: Sequence[str]) -> tuple[Signed, ...]:
+    """The attributes that tell of a fact of the paper's; none where the model does not know them."""
+    known = (way for way in FACTS.get(fact, ()) if all(attribute in attributes for attribute, _ in way))
+    return next(known, ())

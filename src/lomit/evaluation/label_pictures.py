@@ -58,16 +58,11 @@ class LabelPictures:
         self._sizes: dict[str, tuple[int, int]] = {}  # of images: a photograph is decoded once
 
     def rows(self, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
-        """Those of the rows whose image has labels.
+        """Those of the rows whose image (of `names`) has labels.
 
-        Args:
-            names: of all images.
-            rows: int64, ascending.
-
-        Raises:
-            LomitError: where none has, or two have the same stem.
+        Raises LomitError where none has, or two have the same stem.
         """
-        stems = [_stem(names[row]) for row in rows.tolist()]
+        stems = [PurePosixPath(names[row]).stem for row in rows.tolist()]
         if len(set(stems)) < len(stems):
             twice = next(stem for k, stem in enumerate(stems) if stem in stems[:k])
             raise LomitError(f"two images are called '{twice}'; label pictures are found by the stems of the images")
@@ -87,14 +82,7 @@ class LabelPictures:
         return digest.hexdigest()
 
     def shares(self, source: Source, config: DataConfig, index: int) -> Tensor:
-        """How much of each pixel of the network's input lies in each region.
-
-        The labels are cut like the image and averaged over each of its pixels.
-
-        Args:
-            source: where the image comes from.
-            config: says how the images are cut and how large they are, S.
-            index: the image.
+        """How much of each pixel of an image lies in each region; the labels are cut like it and averaged over a pixel.
 
         Returns:
             float32, 5 x S x S in [0, 1], in the order of `LABELS`; they sum to 1, and are nan where less than half of a
@@ -105,7 +93,7 @@ class LabelPictures:
         """
         if config.face_crop != "none":
             raise LomitError("label pictures don't follow faces that are cut out; leave out --data.face-crop")
-        stem = _stem(source.names[index])
+        stem = PurePosixPath(source.names[index]).stem
         path, size = self.paths[stem], self._sizes.get(stem) or source.load(index).size
         self._sizes[stem] = size
         regions = _read(path, size, range(len(LABELS))) == np.arange(len(LABELS))[:, None, None]
@@ -125,13 +113,13 @@ def untold(attributes: Sequence[str]) -> tuple[str, ...]:
 
 def averaged(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
     """A mask (bool, H x W) cut like its image and averaged over the pixels of the network's input: float32, S x S."""
-    image = Image.fromarray(mask.astype(np.float32))
-    image = image.crop(centre_box(image.size, geometry.crop, geometry.reference))
-    return np.array(image.resize((geometry.size, geometry.size), Image.Resampling.BOX))
+    left, top, right, bottom = centre_box((mask.shape[1], mask.shape[0]), geometry.crop, geometry.reference)
+    return boxed(mask[top:bottom, left:right], geometry.size)
 
 
-def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
+def boxed(mask: np.ndarray, size: int) -> np.ndarray:
+    """A square mask (bool) averaged over size x size pixels: float32."""
+    return np.array(Image.fromarray(mask.astype(np.float32)).resize((size, size), Image.Resampling.BOX))
 
 
 def _read(path: Path, size: tuple[int, int], allowed: Sequence[int]) -> np.ndarray:
@@ -147,11 +135,7 @@ def _read(path: Path, size: tuple[int, int], allowed: Sequence[int]) -> np.ndarr
         raise LomitError(f"{path} is {values.shape[1]} x {values.shape[0]} pixels; its image is {size[0]} x {size[1]}")
     wrong = np.setdiff1d(values, allowed)
     if len(wrong):
-        raise LomitError(f"{path} holds the value {wrong[0]}; {_values(allowed)}")
+        known = "labels are " + ", ".join(f"{k} {name}" for k, name in enumerate(LABELS))
+        known = known if len(allowed) > 2 else "255 says that labels count, 0 that they don't"
+        raise LomitError(f"{path} holds the value {wrong[0]}; {known}")
     return values
-
-
-def _values(allowed: Sequence[int]) -> str:
-    if len(allowed) == 2:
-        return "255 says that labels count, 0 that they don't"
-    return "labels are " + ", ".join(f"{k} {name}" for k, name in enumerate(LABELS))

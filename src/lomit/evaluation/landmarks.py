@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lomit.data.detector import detect_faces, model_file
-from lomit.errors import LomitError, did_you_mean
+from lomit.errors import LomitError, did_you_mean, require
 
 REGION_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald", "Bangs", "Wavy_Hair"), ("hair",)),
@@ -39,11 +39,7 @@ CROWN, WIDTH = 1.25, 1.4
 
 
 def regions_of(attribute: str) -> tuple[str, ...]:
-    """The regions of an attribute.
-
-    Raises:
-        LomitError: for one that no region is known for.
-    """
+    """The regions of an attribute.  Raises LomitError for one that no region is known for."""
     if attribute not in REGION_OF:
         raise LomitError(
             f"no region of a photograph is known for '{attribute}'{did_you_mean(attribute, REGION_OF)}; use rendered "
@@ -88,15 +84,10 @@ def draw_regions(points: np.ndarray, side: int) -> dict[str, np.ndarray]:
 
 
 def dlib_landmarks() -> Callable[[Image.Image], np.ndarray | None]:
-    """dlib's detector and 68-point model: a square RGB picture -> landmarks as shares of its sides, or None.
+    """dlib's detector and 68-point model as `Judges.find_landmarks`.  Raises LomitError without the `faces` extra."""
+    require("a region of a photograph", "faces", "dlib")
+    import dlib
 
-    Raises:
-        LomitError: where the `faces` extra is not installed.
-    """
-    try:
-        import dlib
-    except ImportError as error:
-        raise LomitError("regions of photographs need dlib: pip install 'lomit[faces]'") from error
     predict: Any = dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
 
     def find(image: Image.Image) -> np.ndarray | None:

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lomit.data.decode import Geometry
 from lomit.errors import LomitError
 from lomit.evaluation import label_pictures, landmarks
-from lomit.evaluation.label_pictures import averaged
+from lomit.evaluation.label_pictures import averaged, boxed
 from lomit.evaluation.settings import Setting
 
 CANVAS = 512
@@ -40,7 +39,7 @@ class Regions(ABC):
     region_of: dict[str, tuple[str, ...]]
 
     def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+        self.setting, self.geometry = setting, Geometry.of(setting.source, setting.data)
 
     @abstractmethod
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -58,26 +57,13 @@ class Regions(ABC):
     def _of(self, attributes: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(region for name in attributes for region in self.region_of[name]))
 
-    def load(self, row: int) -> tuple[int, Geometry]:
-        """The image's number in the source, and how it is cut."""
-        s = self.setting
-        return int(s.cache.source_index[row]), Geometry.of(s.source, s.data)
-
 
 class Outlined(Regions):
     """Regions of which each image has a mask."""
 
     @abstractmethod
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        """How much of each pixel of an image lies in unions of regions.
-
-        Args:
-            row: of the image in the cache.
-            unions: names of regions; each entry gives one union.
-
-        Returns:
-            float32, U x S x S in [0, 1]; nan as for `targets`.
-        """
+        """How much of each pixel of a row's image lies in U unions of named regions: float32, U x S x S, or nan."""
 
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
         names, everything = np.array(list(self.region_of)), self._of(self.region_of)
@@ -91,8 +77,7 @@ class Outlined(Regions):
 class TrueRegions(Outlined):
     """The regions that rendered faces come with.
 
-    Raises:
-        LomitError: where the data has none for one of the attributes, or faces are cut out.
+    Raises LomitError where the data has none for one of the attributes, or faces are cut out.
     """
 
     kind, words = "true", "the input's true regions"
@@ -113,13 +98,13 @@ class TrueRegions(Outlined):
 
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
         """As `Outlined.unions`.  Raises LomitError where this image has no true masks."""
-        index, geometry = self.load(row)
-        masks = self.setting.source.regions(index)
+        source, index = self.setting.source, int(self.setting.cache.source_index[row])
+        masks = source.regions(index)
         if not masks:
-            name = self.setting.source.names[index]
-            raise LomitError(f"there are no true masks of {name}; render the set with --regions test or all")
-        planes = [averaged(_union(masks, names), geometry) for names in unions]
-        return torch.from_numpy(np.stack(planes))
+            raise LomitError(
+                f"there are no true masks of {source.names[index]}; render the set with --regions test or all"
+            )
+        return torch.from_numpy(np.stack([averaged(_union(masks, names), self.geometry) for names in unions]))
 
 
 class ExpectedRegions(Outlined):
@@ -146,18 +131,14 @@ class ExpectedRegions(Outlined):
 
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
         if row not in self._found:
-            index, geometry = self.load(row)
+            image = self.setting.source.load(int(self.setting.cache.source_index[row]))
             # What the network sees of the image, at the file's own resolution.
-            self._found[row] = self.find(geometry.cut(self.setting.source.load(index)))
+            self._found[row] = self.find(self.geometry.cut(image))
         points, size = self._found[row], self.setting.size
         if points is None:
             return torch.full((len(unions), size, size), torch.nan)
         drawn = landmarks.draw_regions(points, CANVAS)
-        planes = []
-        for names in unions:
-            union = _union(drawn, names).astype(np.float32)
-            planes.append(np.array(Image.fromarray(union).resize((size, size), Image.Resampling.BOX)))
-        return torch.from_numpy(np.stack(planes))
+        return torch.from_numpy(np.stack([boxed(_union(drawn, names), size) for names in unions]))
 
 
 def _union(masks: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:

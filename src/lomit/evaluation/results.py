@@ -123,9 +123,8 @@ class Results:
     def draws(self) -> dict[str, str]:
         """What pairs were drawn for -> hash of their names."""
         found = self.fact("draws")
-        return (
-            {name: str(self.fact("draws", name, "pairs_sha256")) for name in found} if isinstance(found, dict) else {}
-        )
+        names = found if isinstance(found, dict) else {}
+        return {name: str(self.fact("draws", name, "pairs_sha256")) for name in names}
 
     def comparable(self, other: Results) -> bool:
         """Whether the numbers of both may stand in one table: protocol, data, draws and judges are the same."""
@@ -137,18 +136,9 @@ class Results:
 
     def to_json(self) -> str:
         """Everything, with the versions; the same evaluation gives the same text."""
-        values = {
-            "schema": SCHEMA,
-            **self.facts,
-            "versions": {
-                "lomit": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "notes": list(self.notes),
-            "results": [dataclasses.asdict(row) for row in self.rows],
-        }
+        versions = {"lomit": __version__, "torch": torch.__version__, "numpy": np.__version__}
+        values = {"schema": SCHEMA, **self.facts, "versions": versions | {"python": platform.python_version()}}
+        values |= {"notes": list(self.notes), "results": [dataclasses.asdict(row) for row in self.rows]}
         return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
@@ -179,8 +169,7 @@ def interval_facts(over: str) -> dict[str, object]:
 def read_results(path: Path) -> Results:
     """Reads a results.json.
 
-    Raises:
-        LomitError: where it can't be read, is of another schema or not what `lomit evaluate` writes.
+    Raises LomitError where it can't be read, is of another schema or not what `lomit evaluate` writes.
     """
     values = read_numbers(path)
     if values.get("schema") != SCHEMA:
@@ -188,9 +177,11 @@ def read_results(path: Path) -> Results:
     entries, notes = values.pop("results", None), values.pop("notes", [])
     if not isinstance(entries, list) or not isinstance(notes, list):
         raise LomitError(f"{path} is not what lomit evaluate writes: it needs the lists 'results' and 'notes'")
-    rows = [from_dict(Row, entry, f"{path}: result {k}") for k, entry in enumerate(entries, start=1)]
-    for k, row in enumerate(rows, start=1):
+    rows = []
+    for k, entry in enumerate(entries, start=1):
         where = f"{path}: result {k}"
+        row = from_dict(Row, entry, where)
+        rows.append(row)
         if not row.cells:
             raise LomitError(f"{where} has no cells")
         if not 0 <= row.digits <= MOST_DIGITS:
@@ -206,23 +197,20 @@ def read_results(path: Path) -> Results:
 def read_numbers(path: Path) -> dict[str, Any]:
     """A JSON object from a file of results.
 
-    Raises:
-        LomitError: as `read_json`, and where it holds NaN or a number beyond all bounds.
+    Raises LomitError as `read_json`, and where it holds NaN or a number beyond all bounds.
     """
-    return read_json(path, parse_int=_integer, parse_float=_finite, parse_constant=_no_constant)
 
+    def integer(text: str) -> int:
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"a number of {len(text)} digits; {MOST_DIGITS} are the most")
+        return int(text)
 
-def _integer(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits; {MOST_DIGITS} are the most")
-    return int(text)
+    def finite(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise ValueError(f"{text[:MOST_DIGITS]} is too large")
+        return value
 
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no number in JSON")
 
-def _finite(text: str) -> float:
-    if not math.isfinite(value := float(text)):
-        raise ValueError(f"{text[:MOST_DIGITS]} is too large")
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    return read_json(path, parse_int=integer, parse_float=finite, parse_constant=constant)

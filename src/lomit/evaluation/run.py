@@ -45,13 +45,10 @@ def evaluate(
 
     Args:
         protocol: what to measure, with its options.
-        translator: the model, in eval mode, on `device`.
-        model: the folder of its weights.
+        translator, device, split, seed, batch_size: as of `Setting`.
+        model: the folder of the translator's weights.
         data: with the model's attributes and image size.
-        device, split, seed, batch_size: as of `Setting`.
-        out: the evaluation's folder; None: nothing is kept.
-        keep_images: keep the translated images there, too.
-        overwrite: start afresh where an unfinished evaluation had other settings.
+        out, keep_images, overwrite: as of `open_store`; without `out` nothing is kept.
 
     Returns:
         The results, and a table of them in Markdown.
@@ -66,16 +63,21 @@ def evaluate(
     judges = protocol.prepare(Judges(source=source, data=data, device=device))
     cache = build_cache(source, data)
     setting = Setting(**vars(judges), translator=translator, cache=cache, split=split, seed=seed, batch_size=batch_size)
+    config = translator.config
     facts = {
         "protocol": protocol.name,
-        "seed": setting.seed,
-        "model": {"name": model.name, "sha256": file_sha256(model / WEIGHTS), **_model_facts(setting.translator)},
-        **setting.judges,
-        "data": {
-            "name": Path(setting.data.root or "").name,
-            "images": len(setting.cache),
-            "split": setting.split,
+        "seed": seed,
+        "model": {
+            "name": model.name,
+            "sha256": file_sha256(model / WEIGHTS),
+            "method": method_of(config).name,
+            "image_size": config.image_size,
+            "attributes": list(config.attributes),
+            "parameters": sum(p.numel() for p in translator.generator.parameters()),
+            "config": to_dict(config),
         },
+        **setting.judges,
+        "data": {"name": Path(data.root or "").name, "images": len(cache), "split": split},
     }
     decided = _decided(protocol, setting) | facts | {"keep_images": keep_images}
     keeping = nullcontext(Store()) if out is None else open_store(out, decided, keep_images, overwrite)
@@ -107,15 +109,4 @@ def _decided(protocol: EvaluationProtocol, setting: Setting) -> dict[str, object
         "images and labels": digest.hexdigest(),
         "device": setting.device.type,
         "versions": [__version__, torch.__version__],
-    }
-
-
-def _model_facts(translator: Translator) -> dict[str, object]:
-    config = translator.config
-    return {
-        "method": method_of(config).name,
-        "image_size": config.image_size,
-        "attributes": list(config.attributes),
-        "parameters": sum(p.numel() for p in translator.generator.parameters()),
-        "config": to_dict(config),
     }

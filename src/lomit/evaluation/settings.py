@@ -21,13 +21,6 @@ from lomit.evaluation.store import Store
 from lomit.metrics.features import Extractor
 from lomit.models.base import Translator
 
-FindLandmarks = Callable[[Image.Image], np.ndarray | None]
-"""A square RGB picture -> dlib's 68 landmarks as shares of its sides (68 x 2: x, y), None where there is no face."""
-Embed = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Images and their translations, uint8, B x 3 x H x W each -> embeddings of the faces, B x D each, nan without one."""
-ImageDistance = Callable[[Tensor, Tensor], Tensor]
-"""B x 3 x H x W each in [-1, 1] -> B."""
-
 
 class Judge(Extractor, Protocol):
     """The attribute classifier, on the device."""
@@ -49,9 +42,11 @@ class Judges:
         device: where to compute.
         classifier: says what images show.
         extractor: makes the features that sets of images are compared by, on `device`.
-        lpips: LPIPS, where its weights are to be had.
-        find_landmarks: finds a face's landmarks in a photograph.
-        embed: embeds faces.
+        lpips: LPIPS, where its weights are to be had: B x 3 x H x W each in [-1, 1] -> B.
+        find_landmarks: a square RGB picture -> dlib's 68 landmarks as shares of its sides (68 x 2: x, y), None where
+            there is no face.
+        embed: images and their translations, uint8, B x 3 x H x W each -> embeddings of the faces, B x D each, nan
+            without one.
         labels: where hair and mouth are in photographs.
         judges: what these are (names, hashes), for the results.
     """
@@ -61,9 +56,9 @@ class Judges:
     device: torch.device
     classifier: Judge | None = None
     extractor: Extractor | None = None
-    lpips: ImageDistance | None = None
-    find_landmarks: FindLandmarks | None = None
-    embed: Embed | None = None
+    lpips: Callable[[Tensor, Tensor], Tensor] | None = None
+    find_landmarks: Callable[[Image.Image], np.ndarray | None] | None = None
+    embed: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     labels: LabelPictures | None = None
     judges: dict[str, dict[str, object]] = field(default_factory=dict)
 
@@ -78,7 +73,6 @@ class Setting(Judges):
         split: whose images are measured.
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
-        progress: show a bar on standard error where that is a terminal.
         store: keeps what is translated and scored.
     """
 
@@ -87,7 +81,6 @@ class Setting(Judges):
     split: EvaluatedSplit = "test"
     seed: int = 0
     batch_size: int = 16
-    progress: bool = True
     store: Store = field(default_factory=Store)
 
     @property
@@ -115,11 +108,8 @@ class Setting(Judges):
         return torch.from_numpy(self.cache.identity[rows])
 
     def classify(self, x: Tensor, attributes: tuple[str, ...] | None = None) -> Tensor:
-        """Logits of attributes, by default the model's: B x 3 x H x W in [-1, 1] -> B x A.
-
-        Raises:
-            LomitError: without a classifier, or where it does not know one of them.
-        """
+        """Logits of attributes, by default the model's: B x 3 x H x W in [-1, 1] -> B x A.  Raises LomitError
+        without a classifier, or where it does not know one of them."""
         if self.classifier is None:
             raise no_classifier()
         return self.classifier(x)[:, self.classifier.columns(attributes or self.attributes)]

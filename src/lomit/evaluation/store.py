@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
@@ -49,14 +50,9 @@ class Store:
         self._parts, self._settings, self._images = parts, dict(settings or {}), images
 
     def part(self, name: str, compute: Callable[[], Mapping[str, Tensor]]) -> Part:
-        """The part of that name, on the CPU: the kept one, or a newly computed one, which is then kept.
+        """The part of that name (words between slashes), on the CPU: the kept one, or a new one, which is then kept.
 
-        Args:
-            name: words between slashes; a part is computed by one call with this name alone.
-            compute: gives its tensors.
-
-        Raises:
-            LomitError: where it can't be written.
+        Raises LomitError where it can't be written.
         """
         path = None if self._parts is None else self._parts / f"{_file_name(name, hashed=True)}.safetensors"
         if path is not None and path.is_file():
@@ -72,27 +68,18 @@ class Store:
         """A number with its interval as a part; args and errors as for `part`."""
 
         def tensor() -> Part:
-            e = compute()
-            values = (e.value, e.low, e.high, e.samples, e.people)
-            return {"estimate": torch.tensor([np.nan if v is None else v for v in values], dtype=torch.float64)}
+            values = [math.nan if v is None else v for v in astuple(compute())]
+            return {"estimate": torch.tensor(values, dtype=torch.float64)}
 
         value, low, high, samples, people = self.part(name, tensor)["estimate"].tolist()
-        number, lowest, highest = (None if np.isnan(v) else v for v in (value, low, high))
+        number, lowest, highest = (None if math.isnan(v) else v for v in (value, low, high))
         return Estimate(number, lowest, highest, int(samples), int(people))
 
     def keep_images(self, stage: str, names: Sequence[str], images: Tensor) -> None:
-        """Writes images as PNG where images are to be kept: `images/STAGE/NAME.png`.
-
-        Args:
-            stage: words between slashes.
-            names: N, different from each other.
-            images: uint8, N x 3 x H x W.
-
-        Raises:
-            LomitError: where one can't be written.
-        """
+        """Writes images (uint8, N x 3 x H x W) where they are to be kept: `images/STAGE/NAME.png`."""
         if self._images is None:
             return
+        self._write_settings()  # a run that is stopped in its first part is known by its images, too
         for name, image in zip(names, images.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
             write_png(self._images / _file_name(stage) / f"{_word(name)}.png", Image.fromarray(image), overwrite=True)
 
@@ -102,17 +89,15 @@ class Store:
             shutil.rmtree(self._parts, ignore_errors=True)
 
     def _write_settings(self) -> None:
-        assert self._parts is not None
-        path = self._parts / SETTINGS
-        if not path.is_file():
-            write_bytes(path, json.dumps(self._settings, indent=2).encode(), overwrite=True)
+        if self._parts is not None and not (self._parts / SETTINGS).is_file():
+            write_bytes(self._parts / SETTINGS, json.dumps(self._settings, indent=2).encode(), overwrite=True)
 
 
 @contextmanager
 def open_store(
     out: Path, settings: Mapping[str, object], keep_images: bool = False, overwrite: bool = False
 ) -> Iterator[Store]:
-    """The store of an evaluation, new or taken up.
+    """The store of an evaluation, new or taken up; a second evaluation is kept out, and no empty folder left behind.
 
     Args:
         out: the evaluation's folder.
@@ -124,16 +109,31 @@ def open_store(
         LomitError: where an unfinished evaluation has other settings and `overwrite` is False, where images of another
             run are in the way, or another process writes there.
     """
-    with _locked(out):
-        parts, images = out / PARTS, out / IMAGES
-        taken_up = _unfinished(parts, settings, overwrite)
-        if keep_images and not taken_up and images.is_dir() and any(images.iterdir()):
-            raise LomitError(f"{images} holds pictures of another run; remove it or choose another --out")
+    lock = FileLock(out / LOCK, timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise LomitError(f"another evaluation writes into {out}; wait for it or choose another --out") from None
+    except OSError as error:
+        raise writing_failed(out, error) from error
+    parts, images = out / PARTS, out / IMAGES
+    try:
+        if not _unfinished(parts, settings, overwrite):
+            if keep_images and images.is_dir() and any(images.iterdir()):
+                raise LomitError(f"{images} holds pictures of another run; remove it or choose another --out")
+            shutil.rmtree(parts, ignore_errors=True)
         yield Store(parts, settings, images if keep_images else None)
+    finally:
+        with suppress(OSError):
+            (out / LOCK).unlink()
+        lock.release()
+        with suppress(OSError):  # it holds something
+            out.rmdir()
 
 
 def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) -> bool:
-    """Whether an unfinished evaluation with these settings is there; one with others is removed or complained of."""
+    """Whether an unfinished evaluation with these settings is there; one with others may be replaced by `overwrite`."""
     if not os.path.lexists(parts):
         return False
     try:
@@ -150,7 +150,6 @@ def _unfinished(parts: Path, settings: Mapping[str, object], overwrite: bool) ->
             f"{parts.parent} holds an unfinished evaluation with another setting: {name} was {found.get(name)}, now "
             f"{wanted.get(name)}; take it up as it was, choose another --out or add --overwrite to start afresh"
         )
-    shutil.rmtree(parts, ignore_errors=True)
     return False
 
 
@@ -161,27 +160,6 @@ def _leaves(values: Mapping[str, object], start: str = "") -> Iterator[tuple[str
             yield from _leaves(value, f"{start}{name}.")
         else:
             yield start + name, value
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keeps a second evaluation out of the folder; leaves no empty folder behind."""
-    lock = FileLock(out / LOCK, timeout=0)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise LomitError(f"another evaluation writes into {out}; wait for it or choose another --out") from None
-    except OSError as error:
-        raise writing_failed(out, error) from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            (out / LOCK).unlink()
-        lock.release()
-        with suppress(OSError):  # it holds something
-            out.rmdir()
 
 
 def _file_name(name: str, hashed: bool = False) -> Path:

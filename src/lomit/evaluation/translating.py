@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lomit.data.cache import Cache
 from lomit.data.transforms import denormalise, normalise
 from lomit.errors import LomitError
 from lomit.evaluation.settings import Setting
@@ -37,7 +35,6 @@ def translate(
     """Translates; every method is given the same and leaves unused what it does not need.
 
     Args:
-        setting: holds the method.
         x, exemplar: B x 3 x S x S in [-1, 1].
         y: target labels, B x A in {-1, 0, 1}, for methods guided by labels; what is not annotated is told as 0.
         y_input: the inputs' labels, for methods with an encoder for each domain.  What differs between both is named to
@@ -51,11 +48,7 @@ def translate(
 
 
 def as_saved(result: Translation) -> Tensor:
-    """The image as a PNG would hold it: uint8, B x 3 x S x S.
-
-    Raises:
-        LomitError: where the output is not finite.
-    """
+    """The image as a PNG would hold it: uint8, B x 3 x S x S.  Raises LomitError where the output is not finite."""
     if not torch.isfinite(result.image).all():
         raise LomitError("the model's output is not finite; its weights are damaged or its training failed")
     return denormalise(result.image)
@@ -67,10 +60,8 @@ def in_batches(
     """Runs over `count` things in batches and keeps each batch's values, so that a killed run is taken up.
 
     Args:
-        setting: holds the batch size and the store.
         stage: name of this run, different from every other of the protocol.
-        count: of things.
-        compute: some of them -> name -> values, whose first axis is over these.
+        compute: some things -> name -> values, whose first axis is over these.
         size: things in a batch; by default the setting's batch size.
 
     Returns:
@@ -79,9 +70,8 @@ def in_batches(
     size = size or setting.batch_size
     parts: dict[str, list[Tensor]] = defaultdict(list)
     starts = range(0, count, size)
-    hidden = not (setting.progress and sys.stderr.isatty())
     with torch.no_grad():
-        for k, start in enumerate(tqdm(starts, desc=stage, unit="batch", file=sys.stderr, disable=hidden)):
+        for k, start in enumerate(tqdm(starts, desc=stage, unit="batch", disable=None)):
             part = slice(start, min(start + size, count))
             found = setting.store.part(f"{stage}/{k:05d}", lambda part=part: compute(part))  # type: ignore[misc]
             for name, tensor in found.items():
@@ -93,12 +83,8 @@ def keep(
     setting: Setting, stage: str, numbers: Sequence[int], inputs: np.ndarray, exemplars: np.ndarray, result: Tensor
 ) -> None:
     """Keeps translated images (uint8, B x 3 x S x S), where that is asked for, as `NUMBER_INPUT_EXEMPLAR.png`."""
-    stems = [
-        f"{n:06d}_{_stem(setting.cache, i)}_{_stem(setting.cache, e)}"
-        for n, i, e in zip(numbers, inputs.tolist(), exemplars.tolist(), strict=True)
-    ]
+    stems = []
+    for number, *rows in zip(numbers, inputs.tolist(), exemplars.tolist(), strict=True):
+        names = [setting.cache.names[row] for row in rows]
+        stems.append("_".join([f"{number:06d}", *(name.rpartition(".")[0] or name for name in names)]))
     setting.store.keep_images(stage, stems, result)
-
-
-def _stem(cache: Cache, row: int) -> str:
-    return cache.names[row].rpartition(".")[0] or cache.names[row]

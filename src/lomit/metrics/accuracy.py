@@ -13,14 +13,11 @@ CA = "CA"
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
-    """Which decisions are right.
+    """Which decisions are right, bool, B x A.
 
     Args:
         logits: B x A, above 0 decides for the attribute.
         target: B x A, 1 has it, 0 has not, -1 not annotated (never right).
-
-    Returns:
-        bool, B x A.
     """
     return ((logits > 0) == (target == 1)) & (target >= 0)
 
@@ -52,13 +49,10 @@ def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence
 
 
 def class_tally(right: Tensor, target: Tensor, differs: Tensor) -> Tally:
-    """The classification accuracy (CA) of Table 1 for a class of K attributes.
+    """The classification accuracy (CA) of Table 1 for a class of K attributes; args as for `tallies`, N x K.
 
     The class is one label, the pattern of them all: it is right where each of them is.  A pair counts where it differs
     in any of them and is annotated in all.
-
-    Args:
-        right, target, differs: as for `tallies`, N x K.
     """
     counted = differs.any(1) & (target >= 0).all(1)
     return (right.all(1) & counted).double(), counted.double()

@@ -61,11 +61,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_into(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copies tensors into a network; all names and shapes must agree.
-
-    Raises:
-        LomitError: where they do not.
-    """
+    """Copies tensors into a network.  Raises LomitError where names and shapes don't agree."""
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,15 +23,12 @@ def outside(coverage: Tensor, margin: int) -> Tensor:
     return F.max_pool2d(touched, 2 * margin + 1, stride=1, padding=margin) == 0
 
 
-def mean_change(before: Tensor, after: Tensor, where: Tensor) -> Tensor:
-    """Mean absolute difference over the pixels that count and the channels.
+def mean_change(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference over the pixels and channels: float64, B, 0..255; nan where no pixel counts.
 
     Args:
         before, after: images, B x C x H x W in 0..255.
-        where: bool, B x 1 x H x W.
-
-    Returns:
-        float64, B, 0..255; nan where no pixel counts.
+        weight: of the pixels, B x 1 x H x W, bool or not negative.
     """
     change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
-    return torch.where(where, change, 0).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))
+    return (weight * change).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))

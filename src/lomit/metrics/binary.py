@@ -24,14 +24,12 @@ def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int 
         people: N numbers of the person each image shows.
         seed: of the resampling.
     """
-    right = (scores > 0) == (labels == 1)
-    sums = torch.stack([m for value in (0, 1) for m in (right & (labels == value), labels == value)], dim=1)
-    known = labels >= 0
-    if _one_class(labels):
-        return _nothing(labels, people)
-    return bootstrap.of_sums(
-        sums.double()[known], people[known], lambda s: (s[:, 0] / s[:, 1] + s[:, 2] / s[:, 3]) / 2, seed
-    )
+    s, y, who = _annotated(scores, labels, people)
+    if y.all() or not y.any():
+        return Estimate(None, None, None, len(y), len(who.unique()))
+    right = (s > 0) == y
+    sums = torch.stack([right & ~y, ~y, right & y, y], dim=1).double()
+    return bootstrap.of_sums(sums, who, lambda s: (s[:, 0] / s[:, 1] + s[:, 2] / s[:, 3]) / 2, seed)
 
 
 def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
@@ -40,12 +38,11 @@ def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) 
     It is the probability that an image with the attribute scores above one without, ties counting one half.  That
     statistic is a sum over pairs of people, so a resampled one is a quadratic form in how often each was drawn.
     """
-    known = labels >= 0
-    s, y = scores[known].double(), labels[known] == 1
-    names, numbers = np.unique(people[known].numpy(), return_inverse=True)
+    s, y, shown = _annotated(scores, labels, people)
+    names, numbers = np.unique(shown.numpy(), return_inverse=True)
     person, n = torch.from_numpy(numbers), len(names)
-    if _one_class(labels):
-        return _nothing(labels, people)
+    if y.all() or not y.any():
+        return Estimate(None, None, None, len(y), n)
     having, lacking = (torch.bincount(person[side], minlength=n).double() for side in (y, ~y))
     wins = torch.zeros(n, n, dtype=torch.float64)
     columns = torch.nn.functional.one_hot(person[~y], n).double()
@@ -61,10 +58,7 @@ def auc_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) 
     return Estimate(value, low, high, len(s), n)
 
 
-def _one_class(labels: Tensor) -> bool:
-    return not ((labels == 0).any() and (labels == 1).any())
-
-
-def _nothing(labels: Tensor, people: Tensor) -> Estimate:
+def _annotated(scores: Tensor, labels: Tensor, people: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores (float64), labels (bool) and people of the images that are annotated."""
     known = labels >= 0
-    return Estimate(None, None, None, int(known.sum()), len(people[known].unique()))
+    return scores[known].double(), labels[known] == 1, people[known]

@@ -24,25 +24,17 @@ def feature_distance(first: Tensor, second: Tensor) -> Tensor:
     """Squared distance of feature vectors scaled to length 1, twice their cosine distance.
 
     It is what LPIPS takes of one layer, without its learned weights, and stands in where those are not to be had.
-
-    Args:
-        first, second: ... x D.
-
-    Returns:
-        float64, ..., in [0, 4]; in [0, 2] for features that are not negative.
+    ... x D each -> float64, ..., in [0, 4]; in [0, 2] for features that are not negative.
     """
     return (F.normalize(first.double(), dim=-1) - F.normalize(second.double(), dim=-1)).square().sum(-1)
 
 
 def pair_mean(outputs: Tensor, distance: Callable[[Tensor, Tensor], Tensor] = feature_distance) -> Tensor:
-    """Mean distance over all pairs of outputs of each input.
+    """Mean distance over all pairs of outputs of each input, float64, M.
 
     Args:
         outputs: M x T x ..., T outputs of each of M inputs, images or features.
         distance: M x ..., M x ... -> M.
-
-    Returns:
-        float64, M; `lomit.stats.bootstrap.mean` gives its mean and interval.
 
     Raises:
         LomitError: for fewer than two outputs an input.

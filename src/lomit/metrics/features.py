@@ -7,7 +7,6 @@ under one and the same network only (a report gives the hash of its weights).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import torch
@@ -33,24 +32,12 @@ def named(measure: str, extractor: Extractor) -> str:
 
 
 @torch.no_grad()
-def extract(extractor: Extractor, batches: Iterable[Tensor], device: str | torch.device = "cpu") -> Tensor:
-    """The features of images as they would be saved.
+def extract(extractor: Extractor, images: Tensor, device: str | torch.device = "cpu") -> Tensor:
+    """The features of images as they would be saved: uint8, B x 3 x H x W -> float32, B x D, on the CPU.
 
-    Args:
-        extractor: in eval mode, on `device`.
-        batches: uint8, B x 3 x H x W each.  Rounding to 8 bits shifts some features, so translations are rounded
-            before they are compared with images that always were.
-        device: where to compute.
-
-    Returns:
-        float32, N x D, on the CPU.
-
-    Raises:
-        TypeError: for images that are not uint8.
+    Rounding to 8 bits shifts some features, so translations are rounded before they are compared with images that
+    always were.  Raises TypeError for images that are not uint8.
     """
-    parts = []
-    for batch in batches:
-        if batch.dtype != torch.uint8:
-            raise TypeError(f"images are scored as they would be saved, as uint8; these are {batch.dtype}")
-        parts.append(extractor.features(normalise(batch.to(device))).float().cpu())
-    return torch.cat(parts)
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images are scored as they would be saved, as uint8; these are {images.dtype}")
+    return extractor.features(normalise(images.to(device))).float().cpu()

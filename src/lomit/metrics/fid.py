@@ -24,11 +24,7 @@ Moments = tuple[Tensor, Tensor]
 
 
 def moments(features: Tensor) -> Moments:
-    """Mean and covariance, divided by N - 1, of N x D features.
-
-    Raises:
-        LomitError: for fewer than two samples.
-    """
+    """Mean and covariance, divided by N - 1, of N x D features.  Raises LomitError for fewer than two samples."""
     if len(features) < 2:
         raise LomitError(f"FID needs two samples at least; there are {len(features)}")
     features = features.double()
@@ -45,14 +41,7 @@ def distance(first: Moments, second: Moments) -> float:
 
 
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:
-    """The distance with a jackknife interval over the people in the first set; the reference stays as it is.
-
-    Args:
-        features: N x D.
-        people: N numbers of the person each image shows.
-        reference: M x D.
-        seed: of the groups that people are left out in.
-    """
+    """The distance with a jackknife interval over the people in the first set; args as for `lomit.metrics.kid`."""
     fixed = moments(reference)
     return jackknife(lambda rows: distance(moments(features[rows]), fixed), people, seed)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from lomit.data.detector import detect_faces, model_file
-from lomit.errors import LomitError
+from lomit.errors import require
 
 NAME = "identity-dlib"
 SAME_PERSON = 0.6
@@ -45,22 +45,17 @@ class FaceEmbedder:
     """
 
     def __init__(self) -> None:
-        try:
-            import dlib
-        except ImportError as error:
-            raise LomitError("identity needs dlib: pip install 'lomit[faces]'") from error
+        require("identity", "faces", "dlib")
+        import dlib
+
         self._dlib: Any = dlib
         self._landmarks = dlib.shape_predictor(model_file("shape_predictor_5_face_landmarks.dat"))
         self._network = dlib.face_recognition_model_v1(model_file("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of images and of their translations.
+        """Embeddings of images and of their translations: uint8, B x 3 x H x W each -> float64, B x 128 each.
 
-        Args:
-            before, after: uint8, B x 3 x H x W, of one size.
-
-        Returns:
-            float64, B x 128 each; nan where `before` shows no face that the detector finds.
+        They are nan where `before` shows no face that the detector finds.
         """
         rows = [self._pair(_picture(x), _picture(y)) for x, y in zip(before, after, strict=True)]
         first, second = (torch.tensor(np.array(part)).reshape(-1, 128) for part in zip(*rows, strict=True))
@@ -74,17 +69,13 @@ class FaceEmbedder:
         box = self._dlib.rectangle(left, top, right - 1, bottom - 1)  # dlib's right and bottom are inside the box
         pixels = np.asarray(before)
         landmarks = self._landmarks(pixels, box)
-        first, second = (
-            np.array(self._network.compute_face_descriptor(p, landmarks)) for p in (pixels, np.asarray(after))
-        )
-        return first, second
+        describe = self._network.compute_face_descriptor
+        return np.array(describe(pixels, landmarks)), np.array(describe(np.asarray(after), landmarks))
 
 
 def _picture(image: Tensor) -> Image.Image:
     """uint8, 3 x H x W -> a picture with a shorter side of 256 at least."""
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
-    scale = SIDE / min(picture.size)
-    if scale <= 1:
-        return picture
+    scale = max(1, SIDE / min(picture.size))
     size = round(picture.width * scale), round(picture.height * scale)
-    return picture.resize(size, Image.Resampling.BICUBIC)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC)

@@ -47,26 +47,20 @@ class Inception(nn.Module):
         return self.features(x)
 
 
-def load_imagenet(network: Inception, weights: str | os.PathLike[str] | None = None) -> None:
-    """Loads torchvision's ImageNet weights.
+def inception_features(weights: str | os.PathLike[str] | None = None) -> Inception:
+    """The extractor `inception-tv`, in eval mode, with torchvision's ImageNet weights.
 
     Args:
-        network: where to.
         weights: torchvision's file, as .pth or .safetensors; by default from torch's cache.
 
     Raises:
         LomitError: where they are not to be had, or are those of another network.
     """
+    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
+        network = Inception()
     path = backbone_file("Inception-v3", IMAGENET, weights)
     tensors = read_tensors(path)
     load_into(network.net, {k: v for k, v in tensors.items() if not k.startswith(("AuxLogits.", "fc."))}, path)
-
-
-def inception_features(weights: str | os.PathLike[str] | None = None) -> Inception:
-    """The extractor `inception-tv`, in eval mode; args and errors as for `load_imagenet`."""
-    with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
-        network = Inception()
-    load_imagenet(network, weights)
     return network.eval().requires_grad_(False)
 
 

@@ -88,12 +88,7 @@ def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int
 
 
 def spread_estimate(table: Tensor, people: Tensor, seed: int = 0) -> Estimate:
-    """Standard deviation over images of KL(p(y|x) || p(y)), with its interval; p(y) is that of the whole set.
-
-    Args:
-        table: p(y|x), N x C.
-        people, seed: as for `estimate`.
-    """
+    """Standard deviation over images of KL(p(y|x) || p(y)); args as for `estimate`, and p(y) is of the whole set."""
     kl = divergences(table)
     sums = torch.stack([kl, kl.square(), torch.ones_like(kl)], dim=1)
 
@@ -109,7 +104,6 @@ def conditional_estimate(p: Tensor, people: Tensor, seed: int = 0) -> Estimate:
     Args:
         p: the probability of each attribute in T translations of each of M inputs, M x T x K; y is their pattern.
         people: M numbers of the person each input shows.
-        seed: of the resampling.
     """
     # In parts: the patterns of twelve attributes are 4,096 numbers an image.
     scores = [divergences(joint_table(part)).mean(dim=-1) for part in p.split(INPUTS_AT_ONCE)]

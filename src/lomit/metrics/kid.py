@@ -33,8 +33,7 @@ def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0)
         reference: M x D, stays as it is.
         seed: of the groups that people are left out in.
 
-    Raises:
-        LomitError: for fewer than two samples in either.
+    Raises LomitError for fewer than two samples in either.
     """
     n, m = len(features), len(reference)
     if min(n, m) < 2:

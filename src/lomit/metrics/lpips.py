@@ -29,68 +29,49 @@ CHANNELS = (64, 192, 384, 256, 256)
 
 
 def distance(first: Sequence[Tensor], second: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
-    """LPIPS from the maps of two batches of images.
+    """LPIPS from the maps of two batches of images, B, not negative.
 
     Args:
         first, second: the layers' maps, B x C_l x h_l x w_l each.
         heads: the channels' weights, C_l each, not negative.
-
-    Returns:
-        B, not negative.
     """
     total = torch.zeros(len(first[0]), dtype=first[0].dtype, device=first[0].device)
     for f, g, w in zip(first, second, heads, strict=True):
-        apart = (_unit(f) - _unit(g)).square()
+        apart = (F.normalize(f, dim=1) - F.normalize(g, dim=1)).square()
         total = total + torch.einsum("bchw,c->bhw", apart, w).mean(dim=(1, 2))
     return total
 
 
-class AlexNet(nn.Module):
-    """The convolutions of torchvision's AlexNet (Krizhevsky, 2014); the parameters' names are its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        inputs = (3, *CHANNELS[:-1])
-        kernels = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
-        layers: list[nn.Module] = []
-        for k, (c_in, c_out, (size, stride, padding)) in enumerate(zip(inputs, CHANNELS, kernels, strict=True)):
-            layers += [nn.MaxPool2d(3, 2)] if k in (1, 2) else []
-            layers += [nn.Conv2d(c_in, c_out, size, stride, padding), nn.ReLU()]
-        self.features = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Images as ImageNet's are normalised, B x 3 x H x W -> the maps after each ReLU."""
-        maps = []
-        for layer in self.features:
-            x = layer(x)
-            if isinstance(layer, nn.ReLU):
-                maps.append(x)
-        return maps
-
-
 class Lpips(nn.Module):
-    """LPIPS of two batches of images.
-
-    Args:
-        backbone: the network, with its published weights.
-        heads: five weights of the channels, C_l each.
-    """
+    """LPIPS of two batches of images; `features` are torchvision's AlexNet (Krizhevsky, 2014) up to its last ReLU."""
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, backbone: AlexNet, heads: Sequence[Tensor]) -> None:
+    def __init__(self, heads: Sequence[Tensor]) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.heads = nn.ParameterList(heads)
+        kernels = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))
+        layers: list[nn.Module] = []
+        for k, (c_in, c_out, kernel) in enumerate(zip((3, *CHANNELS[:-1]), CHANNELS, kernels, strict=True)):
+            layers += [nn.MaxPool2d(3, 2)] if k in (1, 2) else []
+            layers += [nn.Conv2d(c_in, c_out, *kernel), nn.ReLU()]
+        self.features, self.heads = nn.Sequential(*layers), nn.ParameterList(heads)
         for name, values in (("shift", SHIFT), ("scale", SCALE)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1))
         self.eval().requires_grad_(False)
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """B x 3 x H x W in [-1, 1] -> the maps after each ReLU."""
+        x, found = (x - self.shift) / self.scale, []
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(x)
+        return found
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """B x 3 x H x W each, in [-1, 1], at least 63 pixels high and wide -> B, not negative."""
-        first, second = (self.backbone((t - self.shift) / self.scale) for t in (x, y))
-        return distance(first, second, list(self.heads))
+        return distance(self.maps(x), self.maps(y), list(self.heads))
 
 
 def load_lpips(weights: str | os.PathLike[str] | None = None, heads: str | os.PathLike[str] | None = None) -> Lpips:
@@ -104,14 +85,17 @@ def load_lpips(weights: str | os.PathLike[str] | None = None, heads: str | os.Pa
         LomitError: where one of them is not to be had or is something else.
     """
     path = backbone_file("AlexNet (for LPIPS)", ALEXNET, weights)
-    backbone = AlexNet()
-    load_into(backbone, {k: v for k, v in read_tensors(path).items() if k.startswith("features.")}, path)
+    convolutions = {k: v for k, v in read_tensors(path).items() if k.startswith("features.")}
+    network = Lpips([torch.empty(c) for c in CHANNELS])
+    load_into(network.features, {k.removeprefix("features."): v for k, v in convolutions.items()}, path)
     path = Path(heads) if heads is not None else _packaged_heads()
     tensors = read_tensors(backbone_file("LPIPS' channels", path.name, path))
-    found = [tensors.get(f"lin{k}.model.1.weight", torch.empty(0)).flatten() for k in range(len(CHANNELS))]
-    if [len(w) for w in found] != list(CHANNELS):
-        raise LomitError(f"{path} does not hold the channels' weights of LPIPS with AlexNet")
-    return Lpips(backbone, found)
+    for k, head in enumerate(network.heads):
+        found = tensors.get(f"lin{k}.model.1.weight", torch.empty(0)).flatten()
+        if len(found) != len(head):
+            raise LomitError(f"{path} does not hold the channels' weights of LPIPS with AlexNet")
+        head.copy_(found)
+    return network
 
 
 def _packaged_heads() -> Path:
@@ -120,7 +104,3 @@ def _packaged_heads() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise LomitError("the weights of LPIPS' channels are part of torchmetrics: pip install 'lomit[metrics]'")
     return Path(spec.submodule_search_locations[0]) / "functional" / "image" / "lpips_models" / "alex.pth"
-
-
-def _unit(maps: Tensor) -> Tensor:
-    return F.normalize(maps, dim=1)

@@ -24,16 +24,16 @@ def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     Returns:
         float64, B in [0, 1]; nan where the true region is empty.
     """
-    found = (resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])) >= THRESHOLD) & ~coverage.isnan()
+    found = (_enlarged(mask, coverage) >= THRESHOLD) & ~coverage.isnan()
     truth = coverage >= THRESHOLD
-    both, either, size = ((t).sum(dim=(1, 2, 3)).double() for t in (found & truth, found | truth, truth))
+    both, either, size = (t.sum(dim=(1, 2, 3)).double() for t in (found & truth, found | truth, truth))
     return torch.where(size > 0, both / either, float("nan"))
 
 
 def soft_iou(mask: Tensor, coverage: Tensor) -> Tensor:
     """Sum of the smaller over sum of the larger of a soft mask and a region's shares; args and value as for `iou`."""
     known = ~coverage.isnan()
-    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])).double().where(known, 0)
+    found = _enlarged(mask, coverage).double().where(known, 0)
     truth = coverage.double().where(known, 0)
     smaller, larger = (pick(found, truth).sum(dim=(1, 2, 3)) for pick in (torch.minimum, torch.maximum))
     return torch.where(truth.sum(dim=(1, 2, 3)) > 0, smaller / larger, float("nan"))
@@ -42,7 +42,7 @@ def soft_iou(mask: Tensor, coverage: Tensor) -> Tensor:
 def mean_in(mask: Tensor, coverage: Tensor) -> Tensor:
     """Mean of a soft mask over a region, each pixel weighted by its share; args and value as for `iou`."""
     weight = coverage.double().nan_to_num()
-    found = resize_mask(mask, (coverage.shape[-2], coverage.shape[-1])).double()
+    found = _enlarged(mask, coverage).double()
     return (weight * found).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
@@ -77,3 +77,7 @@ def saturation(mask: Tensor) -> Tensor:
     A sharp mask is saturated in both ways, a collapsed one in one: read it beside the area.
     """
     return ((mask < SATURATED) | (mask > 1 - SATURATED)).double().mean(dim=(1, 2, 3))
+
+
+def _enlarged(mask: Tensor, coverage: Tensor) -> Tensor:
+    return resize_mask(mask, (coverage.shape[-2], coverage.shape[-1]))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 from lomit.stats import bootstrap
 from lomit.stats.estimate import Estimate
 
@@ -52,12 +52,11 @@ def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) ->
         LomitError: where scikit-learn is missing, where fewer than two domains are given, or where a domain has
             fewer than `FOLDS` people.
     """
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.metrics import silhouette_samples
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError:
-        raise LomitError("the linear probe needs scikit-learn: pip install 'lomit[metrics]'") from None
+    require("the linear probe", "metrics", "sklearn.linear_model")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import silhouette_samples
+    from sklearn.model_selection import StratifiedGroupKFold
+
     x, y, groups = coordinates(codes).numpy(), domains.numpy(), people.numpy()
     kinds, counts = np.unique(y, return_counts=True)
     if len(kinds) < 2:

@@ -16,14 +16,11 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
-    """SSIM at each pixel, per channel.
+    """SSIM at each pixel, per channel: float64, B x C x H x W in [-1, 1], meaningless outside `where`.
 
     Args:
         x, y: images, B x C x H x W in 0..255.
         where: bool, B x 1 x H x W: the pixels that count.
-
-    Returns:
-        float64, B x C x H x W in [-1, 1]; meaningless outside `where`.
     """
     x, y, w = x.double(), y.double(), where.double()
     # At a pixel that counts, the total is at least the window's central weight, which is 1.
@@ -39,14 +36,7 @@ def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
 
 
 def ssim(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
-    """Mean SSIM of each pair of images over the pixels that count and the channels.
-
-    Args:
-        x, y, where: as for `ssim_map`.
-
-    Returns:
-        float64, B; nan where no pixel counts.
-    """
+    """Mean of `ssim_map` over the pixels that count and the channels: float64, B; nan where no pixel counts."""
     values = ssim_map(x, y, where).mean(dim=1, keepdim=True)
     return torch.where(where, values, 0).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))
 

@@ -20,8 +20,7 @@ RESAMPLES = 2_000
 def ratio(numerators: Tensor, denominators: Tensor, people: Tensor, seed: int = 0) -> Estimate:
     """sum(numerators) / sum(denominators) over samples, and its interval over people.
 
-    A mean of per-sample values is the case of denominators 1; a share of several decisions a sample that of
-    counts.  A sample with denominator 0 does not count, whatever its numerator is, nan included.
+    A sample with denominator 0 does not count, whatever its numerator is, nan included.
 
     Args:
         numerators, denominators: N each.
@@ -43,9 +42,8 @@ def of_sums(values: Tensor, people: Tensor, function: Callable[[Tensor], Tensor]
 
     Args:
         values: N x D; a column of ones gives the number of samples, for means.
-        people: N numbers of the person each sample shows.
+        people, seed: as for `ratio`.
         function: float64, R x D sums -> R values.
-        seed: as for `ratio`.
     """
     if not len(values):
         return Estimate(None, None, None, 0, 0)

@@ -23,6 +23,8 @@ GROUPS = 50
 def jackknife(statistic: Callable[[Tensor], float], people: Tensor, seed: int = 0, groups: int = GROUPS) -> Estimate:
     """The statistic of all samples, plus and minus a normal quantile of its jackknife standard error.
 
+    Without an interval where leaving people out would leave one sample, of which no distance of sets is known.
+
     Args:
         statistic: rows (int64, increasing) of the samples to use -> its value on them.
         people: N numbers of the person each sample shows.
@@ -37,6 +39,8 @@ def jackknife(statistic: Callable[[Tensor], float], people: Tensor, seed: int = 
     count = min(groups, n)
     group = (np.random.default_rng(seed).permutation(n) % count)[person]
     kept = [torch.from_numpy(np.flatnonzero(group != g)) for g in range(count)]
+    if min(map(len, kept)) < 2:
+        return Estimate(value, None, None, len(people), n)
     partial = np.array([statistic(rows) for rows in kept])
     error = float(np.sqrt((count - 1) / count * ((partial - partial.mean()) ** 2).sum()))
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error

@@ -176,7 +176,10 @@ class StarganV2Protocol(Judged):
     def check(self) -> None:
         if self.extractor == "classifier":
             super().check()
-        at_least(1, exemplars=self.exemplars, sources=self.sources)
+        at_least(1, exemplars=self.exemplars)
+        at_least(2, sources=self.sources)  # distances are of sets
+        if self.modes and self.classifier is None:
+            raise LomitError("--modes need --classifier, which knows them")
         if self.weights is not None and self.extractor == "classifier":
             raise LomitError("--weights go with --extractor inception-tv; the classifier brings its own")
 

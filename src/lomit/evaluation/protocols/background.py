@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from lomit.evaluation.draws import Draw, draw
-from lomit.evaluation.measures import RowsOf, Values
 from lomit.evaluation.protocols import BackgroundProtocol
-from lomit.evaluation.protocols.regional import PairBatch, kept_note, not_counted, run, scored_note, under
+from lomit.evaluation.protocols.regional import Measured, PairBatch, Values, run, under
 from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
 from lomit.metrics import identity
@@ -21,20 +19,12 @@ WHY = {
 
 
 def evaluate(setting: Setting, options: BackgroundProtocol) -> Findings:
-    """Runs the protocol.
-
-    Raises:
-        LomitError: where the split has too few pairs, or the regions of an attribute are not known.
-    """
-
-    def notes(draw: Draw, values: Values) -> list[str]:
-        return _notes(setting, draw, values)
-
-    return run(options.name, setting, draw(setting, options), measure, _rows, notes)
+    """Runs the protocol.  Raises LomitError as `draw`."""
+    return run(setting, options, measure, rows, notes)
 
 
 def measure(batch: PairBatch) -> Values:
-    """`COLUMN/measure` -> float64, B; nan where a pair does not count."""
+    """Change outside the regions and of the person, of the translation and of the self translation."""
     results = {"model": batch.translated(), "self": batch.to_itself()}
     batch.keep(results["model"])
     found: Values = {}
@@ -44,20 +34,21 @@ def measure(batch: PairBatch) -> Values:
     return found | under("above", above)
 
 
-def _rows(draw: Draw, rows: RowsOf) -> list[Row]:
-    return rows.rows(MEASURES, ("model", "self", "above"), of=draw.of)
+def rows(measured: Measured) -> list[Row]:
+    """Every measure, beside the floor."""
+    return measured.rows(MEASURES, ("model", "self", "above"))
 
 
-def _notes(setting: Setting, draw: Draw, values: Values) -> list[str]:
+def notes(measured: Measured) -> list[str]:
     """How the numbers are defined."""
-    found, kind = [scored_note(setting), kept_note(setting, draw)], draw.regions.kind
+    found, kind = [measured.scored_note(), measured.kept_note()], measured.draw.regions.kind
     if kind in WHY:
-        found.append(not_counted(draw, values["model/change_target"], WHY[kind]))
-    if "model/own_area" in values:
+        found.append(measured.not_counted("change_target", WHY[kind]))
+    if "model/own_area" in measured.values:
         found.append(
             "1 - m: change weighted by what the method's own mask leaves; a mask of everything does not count."
         )
-    if "model/identity" in values:
+    if "model/identity" in measured.values:
         found.append(
             f"{identity.NAME}: Euclidean distance of dlib's face embeddings; below {identity.SAME_PERSON} two faces "
             "count as one person."

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from lomit.errors import LomitError
-from lomit.evaluation.draws import Draw, draw
-from lomit.evaluation.measures import Values
 from lomit.evaluation.protocols import MasksProtocol
-from lomit.evaluation.protocols.regional import PairBatch, mask_note, mask_rows, not_counted, run
+from lomit.evaluation.protocols.regional import Measured, PairBatch, Values, run
 from lomit.evaluation.regions import LabelRegions
 from lomit.evaluation.settings import Findings, Setting
 from lomit.metrics import masks
@@ -14,17 +12,12 @@ from lomit.models.registry import method_of
 
 
 def evaluate(setting: Setting, options: MasksProtocol) -> Findings:
-    """Runs the protocol.
-
-    Raises:
-        LomitError: for a method without masks, where the split has too few pairs, or where the regions of an
-            attribute are not known.
-    """
-    return run(options.name, setting, draw(setting, options), measure, mask_rows, notes)
+    """Runs the protocol.  Raises LomitError as `draw`, and for a method without masks."""
+    return run(setting, options, measure, Measured.mask_rows, notes)
 
 
 def measure(batch: PairBatch) -> Values:
-    """`COLUMN/measure` -> float64, B; nan where a pair does not count."""
+    """The input's masks against the regions."""
     result, regions = batch.translated(), batch.draw.regions
     if result.masks is None:
         name = method_of(batch.setting.translator.config).name
@@ -34,25 +27,25 @@ def measure(batch: PairBatch) -> Values:
     found = batch.masks(m)
     if isinstance(regions, LabelRegions):
         best = masks.on_grid(batch.target, (m.shape[-2], m.shape[-1]))
-        for name, share in regions.shares(batch.draw.pairs.inputs[batch.part]).items():
+        for name, share in regions.shares(batch.inputs).items():
             found[f"model/mean_in_{name}"] = masks.mean_in(m, share)
             found[f"ceiling/mean_in_{name}"] = masks.mean_in(best, share)
     return found
 
 
-def notes(draw: Draw, values: Values) -> list[str]:
+def notes(measured: Measured) -> list[str]:
     """How the numbers are defined."""
-    found, kind = [mask_note(draw)], draw.regions.kind
-    if kind == "labels":
+    found, draw = [measured.mask_note()], measured.draw
+    if draw.regions.kind == "labels":
         found.append(
             "Labels are cut like their image and averaged over its pixels; pixels without labels don't count. The "
             "mask's mean in a region weighs each pixel by the region's share of it."
         )
-        found.append(not_counted(draw, values["model/iou"], f"no pixel of the input is labelled as {draw.of}"))
-    if kind == "expected":
+        found.append(measured.not_counted("iou", f"no pixel of the input is labelled as {draw.of}"))
+    if draw.regions.kind == "expected":
         found.append(
             "Expected regions are where hair or a beard is expected, not where it is: a low IoU alone is no fault, "
             "compare methods."
         )
-        found.append(not_counted(draw, values["model/iou"], "no face was found"))
+        found.append(measured.not_counted("iou", "no face was found"))
     return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lomit.data.transforms import denormalise
-from lomit.evaluation.draws import Draw, Draws
-from lomit.evaluation.measures import MEASURES, RowsOf, Values
+from lomit.evaluation.pairs import Draw, draw
+from lomit.evaluation.protocols import Differing
+from lomit.evaluation.regions import Regions
 from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
 from lomit.evaluation.translating import as_saved, images, in_batches, keep, labels, translate
@@ -17,9 +19,118 @@ from lomit.metrics import background, identity, masks
 from lomit.metrics.ssim import ssim
 from lomit.models.base import Masks, Translation
 from lomit.nn.blocks import resize_mask
+from lomit.stats import bootstrap
 
 MARGIN = 1 / 32
 """Width of the margin around a region that counts as neither region nor background, as a share of the side."""
+ACCURACY, KEPT, OWN, MASKS = "attribute accuracy, %", "background kept", "by the method's own mask (secondary)", "masks"
+IDENTITY, TARGET, EVERYWHERE = "identity kept", "change outside {target}", "change outside all regions"
+PLACES = ("hair", "skin", "mouth", "other", "background")
+"""Regions of label pictures in which a mask's mean is told."""
+MEASURES = {
+    "changed_each": (ACCURACY, "changed, each", "%", 1),
+    "changed_all": (ACCURACY, "changed, all at once", "%", 1),
+    "every_each": (ACCURACY, "every attribute, each", "%", 1),
+    "every_all": (ACCURACY, "every attribute, all at once", "%", 1),
+    "change_target": (KEPT, TARGET, "0..255", 2),
+    "change_target_self": (KEPT, f"{TARGET}, self (floor)", "0..255", 2),
+    "change_target_above": (KEPT, f"{TARGET}, above floor", "0..255", 2),
+    "change_all": (KEPT, EVERYWHERE, "0..255", 2),
+    "change_all_self": (KEPT, f"{EVERYWHERE}, self (floor)", "0..255", 2),
+    "change_all_above": (KEPT, f"{EVERYWHERE}, above floor", "0..255", 2),
+    "ssim": (KEPT, "SSIM outside {target}", "", 4),
+    "ssim_self": (KEPT, "SSIM outside {target}, self (floor)", "", 4),
+    "change_own": (OWN, "change under 1 - m", "0..255", 2),
+    "own_area": (OWN, "mask area", "", 3),
+    "identity": (IDENTITY, identity.NAME, "", 3),
+    "same_person": (IDENTITY, f"{identity.NAME}, same person", "%", 1),
+    "iou": (MASKS, "IoU with {target}", "", 3),
+    "soft_iou": (MASKS, "soft IoU with {target}", "", 3),
+    **{f"mean_in_{region}": (MASKS, f"mask's mean in {region}", "", 3) for region in PLACES},
+    "area": (MASKS, "mask area (ceiling: the region's)", "", 3),
+    "saturation": (MASKS, "mask saturation", "", 3),
+}
+"""Key of a measure -> section, name, unit and digits of its rows."""
+
+Values = dict[str, Tensor]
+"""`COLUMN/measure` -> a value for each pair, N, float64 or bool; nan where a pair does not count."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The pairs of a draw, with their values."""
+
+    setting: Setting
+    draw: Draw
+    values: Values
+
+    @property
+    def people(self) -> Tensor:
+        """The person that each pair's input shows, N."""
+        return self.setting.people(self.draw.pairs.inputs)
+
+    def rows(
+        self, measures: Iterable[str], columns: Sequence[str], only: Tensor | None = None, of: str | None = None
+    ) -> list[Row]:
+        """The rows of some measures, as far as there are values for them.
+
+        Args:
+            measures, columns: their keys.
+            only: bool, N: the pairs that count; all of them by default.
+            of: the kind of region in which these differ alone; by default the draw's.
+        """
+        found, of = [], self.draw.of if of is None else of
+        for key in measures:
+            values = {c: self.values[f"{c}/{key}"] for c in columns if f"{c}/{key}" in self.values}
+            if only is not None:
+                values = {column: v.where(only, float("nan")) for column, v in values.items()}
+            cells = {column: bootstrap.mean(v, self.people, self.setting.seed) for column, v in values.items()}
+            if cells:
+                section, name, unit, digits = MEASURES[key]
+                alone = f", pairs that differ in {of} alone" if of else ""
+                title = name.format(target=self.draw.regions.target) + alone
+                found.append(Row(key, section, title, cells, of, unit, digits))
+        return found
+
+    def mask_rows(self) -> list[Row]:
+        """The masks' rows: over all pairs, and of the overlap for pairs that differ in one kind of region alone."""
+        columns, overlap = ("model", "plain", "ceiling", "ceiling_binary"), ("iou", "soft_iou")
+        found = self.rows(overlap, columns)
+        for kind, only in () if self.draw.of else self.draw.singles.items():
+            found += self.rows(overlap, columns, only, kind)
+        where = [f"mean_in_{region}" for region in PLACES]
+        return found + self.rows((*where, "area", "saturation"), columns)
+
+    def not_counted(self, measure: str, why: str) -> str:
+        """How many pairs a measure of the model leaves out, and why, for the notes."""
+        of = f" that differ in {self.draw.of} alone" if self.draw.of else ""
+        left_out = int(self.values[f"model/{measure}"].isnan().sum())
+        return f"{left_out} of {len(self.draw.pairs)} pairs{of} do not count: {why}."
+
+    def kept_note(self) -> str:
+        """How what is measured outside of regions is defined."""
+        return (
+            f"Change: mean absolute difference from the input. Target: {self.draw.regions.words} of the attributes in "
+            f"which a pair differs; all regions: of every attribute; {margin_at(self.setting.size)} pixels around "
+            "count as neither. SSIM: 11 x 11 Gaussian window, sigma 1.5, over outside pixels only. Self: the input "
+            "translated with itself as exemplar (and its own label), the method's reconstruction."
+        )
+
+    def mask_note(self) -> str:
+        """How what is measured of masks is defined."""
+        return (
+            "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with "
+            f"{self.draw.regions.words} of the attributes in which the pair differs; soft IoU: the sum of the smaller "
+            "over the sum of the larger of both. m = 1: a mask of everything. Ceiling: the region averaged onto the "
+            "mask's grid and enlarged in the same way; 0/1: also cut at 0.5 on the grid. A soft mask fitted to the "
+            f"outline can exceed both. Saturation: share of the mask within {masks.SATURATED} of 0 or 1; read it "
+            "beside the area, for a collapsed mask is saturated, too."
+        )
+
+    def scored_note(self) -> str:
+        """What images are scored as."""
+        size = self.setting.size
+        return f"Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back."
 
 
 def margin_at(size: int) -> int:
@@ -31,6 +142,7 @@ class PairBatch:
     """Some of the pairs of a draw, on the device.
 
     Attributes:
+        inputs, exemplars: rows of the images, B.
         x, exemplar: B x 3 x S x S in [-1, 1].
         y_input, y_exemplar: their labels, B x A.
         target, everywhere: coverage by the regions in which a pair differs, and by those of all attributes, each
@@ -39,7 +151,7 @@ class PairBatch:
 
     def __init__(self, setting: Setting, draw: Draw, stage: str, part: slice) -> None:
         self.setting, self.draw, self.stage, self.part = setting, draw, stage, part
-        inputs, exemplars = draw.pairs.inputs[part], draw.pairs.exemplars[part]
+        inputs, exemplars = self.inputs, self.exemplars = draw.pairs.inputs[part], draw.pairs.exemplars[part]
         self.x, self.exemplar = images(setting, inputs), images(setting, exemplars)
         self.y_input, self.y_exemplar = labels(setting, inputs), labels(setting, exemplars)
         self.target, self.everywhere = draw.regions.targets(inputs, draw.pairs.differs[part])
@@ -54,9 +166,8 @@ class PairBatch:
 
     def keep(self, result: Translation) -> None:
         """Keeps the translated images, where that is asked for."""
-        pairs, part = self.draw.pairs, self.part
-        inputs, exemplars = pairs.inputs[part], pairs.exemplars[part]
-        keep(self.setting, self.stage, range(part.start, part.stop), inputs, exemplars, as_saved(result))
+        numbers = range(self.part.start, self.part.stop)
+        keep(self.setting, self.stage, numbers, self.inputs, self.exemplars, as_saved(result))
 
     def kept(self, result: Translation) -> Values:
         """Measure -> how an image differs from the input outside of regions, B."""
@@ -73,11 +184,9 @@ class PairBatch:
         """Measure -> how an image differs where the method's own mask leaves it, B; empty without masks."""
         if result.masks is None:
             return {}
-        before, after = denormalise(self.x), as_saved(result)
-        m = resize_mask(result.masks.input, (before.shape[-2], before.shape[-1])).double()
-        change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
-        weighted = ((1 - m) * change).sum(dim=(1, 2, 3)) / (1 - m).sum(dim=(1, 2, 3))
-        return {"change_own": weighted, "own_area": masks.area(result.masks.input)}
+        before, m = denormalise(self.x), result.masks.input
+        left = 1 - resize_mask(m, (before.shape[-2], before.shape[-1])).double()
+        return {"change_own": background.mean_change(before, as_saved(result), left), "own_area": masks.area(m)}
 
     def identity(self, result: Translation) -> Values:
         """Measure -> how far the face's embedding moves, B; empty where faces aren't embedded."""
@@ -105,84 +214,29 @@ class PairBatch:
 
 
 def run(
-    name: str,
     setting: Setting,
-    drawn: Draws,
+    options: Differing,
     measure: Callable[[PairBatch], Values],
-    rows: Callable[[Draw, RowsOf], list[Row]],
-    notes: Callable[[Draw, Values], Sequence[str]],
+    rows: Callable[[Measured], list[Row]],
+    notes: Callable[[Measured], Sequence[str]],
+    regions: Regions | None = None,
 ) -> Findings:
-    """Measures all pairs of a protocol.
-
-    Args:
-        name: of the protocol.
-        setting: the model and the data.
-        drawn: the pairs.
-        measure: some pairs of a draw -> `COLUMN/measure` -> a value for each, float64 or bool; nan where it does not
-            count.
-        rows: a draw with its values -> its rows.
-        notes: the same -> how the numbers are defined.
-    """
+    """Draws and measures all pairs of a protocol; `regions` and errors as of `lomit.evaluation.pairs.draw`."""
+    draws, facts, note = draw(setting, options, regions)
     found: list[Row] = []
-    told = [drawn.note]
-    for draw in drawn.draws:
-        stage = f"{name}/{draw.of}" if draw.of else name
+    told = [note]
+    for each in draws:
+        stage = f"{options.name}/{each.of}" if each.of else options.name
 
-        def compute(part: slice, draw: Draw = draw, stage: str = stage) -> Values:
-            return measure(PairBatch(setting, draw, stage, part))
+        def compute(part: slice, each: Draw = each, stage: str = stage) -> Values:
+            return measure(PairBatch(setting, each, stage, part))
 
-        values = in_batches(setting, stage, len(draw.pairs), compute)
-        people = setting.people(draw.pairs.inputs)
-        found += rows(draw, RowsOf(people, setting.seed, values, draw.regions.target))
-        told += notes(draw, values)
-    return Findings(drawn.facts, tuple(dict.fromkeys(told)), found)
-
-
-def not_counted(draw: Draw, values: Tensor, why: str) -> str:
-    """How many pairs a measure leaves out, and why."""
-    of = f" that differ in {draw.of} alone" if draw.of else ""
-    return f"{int(values.isnan().sum())} of {len(draw.pairs)} pairs{of} do not count: {why}."
+        measured = Measured(setting, each, in_batches(setting, stage, len(each.pairs), compute))
+        found += rows(measured)
+        told += notes(measured)
+    return Findings(facts, tuple(dict.fromkeys(told)), found)
 
 
 def under(column: str, values: Values) -> Values:
     """`measure` -> `COLUMN/measure`."""
     return {f"{column}/{name}": value for name, value in values.items()}
-
-
-def mask_rows(draw: Draw, rows: RowsOf) -> list[Row]:
-    """The masks' rows: over all pairs, and of the overlap for pairs that differ in one kind of region alone."""
-    columns = ("model", "plain", "ceiling", "ceiling_binary")
-    overlap = ("iou", "soft_iou")
-    found = rows.rows(overlap, columns, of=draw.of)
-    for kind, only in () if draw.of else draw.singles.items():
-        found += rows.rows(overlap, columns, only, kind)
-    where = [key for key in MEASURES if key.startswith("mean_in_")]
-    return found + rows.rows((*where, "area", "saturation"), columns, of=draw.of)
-
-
-def kept_note(setting: Setting, draw: Draw) -> str:
-    """How what is measured outside of regions is defined."""
-    return (
-        f"Change: mean absolute difference from the input. Target: {draw.regions.words} of the attributes in which a "
-        f"pair differs; all regions: of every attribute; {margin_at(setting.size)} pixels around count as neither. "
-        "SSIM: 11 x 11 Gaussian window, sigma 1.5, over outside pixels only. Self: the input translated with itself as "
-        "exemplar (and its own label), the method's reconstruction."
-    )
-
-
-def mask_note(draw: Draw) -> str:
-    """How what is measured of masks is defined."""
-    return (
-        "IoU at threshold 0.5 of the input's mask, enlarged bilinearly from its own grid to the image, with "
-        f"{draw.regions.words} of the attributes in which the pair differs; soft IoU: the sum of the smaller over the "
-        "sum of the larger of both. m = 1: a mask of everything. Ceiling: the region averaged onto the mask's grid and "
-        "enlarged in the same way; 0/1: also cut at 0.5 on the grid. A soft mask fitted to the outline can exceed "
-        f"both. Saturation: share of the mask within {masks.SATURATED} of 0 or 1; read it beside the area, for a "
-        "collapsed mask is saturated, too."
-    )
-
-
-def scored_note(setting: Setting) -> str:
-    """What images are scored as."""
-    size = setting.size
-    return f"Scored at {size} x {size}: raw decoder output rounded to 8 bits, nothing blended back."

@@ -8,7 +8,7 @@ kinds of image the outputs of one source show.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lomit.data.cache import Cache
 from lomit.data.transforms import normalise
-from lomit.errors import LomitError
-from lomit.evaluation.crossings import Crossing, domains_of, draw_crossing
+from lomit.errors import LomitError, did_you_mean
+from lomit.evaluation.pairs import Facts, names_sha256, usable_rows
 from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.results import MEAN, Row
 from lomit.evaluation.settings import Findings, Setting
@@ -30,6 +31,45 @@ from lomit.stats.estimate import Estimate
 
 MOST_FOR_KID = 5_000
 """KID's kernels are quadratic: of larger sets so many images are drawn by the seed."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Images that share a label.
+
+    Attributes:
+        name: an attribute, or `not` and an attribute.
+        train, test: rows of the cache in the train split and in the one that is measured, int64, ascending.
+        people: number of people in `test`.
+        columns: bool, A: the attributes by which the domains are told apart.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    people: int
+    columns: np.ndarray
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """From one domain into another: M images to translate, and the E exemplars of each (M x E), rows of the cache."""
+
+    source: Domain
+    target: Domain
+    sources: np.ndarray
+    exemplars: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """`A to B`."""
+        return f"{self.source.name} to {self.target.name}"
+
+    def facts(self, cache: Cache) -> Facts:
+        """How many sources are translated, and the hash of all images that its numbers rest on."""
+        rows = (self.sources, self.exemplars.reshape(-1), self.target.train, self.source.test, self.target.test)
+        names = (" ".join(cache.names[row] for row in part.tolist()) for part in rows)
+        return {"sources": len(self.sources), "pairs_sha256": names_sha256(names)}
 
 
 def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
@@ -53,14 +93,14 @@ def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
     crossings = [
         draw_crossing(setting, options, source, target, k) for k, (source, target) in enumerate(permutations(chosen, 2))
     ]  # what is missing is said before the first translation
-    train = {d.name: _of_images(setting, (), d.train, f"train {d.name}")["features"] for d in chosen}
+    train = {d.name: _of_images(setting, (), d.train, f"train {d.name}") for d in chosen}
     test = {d.name: _of_images(setting, modes, d.test, f"test {d.name}") for d in chosen}
     rows: list[Row] = []
     for crossing in crossings:
         rows += summarise(setting, crossing, measure(setting, options, modes, crossing), train, test)
     measures = list(dict.fromkeys(row.measure for row in rows))
     rows = [r for m in measures for r in _with_mean([row for row in rows if row.measure == m])]
-    facts: dict[str, object] = {
+    facts: Facts = {
         "extractor": setting.extractor.name,
         "exemplars": options.exemplars,
         "domains": {d.name: {"train": len(d.train), "test": len(d.test), "people": d.people} for d in chosen},
@@ -69,6 +109,78 @@ def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
         "interval_of_distances": f"delete-a-group jackknife over {setting.resampled}",
     }
     return Findings(facts, notes(setting, options, modes), rows, counted="samples")
+
+
+def domains_of(setting: Setting, options: StarganV2Protocol) -> tuple[Domain, ...]:
+    """The domains that were asked for.
+
+    Several attributes are a domain each, of the images with that attribute and none of the others; one attribute gives
+    the images with it and those without it.  By default these are a method's own domains; of a method without any, the
+    first exclusive attributes of the data that the model knows two of, or else the model's first.
+
+    Raises:
+        LomitError: for an attribute that the model does not know, or one that is named twice.
+    """
+    cache, chosen = setting.cache, options.domains or _default(setting)
+    for name in chosen:
+        if name not in cache.attributes:
+            raise LomitError(
+                f"no domain '{name}'{did_you_mean(name, cache.attributes)}; the model's attributes: "
+                f"{', '.join(cache.attributes)}"
+            )
+    if len(set(chosen)) < len(chosen):
+        raise LomitError("an attribute is named twice in --domains")
+    columns = np.array([name in chosen for name in cache.attributes])
+    y = cache.labels[:, [cache.attributes.index(name) for name in chosen]]
+    if len(chosen) == 1:
+        members = {f"not {chosen[0]}": y[:, 0] == 0, chosen[0]: y[:, 0] == 1}
+    else:
+        alone = (y == 1).sum(1) == 1
+        members = {name: alone & (y[:, k] == 1) for k, name in enumerate(chosen)}
+    train, test = usable_rows(setting, "train"), usable_rows(setting)
+    found = []
+    for name, inside in members.items():
+        here = test[inside[test]]
+        found.append(Domain(name, train[inside[train]], here, len(np.unique(cache.identity[here])), columns))
+    return tuple(found)
+
+
+def _default(setting: Setting) -> tuple[str, ...]:
+    attributes = setting.cache.attributes
+    if setting.translator.domains is not None:
+        # Where its images have one of the attributes each, these are its domains; else they have none or all of them.
+        has = setting.cache.labels[usable_rows(setting)] == 1
+        return attributes if len(attributes) > 1 and (has.sum(1) == 1).all() else attributes[:1]
+    for group in setting.source.groups:
+        known = tuple(name for name in attributes if name in group)
+        if len(known) > 1:
+            return known
+    return attributes[:1]
+
+
+def draw_crossing(
+    setting: Setting, options: StarganV2Protocol, source: Domain, target: Domain, number: int
+) -> Crossing:
+    """Sources and exemplars of a pair of domains, by the seed and the pair's number.
+
+    Raises LomitError where a domain has too few images of the measured split, or the target of the train split.
+    """
+    count = options.exemplars
+    for domain, part, rows, least in (
+        (source, setting.split, source.test, 2),
+        (target, setting.split, target.test, max(2, count)),
+        (target, "train", target.train, 2),
+    ):
+        if len(rows) < least:
+            raise LomitError(
+                f"the domain '{domain.name}' has {len(rows)} images of the {part} split; {least} are needed"
+            )
+    rng = np.random.default_rng([setting.seed, number])
+    sources, most = source.test, options.sources
+    if most is not None and most < len(sources):
+        sources = np.sort(rng.choice(sources, most, replace=False))
+    exemplars = np.stack([rng.choice(target.test, count, replace=False) for _ in sources])
+    return Crossing(source, target, sources, exemplars)
 
 
 def measure(
@@ -97,7 +209,7 @@ def measure(
             saved.append(as_saved(translate(setting, x, exemplar, y[at], y_input[at])))
         outputs = torch.cat(saved)
         keep(setting, stage, range(part.start * count, part.stop * count), inputs, exemplars, outputs)
-        features = extract(extractor, [outputs], setting.device)
+        features = extract(extractor, outputs, setting.device)
         found = {"features": features}
         if count > 1:
             found["diversity"] = diversity.pair_mean(features.unflatten(0, (-1, count)))
@@ -119,7 +231,7 @@ def _of_images(setting: Setting, modes: tuple[str, ...], rows: np.ndarray, stage
 
     def compute(part: slice) -> dict[str, Tensor]:
         x = torch.from_numpy(np.asarray(setting.cache.images[rows[part]]))
-        found = {"features": extract(extractor, [x], setting.device)}
+        found = {"features": extract(extractor, x, setting.device)}
         return found | {"modes": _probabilities(setting, modes, x)} if modes else found
 
     return in_batches(setting, f"starganv2/{stage}", len(rows), compute)
@@ -134,24 +246,21 @@ def summarise(
     setting: Setting,
     crossing: Crossing,
     found: dict[str, Tensor],
-    train: dict[str, Tensor],
+    train: dict[str, dict[str, Tensor]],
     test: dict[str, dict[str, Tensor]],
 ) -> list[Row]:
     """Every number of a pair of domains.
 
     Args:
-        setting: the seed and the extractor.
-        crossing: the pair.
         found: `measure`'s values.
-        train: domain -> features of its images, N x D.
-        test: domain -> `features`, N x D, and `modes`, N x K, of its images of the measured split.
+        train, test: domain -> what `_of_images` says of its images of that split.
     """
     assert setting.extractor is not None
     seed, extractor = setting.seed, setting.extractor
     source, target = crossing.source, crossing.target
-    reference, real = train[target.name], test[target.name]["features"]
-    sources = test[source.name]["features"][_places(source.test, crossing.sources)]
-    given = _places(target.test, crossing.exemplars)
+    reference, real = train[target.name]["features"], test[target.name]["features"]
+    sources = test[source.name]["features"][np.searchsorted(source.test, crossing.sources)]
+    given = np.searchsorted(target.test, crossing.exemplars)
     who = setting.people(crossing.sources)
     each = len(found["features"]) // len(who)
     sets = {
@@ -172,12 +281,8 @@ def summarise(
     of_pair = partial(Row, name=crossing.name, of=crossing.name, flag=flag)
     rows = []
     for measure, unit in ((fid.FID, ""), (kid.KID, "x 1000")):
-        cells = {
-            column: setting.store.estimate(
-                f"starganv2/{crossing.name}/{measure} {column}", partial(distance, measure, column)
-            )
-            for column in sets
-        }
+        part = f"starganv2/{crossing.name}/{measure}"
+        cells = {c: setting.store.estimate(f"{part} {c}", partial(distance, measure, c)) for c in sets}
         title = named(measure, extractor) + (f", {unit}" if unit else "")
         rows.append(of_pair(measure.lower(), title, cells=cells, unit=unit))
     if "diversity" in found:
@@ -199,11 +304,6 @@ def _cis(setting: Setting) -> str:
     return f"{inception_score.CONDITIONAL}-{setting.classifier.name}"
 
 
-def _places(rows: np.ndarray, chosen: np.ndarray) -> Tensor:
-    """Where chosen rows stand among rows, which ascend."""
-    return torch.from_numpy(np.searchsorted(rows, chosen))
-
-
 def _at_most(count: int, seed: int) -> Tensor:
     """Rows for KID, ascending."""
     if count <= MOST_FOR_KID:
@@ -212,7 +312,7 @@ def _at_most(count: int, seed: int) -> Tensor:
 
 
 def _with_mean(rows: list[Row]) -> list[Row]:
-    """The rows of a measure and their mean; its interval is the mean of theirs, which is wide enough at any dependence.
+    """The rows of a measure and their mean, whose interval is the mean of theirs.
 
     People stand in several pairs, so the numbers are not independent; a mean varies at most as much as its terms do on
     average.

@@ -24,31 +24,22 @@ from lomit.stats import bootstrap
 from lomit.stats.estimate import Estimate
 
 COLUMNS = ("model", "floor", "ceiling")
-Compute = Callable[[Tensor], Estimate]
 
 
 @dataclass(frozen=True)
 class ClassPairs:
-    """The pairs of a class.
-
-    Attributes:
-        scored: the class, of K facts.
-        pairs: N of them, which differ in the class.
-        images: of the split that they are drawn from.
-        people: fact -> people without and with it.
-    """
+    """The pairs of a class of K facts, and for each fact how many people are without and with it."""
 
     scored: ScoredClass
     pairs: Pairs
-    images: int
     people: dict[str, list[int]]
+    facts: dict[str, object]
 
 
 def evaluate(setting: Setting, options: Table1Protocol) -> Findings:
     """Runs the protocol: for each class as many pairs as the options say, which differ in the class.
 
-    Raises:
-        LomitError: where the model knows none of the classes, or the split has too few pairs of one.
+    Raises LomitError where the model knows none of the classes, or the split has too few pairs of one.
     """
     # What is missing is said before the first translation.
     drawn = [_draw(setting, options, scored) for scored in classes_of(setting, options)]
@@ -57,10 +48,7 @@ def evaluate(setting: Setting, options: Table1Protocol) -> Findings:
     for each in drawn:
         rows += summarise(setting, options, each, measure(setting, each), by)
     order = list(dict.fromkeys(row.section for row in rows))
-    facts = {
-        each.scored.name: each.pairs.facts(setting.cache, each.images) | {"people_each_way": each.people}
-        for each in drawn
-    }
+    facts = {each.scored.name: each.facts for each in drawn}
     left_out = [name for name in TABLE_1 if not options.classes and name not in facts]
     return Findings(
         {"draws": facts, "attributes": list(setting.attributes)},
@@ -70,11 +58,7 @@ def evaluate(setting: Setting, options: Table1Protocol) -> Findings:
 
 
 def classes_of(setting: Setting, options: Table1Protocol) -> tuple[ScoredClass, ...]:
-    """The classes that were asked for, or those of the paper that the model knows.
-
-    Raises:
-        LomitError: where there is none.
-    """
+    """The classes that were asked for, or those of the paper that the model knows.  Raises LomitError without any."""
     attributes, asked = setting.attributes, options.classes
     found = tuple(parse_class(text, attributes) for text in asked) if asked else papers_classes(attributes)
     if not found:
@@ -99,14 +83,15 @@ def _draw(setting: Setting, options: Table1Protocol, scored: ScoredClass) -> Cla
     if _opposite(setting, options):
         rows = rows[NONE_OR_ALL.of(y[rows]) >= 0]
     people = {
-        fact.name: [len(np.unique(cache.identity[rows[y[rows, k] == value]])) for value in (0, 1)]
+        fact: [len(np.unique(cache.identity[rows[y[rows, k] == value]])) for value in (0, 1)]
         for k, fact in enumerate(scored.facts)
     }
     alike = of_data(setting, options.alike, "alike")
     try:
-        return ClassPairs(scored, draw_pairs(y, rows, options.pairs, setting.seed, alike=alike), len(rows), people)
+        pairs = draw_pairs(y, rows, options.pairs, setting.seed, alike=alike)
     except LomitError as error:
         raise LomitError(f"class '{scored.name}': {error}") from error
+    return ClassPairs(scored, pairs, people, pairs.facts(cache, len(rows)) | {"people_each_way": people})
 
 
 def measure(setting: Setting, drawn: ClassPairs) -> dict[str, Tensor]:
@@ -128,15 +113,7 @@ def measure(setting: Setting, drawn: ClassPairs) -> dict[str, Tensor]:
 def summarise(
     setting: Setting, options: Table1Protocol, drawn: ClassPairs, logits: dict[str, Tensor], by: np.ndarray | None
 ) -> list[Row]:
-    """The rows of a class.
-
-    Args:
-        setting: the seed and the names.
-        options: the attribute that the inputs are told apart by.
-        drawn: the class and its N pairs.
-        logits: column -> N x K.
-        by: labels of that attribute, images x 1.
-    """
+    """The rows of a class, by the logits of its facts (column -> N x K); `by`: labels of `options.by`, images x 1."""
     assert setting.classifier is not None
     scored, pairs, extractor, seed = drawn.scored, drawn.pairs, setting.classifier.name, setting.seed
     shown, who = setting.people(pairs.inputs), setting.resampled
@@ -150,7 +127,7 @@ def summarise(
         hits, counted = accuracy.class_tally(accuracy.correct(z, target), target, differs)
         return bootstrap.ratio(100 * hits, counted if among is None else counted * among, shown, seed)
 
-    def cells(compute: Compute, of: dict[str, Tensor]) -> dict[str, Estimate]:
+    def cells(compute: Callable[[Tensor], Estimate], of: dict[str, Tensor]) -> dict[str, Estimate]:
         return {column: compute(of[column]) for column in COLUMNS}
 
     tables = {column: inception_score.joint_table(z.double().sigmoid()) for column, z in logits.items()}
