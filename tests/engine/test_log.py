@@ -78,13 +78,16 @@ def test_a_full_disk_does_not_cost_the_old_lines(tmp_path: Path, monkeypatch: py
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
 
 
-def test_tensorboard_gets_the_numbers(tmp_path: Path) -> None:
+def test_tensorboard_gets_numbers_and_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard", reason="the extra `train` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     write(tmp_path, range(1, 4))
     log = RunLog(tmp_path, after=3)
     log.show(3, Image.new("L", (12, 8), 200))
+    with monkeypatch.context() as full:
+        full.setattr("lomit.engine.log._ROOM", 2**62)
+        log.show(4, Image.new("L", (12, 8), 200))
     log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

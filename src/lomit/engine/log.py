@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from lomit.engine.checkpoint import write_text
 from lomit.errors import line_of
 
 logger = logging.getLogger(__name__)
+_ROOM = 2**24
+"""Bytes that must be free for a sheet."""
 
 
 class Means:
@@ -84,8 +87,8 @@ class RunLog:
                     self._board.add_scalar(name, value, step)
 
     def show(self, step: int, sheet: Image.Image) -> None:
-        """A sample sheet, for TensorBoard."""
-        if self._board is not None:
+        """A sample sheet, for TensorBoard; none where the disk is nearly full, which its thread would not survive."""
+        if self._board is not None and shutil.disk_usage(self.path.parent).free > _ROOM:
             self._board.add_image("samples", np.asarray(sheet.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
