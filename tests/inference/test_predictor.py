@@ -228,7 +228,8 @@ def test_lomit_interpolates_from_its_self_translation_to_the_exemplar(lomit: Lom
     assert np.abs(results[-1].raw - predictor.translate([image], [exemplar])[0].raw).max() < 1e-4
 
 
-def test_only_what_is_named_is_moved() -> None:
+def seeing_places() -> Lomit:
+    """Untrained, with masks that differ between the hair and the smile."""
     torch.manual_seed(0)
     sizes = {"width": 2, "d_width": 2, "res_blocks": 1, "mask_convs": 2, "mask_norm": "group"}
     names = ("Black_Hair", "Blond_Hair", "Smiling")
@@ -243,6 +244,11 @@ def test_only_what_is_named_is_moved() -> None:
     assert seeing.generator.cosegmentation is not None
     assert seeing.generator.cosegmentation.differences is not None
     torch.nn.init.normal_(seeing.generator.cosegmentation.differences)
+    return seeing
+
+
+def test_only_what_is_named_is_moved() -> None:
+    seeing = seeing_places()
     predictor, images = Predictor(seeing, "cpu"), (noise(40, 40), noise(40, 40))
 
     def mask(only: str | list[str] | None) -> np.ndarray:
@@ -272,6 +278,70 @@ def test_only_what_is_named_is_moved() -> None:
     for wrong, message in (("hiar", "'hiar' names none of the model's attributes"), ([], "'only' is empty")):
         with pytest.raises(LomitError, match=message):
             mask(wrong)  # type: ignore[arg-type]
+
+
+def test_one_exemplar_composed_is_the_translation_of_what_is_named() -> None:
+    predictor, (image, exemplar) = Predictor(seeing_places(), "cpu"), (noise(40, 50), noise(64, 32))
+    for only in ("hair", "Smiling"):
+        plain, composed = predictor.translate(image, exemplar, only=only), predictor.compose(image, {only: exemplar})
+        assert np.array_equal(plain.raw, composed.raw)
+        assert composed.image.tobytes() == plain.image.tobytes()
+        assert composed.exemplar_mask is None
+    drawn = np.zeros((8, 8), dtype=np.uint8)
+    drawn[:4] = 255
+    plain = predictor.translate(image, exemplar, input_masks=drawn, exemplar_masks=drawn)
+    composed = predictor.compose(image, masks=[(exemplar, drawn, drawn)])
+    assert np.abs(plain.raw - composed.raw).max() < 1e-6
+
+
+def test_two_exemplars_are_composed_in_any_order() -> None:
+    predictor, (image, a, b) = Predictor(seeing_places(), "cpu"), (noise(40, 40), noise(40, 40), noise(40, 40))
+    both, turned = (predictor.compose(image, parts) for parts in ({"hair": a, "Smiling": b}, {"Smiling": b, "hair": a}))
+    assert np.abs(both.raw - turned.raw).max() < 1e-6
+    three = {"Smiling": b, "Blond_Hair": a, "Black_Hair": image}
+    turned_three = dict(reversed(three.items()))
+    assert np.array_equal(predictor.compose(image, three).raw, predictor.compose(image, turned_three).raw)
+    masks = [np.asarray(predictor.translate(image, e, only=o).input_mask) for e, o in ((a, "hair"), (b, "Smiling"))]
+    # The larger one on the grid, then enlarged and rounded.
+    difference = np.asarray(both.input_mask, dtype=int) - np.maximum(*masks)
+    assert difference.min() >= -1
+    assert difference.mean() < 3
+    assert np.abs(both.raw - predictor.compose(image, {"hair": b, "Smiling": a}).raw).max() > 1e-4
+
+
+def test_a_composition_within_drawn_masks_keeps_the_rest(lomit: Lomit) -> None:
+    predictor, (image, a, b) = Predictor(lomit, "cpu"), (noise(32, 32), noise(32, 32), noise(32, 32))
+    top, bottom, whole = np.zeros((32, 32)), np.zeros((32, 32)), np.ones((32, 32))
+    top[:8], bottom[24:] = 1, 1
+    result = predictor.compose(image, masks=[(a, top, whole), (b, bottom, whole)], composite=True)
+    changed = (np.asarray(result.image) != np.asarray(image)).any(axis=-1)
+    assert not changed[8:24].any()
+    assert changed[:8].mean() > 0.9
+    assert changed[24:].mean() > 0.9
+    assert np.array_equal(np.asarray(result.input_mask), 255 * (top + bottom))
+
+
+def test_what_can_not_be_composed(lomit: Lomit, predictor: Predictor) -> None:
+    seeing, mask = Predictor(seeing_places(), "cpu"), np.ones((8, 8))
+    no_masks = Predictor(double(S, has_masks=False), "cpu")
+    for call, message in (
+        (lambda: seeing.compose(RED), "give one of the two"),
+        (lambda: seeing.compose(RED, {"hair": RED}, masks=[(RED, mask, mask)]), "give one of the two"),
+        (lambda: seeing.compose(RED, {"hiar": RED}), "'hiar' names none of the model's attributes"),
+        (
+            lambda: seeing.compose(RED, {"hair": RED, "black_hair": BLUE}),
+            "'black_hair' and 'hair' both name Black_Hair",
+        ),
+        (lambda: seeing.compose(RED, {"hair": "no-such.png"}), "no-such.png"),
+        (lambda: seeing.compose(RED, masks=[(RED, mask, None)]), "part 0 of 'masks' must be"),  # type: ignore[list-item]
+        (lambda: seeing.compose(RED, masks=[(RED, np.ones((8, 9)), mask)]), "mask of input is 9 x 8"),
+        (lambda: Predictor(lomit, "cpu").compose(RED, {"Smiling": RED}), "don't go by names: .* or give masks="),
+        (lambda: predictor.compose(RED, masks=[(RED, mask, mask)]), "can't compose exemplars; take a LOMIT model"),
+        (lambda: no_masks.compose(RED, masks=[(RED, mask, mask)]), "has no masks"),
+    ):
+        with pytest.raises(LomitError, match=message) as raised:
+            call()
+        assert "\n" not in str(raised.value)
 
 
 def test_a_model_whose_masks_go_by_no_names(predictor: Predictor) -> None:

@@ -93,6 +93,36 @@ def test_eq_4_with_a_half_plane_keeps_each_half_to_its_style() -> None:
     assert torch.equal(out[..., 3:], other[..., 3:]), "the foreground style reached the background"
 
 
+def test_eq_4_with_several_foregrounds() -> None:
+    c, first, background = hadain_case()
+    second = (draw(2, 3, seed=5), draw(2, 3, seed=6))
+    a, b = (0.5 * draw_mask(2, 1, 4, 6, seed=k) for k in (7, 8))
+    terms = ((a, first), (b, second), (1 - a - b, background))
+    expected = sum(m * by_hand_adain(c, *style) for m, style in terms)
+    close(losses.composed_hadain([a, b], c, [first, second], background), expected)
+    with pytest.raises(ValueError, match="zip"):
+        losses.composed_hadain([a, b], c, [first], background)
+
+
+def test_shares_of_masks() -> None:
+    masks = [torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+    parts, total = losses.shares(masks)
+    by_hand = [m / sum(masks) * torch.maximum(torch.maximum(*masks[:2]), masks[2]) for m in masks]
+    for part, expected in zip(parts, by_hand, strict=True):
+        torch.testing.assert_close(part, expected)
+    torch.testing.assert_close(sum(parts), total)
+    assert total.max() <= 1
+    (alone,), union = losses.shares(masks[:1])
+    assert torch.equal(alone, masks[0])
+    assert torch.equal(union, masks[0])
+    for part in losses.shares([masks[0]] * 4)[0]:
+        torch.testing.assert_close(part, masks[0] / 4)
+    zero = torch.zeros(1, 1, 2, 2)
+    assert torch.equal(losses.shares([zero, zero])[0][1], zero), "no division by zero"
+    apart = [torch.tensor([[[[0.3, 0.0]]]]), torch.tensor([[[[0.0, 0.9]]]])]
+    assert all(torch.equal(a, b) for a, b in zip(losses.shares(apart)[0], apart, strict=True))
+
+
 # Eqs. 5 to 9
 
 

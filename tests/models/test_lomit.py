@@ -283,6 +283,70 @@ def test_only_an_exemplar_guides() -> None:
         tiny().translate(batch.x1, Guide(label=batch.y2))
 
 
+# Several exemplars
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_one_exemplar_composed_is_the_translation(given: bool) -> None:
+    translator, batch = trained_looking(image_size=32).eval(), random_batch(32)
+    masks = Masks(torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)) if given else None
+    guide = Guide(batch.x2, masks=masks)
+    plain, composed = translator.translate(batch.x1, guide), translator.compose(batch.x1, [guide])
+    assert torch.equal(plain.image, composed.image)
+    assert plain.masks is not None
+    assert composed.masks is not None
+    assert torch.equal(plain.masks.input, composed.masks.input)
+    assert torch.equal(plain.masks.exemplar, composed.masks.exemplar)
+
+
+def test_composed_masks_sum_to_at_most_one_and_their_order_does_not_matter() -> None:
+    translator, batch = trained_looking(image_size=32).eval(), random_batch(32)
+    exemplars = [batch.x2, batch.x1.flip(-1), batch.x2.flip(0)]
+    two = [Guide(each) for each in exemplars[:2]]
+    composed, turned = translator.compose(batch.x1, two), translator.compose(batch.x1, two[::-1])
+    torch.testing.assert_close(composed.image, turned.image, rtol=0, atol=1e-6)
+    assert composed.masks is not None
+    assert composed.masks.input.max() <= 1
+    assert composed.masks.exemplar.shape == (2, 2, 8, 8)
+    assert (composed.image - translator.translate(batch.x1, two[0]).image).abs().max() > 1e-3
+    # Rounding to float32 lets the sums of three differ by more than that (some 3e-6 of the range -1 to 1).
+    three, double = [Guide(each.double()) for each in exemplars], translator.double()
+    for order in ([1, 2, 0], [2, 1, 0]):
+        images = [double.compose(batch.x1.double(), guides).image for guides in (three, [three[k] for k in order])]
+        torch.testing.assert_close(*images, rtol=0, atol=1e-12)
+
+
+def test_equal_exemplars_composed_are_one() -> None:
+    translator, batch = trained_looking(image_size=32).eval(), random_batch(32)
+    guide = Guide(batch.x2, masks=Masks(torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)))
+    one, three = (translator.compose(batch.x1, [guide] * k).image for k in (1, 3))
+    torch.testing.assert_close(one, three, rtol=0, atol=1e-5)
+
+
+def test_each_composed_exemplar_reaches_its_own_region_of_the_code() -> None:
+    """What the decoder is given; it spreads over the image from there."""
+    translator, batch = trained_looking(image_size=32).eval(), random_batch(32)
+    left, right = torch.zeros(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    left[..., :8] = 1
+    right[..., 24:] = 1
+    whole = constant(1.0, 32)
+    codes: list[Tensor] = []
+    translator.generator.decoder.register_forward_pre_hook(lambda _, args: codes.append(args[0]))
+
+    def compose(a: Tensor, b: Tensor) -> Tensor:
+        translator.compose(batch.x1, [Guide(a, masks=Masks(left, whole)), Guide(b, masks=Masks(right, whole))])
+        return codes.pop()
+
+    first, second, other = batch.x2, batch.x2.flip(1), torch.rand_like(batch.x2)
+    base, left_changed, right_changed = compose(first, second), compose(other, second), compose(first, other)
+    for changed, inside, outside in (
+        (left_changed, slice(None, 2), slice(2, None)),
+        (right_changed, slice(6, None), slice(None, 6)),
+    ):
+        assert torch.equal(changed[..., outside], base[..., outside])
+        assert (changed - base)[..., inside].abs().amax(dim=(1, 2)).min() > 1e-3
+
+
 # Interpolation
 
 

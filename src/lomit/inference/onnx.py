@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,10 @@ class ExportedTranslator(Translator):
     def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
         """`translate`: the graph itself fills in the masks that are NaN."""
         return self.translate(x, guide)
+
+    def compose(self, x: Tensor, guides: Sequence[Guide]) -> Translation:
+        """The graph has one exemplar."""
+        raise LomitError("an exported model can't compose exemplars; take the model that it was made of")
 
 
 def _open(source: str | os.PathLike[str] | bytes, name: str) -> Any:

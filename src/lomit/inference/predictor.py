@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -39,7 +39,7 @@ class Result:
             transparent.  Outside the square every value is the input's.
         input_mask: mode L, as large as the input's centre square, white = foreground; None where the method
             has no masks.
-        exemplar_mask: the same for the exemplar.
+        exemplar_mask: the same for the exemplar; None where several exemplars were composed.
         raw: the network's own output, S x S x 3, float32 in [-1, 1], S being the model's image size.
     """
 
@@ -219,6 +219,58 @@ class Predictor:
             results += self._results(translation, batch, batch if exemplar is None else exemplar, composite)
         return results if _is_list(inputs) else results[0]
 
+    def compose(
+        self,
+        image: ImageLike,
+        exemplars: Mapping[str, ImageLike] | None = None,
+        *,
+        masks: Sequence[tuple[ImageLike, MaskLike, MaskLike]] = (),
+        composite: bool = False,
+    ) -> Result:
+        """Several exemplars in one image, each in a region of its own: the hair of one, the mouth of another.
+
+        Where regions overlap, exemplars share the place (`lomit.losses.lomit.shares`); their order doesn't matter.
+
+        Args:
+            image: the input.
+            exemplars: what is to be moved -> the image to take it from, for models whose masks go by names.  Names are
+                those of `only` in `translate`.
+            masks: in place of that, for each exemplar: its image, the mask of where it goes in the input, and the mask
+                of what is taken from it; as `input_masks` and `exemplar_masks` in `translate`.
+            composite: as in `translate`.
+
+        Returns:
+            The result; its `input_mask` is the sum of the masks, its `exemplar_mask` is None.
+
+        Raises:
+            LomitError: as `translate`, for an attribute that is given two exemplars, and where both or none of
+                `exemplars` and `masks` are given.
+        """
+        if not self.has_masks:
+            raise LomitError(f"the method '{self._method}' has no masks, so exemplars can't have regions of their own")
+        if bool(exemplars) == bool(masks):
+            raise LomitError(
+                "compose takes exemplars by name ({'hair': image, ...}), or masks=[(exemplar, input mask, exemplar "
+                "mask), ...]; give one of the two"
+            )
+        picture = load_picture(image, "input")
+        # By name, whatever their order: float32 sums of three or more depend on it.
+        named = dict(sorted((exemplars or {}).items()))
+        guides = [
+            Guide(self._tensor([load_picture(each, f"exemplar for '{name}'")]), moved=moved)
+            for (name, each), moved in zip(named.items(), self._apart(named), strict=True)
+        ]
+        for i, part in enumerate(masks):
+            if len(part) != 3 or any(each is None for each in part):
+                raise LomitError(f"part {i} of 'masks' must be an exemplar, its mask in the input and its own mask")
+            exemplar = load_picture(part[0], f"exemplar {i}")
+            drawn = self._masks(([part[1]], [picture]), ([part[2]], [exemplar]))
+            guides.append(Guide(self._tensor([exemplar]), masks=drawn))
+        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            translation = self.translator.compose(self._tensor([picture]), guides)
+        (result,) = self._results(translation, [picture], [picture], composite)
+        return replace(result, exemplar_mask=None)
+
     def predict_masks(
         self, inputs: Images, exemplars: Images, *, only: str | Sequence[str] | None = None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -382,6 +434,24 @@ class Predictor:
         if not named.any():
             raise LomitError("'only' is empty: name an attribute that is to be moved, or leave it out")
         return named
+
+    def _apart(self, names: Collection[str]) -> list[Tensor]:
+        """`_moved` of each name, where no two name the same attribute."""
+        if names and not self.translator.moves_by_name:
+            raise LomitError(
+                "the masks of this model don't go by names: take one whose masks do (docs/models.md), or give "
+                "masks=[(exemplar, input mask, exemplar mask), ...]"
+            )
+        taken: dict[str, str] = {}
+        apart = []
+        for name in names:
+            moved = self._moved([name])
+            assert moved is not None
+            apart.append(moved)
+            for attribute, is_moved in zip(self.attributes, moved[0].tolist(), strict=True):
+                if is_moved and taken.setdefault(attribute, name) != name:
+                    raise LomitError(f"'{taken[attribute]}' and '{name}' both name {attribute}; leave out one of them")
+        return apart
 
     def _results(
         self, translation: Translation, inputs: Sequence[Picture], exemplars: Sequence[Picture], composite: bool

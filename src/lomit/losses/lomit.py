@@ -9,7 +9,8 @@ both, so a mean over the stack is the mean of the two directions and the caller 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -53,17 +54,56 @@ def hadain(
 ) -> Tensor:
     """Eq. 4: m * AdaIN(c, s_f) + (1 - m) * AdaIN(c, s_b).
 
-    Both terms scale the same normalised content, so the two affine maps are mixed first and applied once.
-
     Args:
         m: mask of the input on the content's grid, B x 1 x h x w in [0, 1].
         c: content code, B x C x h x w.
         foreground, background: (gamma, beta) of MLP_f(s_f) and MLP_b(s_b), each B x C.
     """
-    (gamma_f, beta_f), (gamma_b, beta_b) = foreground, background
-    gamma = gamma_b[:, :, None, None] + m * (gamma_f - gamma_b)[:, :, None, None]
-    beta = beta_b[:, :, None, None] + m * (beta_f - beta_b)[:, :, None, None]
+    return composed_hadain([m], c, [foreground], background, eps)
+
+
+def composed_hadain(
+    masks: Sequence[Tensor],
+    c: Tensor,
+    foregrounds: Sequence[tuple[Tensor, Tensor]],
+    background: tuple[Tensor, Tensor],
+    eps: float = 1e-5,
+) -> Tensor:
+    """Eq. 4 with K foregrounds: sum_k m_k * AdaIN(c, s_f^k) + (1 - sum_k m_k) * AdaIN(c, s_b); K = 1 is Eq. 4.
+
+    All terms scale the same normalised content, so the affine maps are mixed first and applied once.
+
+    Args:
+        masks: m_k on the content's grid, each B x 1 x h x w in [0, 1], whose sum is at most 1 (`shares`).
+        c: content code, B x C x h x w.
+        foregrounds: (gamma, beta) of MLP_f(s_f^k), each B x C.
+        background: (gamma, beta) of MLP_b(s_b), each B x C.
+    """
+    gamma_b, beta_b = (each[:, :, None, None] for each in background)
+    pairs = list(zip(masks, foregrounds, strict=True))
+    # The foregrounds are summed before the background is added: of two, either may come first, to the bit.
+    gamma = gamma_b + reduce(torch.add, [m * (gamma_f[:, :, None, None] - gamma_b) for m, (gamma_f, _) in pairs])
+    beta = beta_b + reduce(torch.add, [m * (beta_f[:, :, None, None] - beta_b) for m, (_, beta_f) in pairs])
     return gamma * normalise_content(c, eps) + beta
+
+
+def shares(masks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Masks that compete for an image, made to sum to the largest of them: m_k <- max_j m_j * m_k / sum_j m_j.
+
+    So the sum never exceeds 1, where one mask alone is more than 0 it stays as it is, and K equal masks get 1/K of it
+    each.  Not in the paper: it has one foreground.
+
+    Args:
+        masks: each B x 1 x h x w in [0, 1].
+
+    Returns:
+        The masks' shares and their sum, each B x 1 x h x w.
+    """
+    stacked = torch.stack(list(masks))
+    largest, total = stacked.amax(0), stacked.sum(0)
+    # Nothing is shared where all are 0.  One mask is divided by itself, which is 1 to the bit.
+    factor = torch.where(total > 0, largest / total, 0.0)
+    return list(stacked * factor), largest
 
 
 def foreground_style_loss(s_f_translated: Tensor, s_f_exemplar: Tensor) -> Tensor:

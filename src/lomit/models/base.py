@@ -95,6 +95,21 @@ class Translator(nn.Module, ABC):
         """
         raise LomitError(f"the method '{method_of(self.config).name}' has no masks; leave out the masks you gave")
 
+    def compose(self, x: Tensor, guides: Sequence[Guide]) -> Translation:
+        """A translation in which each exemplar has a region of its own, for a method that can do so.
+
+        Args:
+            x: inputs, B x 3 x H x W.
+            guides: an exemplar each, with what it is to move (`moved`) or its masks, which have one resolution.
+
+        Returns:
+            The image, with the sum of the masks of the input and the exemplars' masks, B x K x h x w.
+
+        Raises:
+            LomitError: for a method that has one region alone, or none.
+        """
+        raise LomitError(f"the method '{method_of(self.config).name}' can't compose exemplars; take a LOMIT model")
+
     def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Style codes drawn from the method's prior, count x S, on the CPU.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lomit.losses.lomit import hadain, split_regions
+from lomit.losses.lomit import composed_hadain, shares, split_regions
 from lomit.models.base import Masks, Translation
 from lomit.models.lomit.config import LomitConfig
 from lomit.nn.blocks import (
@@ -333,8 +333,12 @@ class LomitGenerator(nn.Module):
 
     def decode(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
         """G(h(m, c, s_f, s_b)): B x 3 x H x W in [-1, 1]; the mask may have any resolution."""
-        grid = resize_mask(m, (c.shape[-2], c.shape[-1]))
-        return at_least_float32(self.decoder(hadain(grid, c, self.mlp_f(s_f), self.mlp_b(s_b))))
+        return self.decode_composed(c, [m], [s_f], s_b)
+
+    def decode_composed(self, c: Tensor, masks: Sequence[Tensor], s_f: Sequence[Tensor], s_b: Tensor) -> Tensor:
+        """`decode` with a foreground code for each mask; the masks sum to at most 1 (`composed_hadain`)."""
+        grids = [resize_mask(m, (c.shape[-2], c.shape[-1])) for m in masks]
+        return at_least_float32(self.decoder(composed_hadain(grids, c, [self.mlp_f(s) for s in s_f], self.mlp_b(s_b))))
 
     def translate(
         self, x: Tensor, exemplar: Tensor, masks: Masks | None = None, moved: Tensor | None = None
@@ -347,6 +351,43 @@ class LomitGenerator(nn.Module):
             masks = Masks(*halves(self.pair_masks(both, c, moved=moved)))
         s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
         return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
+
+    def compose(
+        self,
+        x: Tensor,
+        exemplars: Sequence[Tensor],
+        masks: Sequence[Masks | None],
+        moved: Sequence[Tensor | None],
+    ) -> Translation:
+        """Each exemplar's foreground in its own region of x; with one exemplar this is `translate` (Eq. 4).
+
+        m_k is the share (`losses.lomit.shares`) that the input's mask beside exemplar k has among all of them.  s_f^k
+        is exemplar k's under its own mask, s_b is the input's under 1 - sum_k m_k, and G decodes
+        h = sum_k m_k (gamma_k c_norm + beta_k) + (1 - sum_k m_k) (gamma_b c_norm + beta_b) (`composed_hadain`).
+
+        Args:
+            x: B x 3 x H x W.
+            exemplars: K times the same.
+            masks: of the input beside each exemplar and of that exemplar, all of one resolution; None is predicted.
+            moved: as in `pair_masks`, for each exemplar.
+
+        Returns:
+            The image with sum_k m_k and the exemplars' masks, B x K x h x w.
+        """
+        c1, *contents = self.content(torch.cat([x, *exemplars])).split(len(x))
+        pairs = [
+            Masks(*halves(self.pair_masks(torch.cat([x, exemplar]), torch.cat([c1, c]), moved=named)))
+            if given is None
+            else given
+            for exemplar, c, given, named in zip(exemplars, contents, masks, moved, strict=True)
+        ]
+        own, union = shares([pair.input for pair in pairs])
+        codes = [
+            self.crossed_styles(x, union, exemplar, pair.exemplar)
+            for exemplar, pair in zip(exemplars, pairs, strict=True)
+        ]
+        image = self.decode_composed(c1, own, [s_f for s_f, _ in codes], codes[0][1])
+        return Translation(image, Masks(union, torch.cat([pair.exemplar for pair in pairs], dim=1)))
 
     def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks, moved: Tensor | None = None) -> Translation:
         """x_{1->2} under masks B x 1 x H x W that are NaN throughout where the predicted one is to be used.

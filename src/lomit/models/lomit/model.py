@@ -47,6 +47,13 @@ class Lomit(Editable):
         assert guide.masks is not None
         return self.generator.translate_filling(x, _exemplar(guide), guide.masks, guide.moved)
 
+    def compose(self, x: Tensor, guides: Sequence[Guide]) -> Translation:
+        """See `LomitGenerator.compose`."""
+        exemplars = [_exemplar(guide) for guide in guides]
+        return self.generator.compose(
+            x, exemplars, [guide.masks for guide in guides], [guide.moved for guide in guides]
+        )
+
     @torch.no_grad()
     def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
         """c, s_f and s_b of Eq. 2, with the masks of each image beside its partner; c is flattened."""
