@@ -110,6 +110,8 @@ def test_predictor_takes_an_exported_file(exported: Path, translator: Lomit) -> 
             assert np.abs(np.asarray(a.image).astype(int) - np.asarray(b.image)).max() <= 1
     with pytest.raises(LomitError, match="'lomit' can't interpolate"):
         one.interpolate(image, [exemplar], 2)
+    with pytest.raises(LomitError, match="exported model can't compose"):
+        one.compose(image, masks=[(exemplar, mask, mask)])
     with pytest.raises(LomitError, match="can't be compiled"):
         Predictor.from_pretrained(exported, compile=True)
 
