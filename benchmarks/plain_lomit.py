@@ -188,8 +188,9 @@ class PlainLomit:
 
     @property
     def places(self) -> list[list[int]]:
-        """The attributes of each place, those whose names end in the same word."""
-        ends = [name.split("_")[-1] for name in self.choices.attributes]
+        """The attributes of each place, those whose names end in the same word; facial hair lies in one."""
+        beard = ("Beard", "No_Beard", "Facial_Hair", "Goatee", "Mustache", "Sideburns", "5_o_Clock_Shadow")
+        ends = ["beard" if name in beard else name.split("_")[-1] for name in self.choices.attributes]
         return [[k for k, end in enumerate(ends) if end == place] for place in dict.fromkeys(ends)]
 
     def attend(self, c: Tensor, hidden: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from lomit import Predictor
 from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.generator import places_of
 from lomit.models.lomit.model import Lomit
 
 RNG = np.random.default_rng(0)
@@ -228,11 +229,10 @@ def test_lomit_interpolates_from_its_self_translation_to_the_exemplar(lomit: Lom
     assert np.abs(results[-1].raw - predictor.translate([image], [exemplar])[0].raw).max() < 1e-4
 
 
-def seeing_places() -> Lomit:
-    """Untrained, with masks that differ between the hair and the smile."""
+def seeing_places(names: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Smiling")) -> Lomit:
+    """Untrained, with masks that differ between places."""
     torch.manual_seed(0)
     sizes = {"width": 2, "d_width": 2, "res_blocks": 1, "mask_convs": 2, "mask_norm": "group"}
-    names = ("Black_Hair", "Blond_Hair", "Smiling")
     config = LomitConfig(
         names,
         32,
@@ -245,6 +245,17 @@ def seeing_places() -> Lomit:
     assert seeing.generator.cosegmentation.differences is not None
     torch.nn.init.normal_(seeing.generator.cosegmentation.differences)
     return seeing
+
+
+def test_the_hair_is_no_facial_hair() -> None:
+    names = ("Black_Hair", "Facial_Hair", "Brown_Hair", "No_Beard", "AU25_26")
+    assert places_of(names) == {"hair": [0, 2], "beard": [1, 3], "26": [4]}
+    predictor = Predictor(seeing_places(("Black_Hair", "Facial_Hair", "Smiling")), "cpu")
+    images = (noise(40, 40), noise(40, 40))
+    hair, beard, word = (predictor.predict_masks(*images, only=n)[0][0] for n in ("hair", "Facial_Hair", "facial"))
+    assert np.abs(hair - beard).max() > 0.05
+    assert np.array_equal(beard, word)
+    assert np.array_equal(beard, predictor.predict_masks(*images, only="beard")[0][0])
 
 
 def test_only_what_is_named_is_moved() -> None:

@@ -417,27 +417,29 @@ class Predictor:
         """1 x A, 1 where an attribute is named or a word of it is."""
         if only is None:
             return None
-        if not self.translator.moves_by_name:
+        places = self.translator.places
+        if not places:
             raise LomitError(
                 "the masks of this model don't go by names: take one whose masks do (docs/models.md), draw a mask, or "
                 "leave out 'only'"
             )
         named = torch.zeros(1, len(self.attributes), device=self.device)
         for name in [only] if isinstance(only, str) else only:
-            of = [k for k, known in enumerate(self.attributes) if _names(name, known)]
+            # A place before a word: `hair` is no facial hair.
+            of = places.get(name.lower()) or [k for k, known in enumerate(self.attributes) if _names(name, known)]
             if not of:
                 raise LomitError(
                     f"'{name}' names none of the model's attributes{did_you_mean(name, self.attributes)}; known: "
                     f"{', '.join(self.attributes)}"
                 )
-            named[:, of] = 1
+            named[:, list(of)] = 1
         if not named.any():
             raise LomitError("'only' is empty: name an attribute that is to be moved, or leave it out")
         return named
 
     def _apart(self, names: Collection[str]) -> list[Tensor]:
         """`_moved` of each name, where no two name the same attribute."""
-        if names and not self.translator.moves_by_name:
+        if names and not self.translator.places:
             raise LomitError(
                 "the masks of this model don't go by names: take one whose masks do (docs/models.md), or give "
                 "masks=[(exemplar, input mask, exemplar mask), ...]"

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -67,7 +68,7 @@ class Translator(nn.Module, ABC):
         generator: every network that translation needs: the moving average follows it, the shipped weights are its.
         guides: what a user can guide a translation with: an exemplar image, a target label, a random style.
         has_masks: whether translations come with masks, and masks can be given.
-        moves_by_name: whether masks go by the attributes that are named as `Guide.moved`.
+        places: where masks go by the attributes named as `Guide.moved`: place -> the numbers of its attributes.
         domains: how labels sort images into the method's domains; None: it has no domains, any labels will do.
     """
 
@@ -75,7 +76,7 @@ class Translator(nn.Module, ABC):
     generator: nn.Module
     guides: frozenset[GuideKind] = frozenset({"exemplar"})
     has_masks: bool = False
-    moves_by_name: bool = False
+    places: Mapping[str, Sequence[int]] = MappingProxyType({})
     domains: Domains | None = None
 
     @abstractmethod

@@ -91,10 +91,11 @@ class LomitConfig(ModelConfig):
     mask_sees: Literal["content", "differences"] = "content"
     """What the co-segmentation networks know of the partner: its pooled content code (the paper's), or also in which
     places the two images differ (not in the paper).  Attributes whose names end in the same word (`Black_Hair`,
-    `Brown_Hair`) lie in one place; each place has a mask, and a pair's is the largest of those in which it differs.  A
-    translation names what is to be moved (`Guide.moved`); else the foreground codes of the whole images tell, and where
-    they tell no difference everything is moved.  Instance norm takes colours out of the content: its pooled code tells
-    58 % of the smiles, that foreground code 90 % (docs/experiments.md, 18)."""
+    `Brown_Hair`) lie in one place, as facial hair does by all its names.  Each place has a mask, and a pair's is the
+    largest of those in which it differs.  A translation names what is to be moved (`Guide.moved`); else the foreground
+    codes of the whole images tell, and where they tell no difference everything is moved.  Instance norm takes colours
+    out of the content: its pooled code tells 58 % of the smiles, that foreground code 90 % (docs/experiments.md, 18).
+    """
     r1_alike: float | None = None
     """Not in the paper: R1 among pixels alone whose content is more alike than this cosine similarity, every pixel
     with the same say (`lomit.losses.smoothness.mask_agreement`); None is Eq. 13."""

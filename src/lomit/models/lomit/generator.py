@@ -94,6 +94,21 @@ class StyleEncoders(nn.Module):
         return self.foreground(h_f), self.background(h_b)
 
 
+_BEARD = {"Beard", "No_Beard", "Facial_Hair", "Goatee", "Mustache", "Sideburns", "5_o_Clock_Shadow"}
+
+
+def places_of(attributes: Sequence[str]) -> dict[str, list[int]]:
+    """Where attributes lie, told by their names: place -> the numbers of its attributes.
+
+    A place is what names end in: `hair` of `Black_Hair` and `Brown_Hair`.  Facial hair has many names and one place,
+    `beard`.
+    """
+    places: dict[str, list[int]] = {}
+    for k, name in enumerate(attributes):
+        places.setdefault("beard" if name in _BEARD else name.rsplit("_", 1)[-1].lower(), []).append(k)
+    return places
+
+
 class CoSegmentation(nn.Module):
     """The co-segmentation networks: c_attn = sigmoid(W2 tanh(W1 GAP(c))), m1 = A(c2_attn * c1) (paper 3.1).
 
@@ -121,9 +136,7 @@ class CoSegmentation(nn.Module):
         super().__init__()
         self.exchange, self.noise = exchange, noise
         self.differences = nn.Parameter(torch.empty(len(attributes), 2 * channels)) if attributes else None
-        ends = [name.rsplit("_", 1)[-1] for name in attributes]
-        self.places = [[k for k, end in enumerate(ends) if end == place] for place in dict.fromkeys(ends)]
-        """The attributes of each place, by number."""
+        self.places = places_of(attributes)
         self.attention = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
@@ -157,14 +170,14 @@ class CoSegmentation(nn.Module):
             return self._attend(c, hidden)
         differs = self.in_places(partner[:, channels:] != summary[:, channels:])
         m = torch.zeros_like(at_least_float32(c[:, :1]))
-        for place, here in zip(self.places, differs, strict=True):
+        for place, here in zip(self.places.values(), differs, strict=True):
             own = self._attend(c, hidden + _HASTE * sum(self.differences[k] for k in place))
             m = torch.maximum(m, own * here[:, None, None, None])
         return m
 
     def in_places(self, differs: Tensor) -> list[Tensor]:
         """For each place, which pairs differ there: bool, B each; `differs` is B x A, by attributes."""
-        return [torch.stack([differs[:, k] for k in place]).any(0) for place in self.places]
+        return [torch.stack([differs[:, k] for k in place]).any(0) for place in self.places.values()]
 
     def _attend(self, c: Tensor, hidden: Tensor) -> Tensor:
         """sigmoid(A(sigmoid(W2 tanh(hidden)) * c)); `hidden` is W1 GAP(c) of Eq. 3's partner, B x 2C."""

@@ -12,7 +12,7 @@ from lomit.losses import lomit as losses
 from lomit.losses.smoothness import fast_mask_smoothness, mask_agreement
 from lomit.models.base import Batch, Editable, Guide, Masks, PerAttribute, Phase, Trainable, Translation
 from lomit.models.lomit.config import LomitConfig
-from lomit.models.lomit.generator import LomitGenerator
+from lomit.models.lomit.generator import LomitGenerator, places_of
 from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.augment import augment
 from lomit.nn.blocks import at_least_float32, halves, resize_mask, swap_halves
@@ -36,7 +36,7 @@ class Lomit(Editable):
         super().__init__()
         self.config = config
         self.generator = LomitGenerator(config)
-        self.moves_by_name = self.generator.told_attributes is not None
+        self.places = places_of(config.attributes) if self.generator.told_attributes is not None else {}
 
     def translate(self, x: Tensor, guide: Guide) -> Translation:
         """LOMIT is guided by an exemplar only.  Labels are ignored beside one."""
@@ -252,7 +252,7 @@ class TrainableLomit(Lomit, Trainable):
         known, _ = halves((told >= 0) & (swap_halves(told) >= 0))
         differs = torch.stack(seen.in_places(known), dim=1)
         drawn = (torch.rand(differs.shape, device=x.device) * differs).argmax(dim=1)
-        place_of = {k: number for number, place in enumerate(seen.places) for k in place}
+        place_of = {k: number for number, place in enumerate(seen.places.values()) for k in place}
         moved = torch.stack([known[:, k] & (drawn == place_of[k]) for k in range(known.shape[1])], dim=1)
         m = self.generator.pair_masks(x, c, moved=moved.to(c.dtype))
         return m, told.where(torch.cat([moved, moved]), -1.0)
