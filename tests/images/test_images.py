@@ -106,56 +106,40 @@ GREY_16 = np.array([[0, 64 * 257, 128 * 257, 65535]], dtype=np.uint16)
 COLOUR = np.stack([GREY_16, GREY_16 // 2, np.zeros_like(GREY_16)], axis=-1)
 
 
-@pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize(
     ("pixels", "more", "red", "green"),
     [
-        (GREY_16, {"photometric": 1}, RAMP, RAMP),
+        *((GREY_16, {"photometric": 1, "order": order}, RAMP, RAMP) for order in "<>"),
         (GREY_16, {"photometric": 0}, [255, 191, 127, 0], [255, 191, 127, 0]),  # 0 is white
         (GREY_16 // 16, {"photometric": 1, "bits": 16}, [0, 4, 8, 16], [0, 4, 8, 16]),
         (GREY_16 / np.float32(65535), {"photometric": 0}, [255, 191, 127, 0], [255, 191, 127, 0]),
-        (COLOUR, {"photometric": 2}, RAMP, [0, 32, 64, 127]),
-        (COLOUR, {"photometric": 2, "apart": True}, RAMP, [0, 32, 64, 127]),
-        *((COLOUR / dtype(65535), {"photometric": 2}, RAMP, [0, 32, 64, 127]) for dtype in (np.float32, np.float64)),
-        ((COLOUR / 65535).astype(np.float16), {"photometric": 2, "apart": True}, RAMP, [0, 32, 64, 127]),
-        (COLOUR / np.float32(257), {"photometric": 2}, RAMP, [0, 32, 64, 127]),
-        (COLOUR / np.float32(65535) * 1.05 - 0.02, {"photometric": 2}, [0, 62, 129, 255], [0, 29, 62, 129]),
+        *((COLOUR, {"photometric": 2, "order": order}, RAMP, [0, 32, 64, 127]) for order in "<>"),
     ],
 )
-def test_deep_tiffs_of_every_kind_have_their_values(
-    tmp_path: Path, order: str, pixels: np.ndarray, more: dict[str, Any], red: list[int], green: list[int]
+def test_deep_tiffs_have_their_values(
+    tmp_path: Path, pixels: np.ndarray, more: dict[str, Any], red: list[int], green: list[int]
 ) -> None:
-    (tmp_path / "a.tif").write_bytes(tiff_file(pixels, order=order, **more))
+    (tmp_path / "a.tif").write_bytes(tiff_file(pixels, **more))
     row = np.asarray(read_image(tmp_path / "a.tif").rgb).astype(int)[0]
     assert np.abs(row[:, 0] - red).max() <= 1
     assert np.abs(row[:, 1] - green).max() <= 1
 
 
-@pytest.mark.parametrize("compression", [None, "zlib"])
-@pytest.mark.parametrize("tile", [None, (32, 32)])
-@pytest.mark.parametrize("planes", ["contig", "separate"])
-def test_compressed_and_tiled_floats(tmp_path: Path, compression: str | None, tile: Any, planes: str) -> None:
-    tifffile = pytest.importorskip("tifffile")
-    values = np.random.default_rng(0).random((50, 70, 3)).astype(np.float32)
-    stored = values if planes == "contig" else np.moveaxis(values, 2, 0)
-    tifffile.imwrite(
-        *(tmp_path / "a.tif", stored), photometric="rgb", planarconfig=planes, compression=compression, tile=tile
-    )
-    assert np.array_equal(np.asarray(read_image(tmp_path / "a.tif").rgb), np.rint(values * 255))
-
-
-def test_predicted_floats(tmp_path: Path) -> None:
-    # What programs for photographs write: differences between the bytes of a row, those of one significance together.
-    values = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
-    apart = values.astype(">f4").view(np.uint8).reshape(5, 21, 4).swapaxes(1, 2).reshape(5, 28, 3)
-    rows = np.diff(apart, axis=1, prepend=np.uint8(0)).reshape(5, 84)
-    plain = tiff_file(values, 2)
-    data = plain.replace(values.tobytes(), rows.tobytes())
-    # Tag 284, how planes lie, gives its place to 317, the predictor.
-    data = data.replace(b"\x1c\x01\x03\0\x01\0\0\0\x01\0", b"\x3d\x01\x03\0\x01\0\0\0\x03\0")
-    assert data != plain
-    (tmp_path / "a.tif").write_bytes(data)
-    assert np.array_equal(np.asarray(read_image(tmp_path / "a.tif").rgb), np.rint(values * 255))
+@pytest.mark.parametrize(
+    ("pixels", "apart", "says"),
+    [
+        (
+            COLOUR / np.float32(65535),
+            False,
+            "a kind of TIFF that can't be read, such as floats in colour; save it as PNG",
+        ),
+        (COLOUR, True, "a TIFF with planes of 16 bits; save it as PNG"),
+    ],
+)
+def test_other_deep_tiffs_are_refused(tmp_path: Path, pixels: np.ndarray, apart: bool, says: str) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff_file(pixels, 2, apart=apart))
+    with pytest.raises(LomitError, match=says):
+        read_image(tmp_path / "a.tif")
 
 
 def test_12_bits_span_all_of_their_range(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def tiff_file(
         tiff.PLANAR: entry(SHORT, 1 + apart, order=order),
         tiff.OFFSETS: entry(LONG, *places, order=order),
         tiff.COUNTS: entry(LONG, *map(len, data), order=order),
-        278: entry(LONG, len(pixels), order=order),
+        tiff.ROWS: entry(LONG, len(pixels), order=order),
     }
     return tiff.with_directory(bytes(8) + b"".join(data), order, tags)
 

@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from lomit.errors import LomitError, line_of
 from lomit.images.containers import EXIF, HEAD, PROFILE, is_heic, is_known, without_metadata
-from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size, eight_bits
-from lomit.images.tiff import BITS, HEADS, ICC, ORIENTATION, PLANAR, check_lengths, decode_samples, read_directory
+from lomit.images.picture import MAX_PIXELS, Picture, as_picture, check_size
+from lomit.images.tiff import BITS, HEADS, PLANAR, check_lengths
 
 UPLOADED = ("PNG", "JPEG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 """Formats of images that come from elsewhere."""
@@ -98,9 +98,10 @@ def read_with_header(
         except Exception as error:  # Pillow's decoders raise nearly everything on damaged data
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            found = _rescued(_content(file), name, formats, max_pixels)
+            data = _content(file)
+            found = _rescued(data, name, formats, max_pixels)
             if found is None:
-                raise LomitError(_damage(error, name)) from error
+                raise LomitError(_damage(error, name, data)) from error
             return found
     except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
         raise LomitError(f"no such file: {name}") from None
@@ -136,14 +137,15 @@ def _decode(
             check_size(image.size, name, max_pixels)
             tags = getattr(image, "tag_v2", {})
             if tags.get(PLANAR) == 2 and max(tags.get(BITS, (8,))) > 8:
-                raise ValueError("Pillow takes planes of 16 bits for planes of 8")
+                # Pillow would take them for planes of 8 bits.
+                raise LomitError(f"{name} is a TIFF with planes of {max(tags[BITS])} bits; save it as PNG")
             return as_picture(image, name), image
 
 
 def _rescued(
     data: bytes, name: str, formats: tuple[str, ...] | None, max_pixels: int | None
 ) -> tuple[Picture, Image.Image] | None:
-    """What Pillow alone can't read: HEIC, other kinds of TIFF, pictures with something damaged beside the pixels.
+    """What Pillow alone can't read: HEIC, pictures with something damaged beside the pixels.
 
     Of the latter, EXIF data, XMP and profile that are whole still count.
     """
@@ -151,12 +153,6 @@ def _rescued(
         if is_heic(data[:HEAD]):
             _register_heic(name)
             return _decode(data, name, formats, max_pixels)
-        if data[:4] in HEADS:
-            try:
-                image = _deep_tiff(data, name, max_pixels)
-                return as_picture(image, name), image
-            except (ValueError, TypeError, KeyError, OSError):
-                pass
         attempts = dict.fromkeys(without_metadata(data, kept) for kept in ((EXIF, PROFILE), (EXIF,), (PROFILE,), ()))
         attempts.pop(data, None)  # has failed already
     except _FINAL:
@@ -174,22 +170,6 @@ def _rescued(
     return None
 
 
-def _deep_tiff(data: bytes, name: str, max_pixels: int | None) -> Image.Image:
-    """A TIFF of floats in colour, and the like."""
-    samples, white_is_zero, alpha = decode_samples(data, MAX_PIXELS if max_pixels is None else max_pixels)
-    colours = eight_bits(samples[..., : samples.shape[2] - alpha], name, white_is_zero=white_is_zero)
-    image = Image.fromarray(colours if colours.shape[2] == 3 else colours[..., 0]).convert("RGB")
-    if alpha:
-        image.putalpha(Image.fromarray(eight_bits(samples[..., -1], name)))
-    order, tags = read_directory(io.BytesIO(data), wanted=lambda tag: tag in (ORIENTATION, ICC))
-    if ORIENTATION in tags:
-        image.getexif()[ORIENTATION] = next(iter(tags[ORIENTATION].numbers(order)), 1)
-    if ICC in tags:
-        image.info["icc_profile"] = tags[ICC].data
-    image.format = "TIFF"
-    return image
-
-
 def _register_heic(name: str) -> None:
     try:
         from pillow_heif import register_heif_opener
@@ -200,7 +180,9 @@ def _register_heic(name: str) -> None:
     register_heif_opener()
 
 
-def _damage(error: Exception, name: str) -> str:
+def _damage(error: Exception, name: str, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
+        if data[:4] in HEADS:
+            return f"{name} is damaged, or a kind of TIFF that can't be read, such as floats in colour; save it as PNG"
         return f"{name} is not an image, or its beginning is damaged"
     return f"{name} is truncated or damaged: {line_of(error)}"

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
 HEADS = {b"II*\0": "<", b"MM\0*": ">"}
 """First four bytes of a TIFF -> its byte order, as `struct` writes it."""
@@ -23,11 +22,11 @@ MOST = 1000
 """Tags of one directory; what has more is no directory."""
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
-OFFSETS, ORIENTATION, SAMPLES, COUNTS, PLANAR, PREDICTOR = 273, 274, 277, 279, 284, 317
-TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, ICC = 322, 323, 324, 325, 338, 339, 34675
+OFFSETS, ORIENTATION, SAMPLES, ROWS, COUNTS, PLANAR = 273, 274, 277, 278, 279, 284
+TILE_OFFSETS, TILE_COUNTS, FORMAT, ICC = 324, 325, 339, 34675
 PIXELS = {
-    *(254, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, 266, OFFSETS, SAMPLES, 278, COUNTS, PLANAR, PREDICTOR),
-    *(292, 293, 320, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, 347, 529, 530, 531, 532),
+    *(254, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, 266, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR, 317, 292, 293),
+    *(320, 322, 323, TILE_OFFSETS, TILE_COUNTS, 338, FORMAT, 347, 529, 530, 531, 532),
 }
 """Tags that say how the pixels lie in the file."""
 
@@ -187,72 +186,3 @@ def _check_whole(data: bytes, order: str, tags: Entries) -> None:
     bits = sum(tags[BITS].numbers(order)) if BITS in tags else 1
     if max(ends) > len(data) or (not packed and sum(tags[lengths].numbers(order)) < width * height * bits // 8):
         raise ValueError("the pixels are cut off")
-
-
-def decode_samples(data: bytes, max_pixels: int) -> tuple[np.ndarray, bool, bool]:
-    """The pixels of a TIFF whose kind of samples Pillow does not know, such as floats in colour.
-
-    The pixels are unpacked by Pillow (so by libtiff) as if each byte were a grey pixel.
-
-    Returns:
-        H x W x samples in the file's own type; whether 0 is white; whether the last sample is opacity.
-
-    Raises:
-        ValueError: for what is no such file, or has more pixels.
-    """
-    order, tags = read_directory(io.BytesIO(data))
-
-    def value(tag: int, default: int | None = None) -> int:
-        numbers = tags[tag].numbers(order) if tag in tags else (() if default is None else (default,))
-        if not numbers or len(set(numbers)) > 1:
-            raise ValueError(f"tag {tag} is missing or unclear")
-        return numbers[0]
-
-    width, height, samples = value(WIDTH), value(HEIGHT), value(SAMPLES, 1)
-    photometric, kind = value(PHOTOMETRIC), {1: "u", 2: "i", 3: "f"}.get(value(FORMAT, 1), "")
-    dtype = np.dtype(f"{order}{kind}{value(BITS) // 8}")
-    colours = {0: 1, 1: 1, 2: 3}.get(photometric, 0)
-    extra = tags[EXTRA].numbers(order) if EXTRA in tags else ()
-    if not colours or samples < colours or samples > 16 or width * height > max_pixels or value(266, 1) != 1:
-        raise ValueError("no such kind of image")
-    apart = samples if value(PLANAR, 1) == 2 else 1
-    pixel = dtype.itemsize * samples // apart
-    tiled = TILE_WIDTH in tags
-    across, down = (value(TILE_WIDTH), value(TILE_HEIGHT)) if tiled else (width, height)
-    full = -(-width // across) * across, -(-height // down) * down
-    grey = {
-        **{tag: tags[tag] for tag in (COMPRESSION, 278) if tag in tags},
-        **{tag: entry(LONG, number, order=order) for tag, number in ((WIDTH, full[0] * pixel), (HEIGHT, full[1]))},
-        **{tag: entry(SHORT, number, order=order) for tag, number in ((BITS, 8), (SAMPLES, 1), (PHOTOMETRIC, 1))},
-    }
-    if tiled:
-        grey |= {TILE_WIDTH: entry(LONG, across * pixel, order=order), TILE_HEIGHT: entry(LONG, down, order=order)}
-    where = (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS)
-    places, lengths = (tags[tag].numbers(order) for tag in where)
-    _check_whole(data, order, tags)
-    planes = []
-    for plane in range(apart):
-        part = slice(plane * len(places) // apart, (plane + 1) * len(places) // apart)
-        grey |= {where[0]: entry(LONG, *places[part], order=order), where[1]: entry(LONG, *lengths[part], order=order)}
-        with Image.open(io.BytesIO(with_directory(data, order, grey)), formats=("TIFF",)) as image:
-            rows = np.asarray(image).reshape(full[1], full[0] // across, across * pixel)
-        planes.append(_unpredicted(rows, dtype, samples // apart, value(PREDICTOR, 1)))
-    pixels = np.concatenate([plane.reshape(full[1], full[0], -1) for plane in planes], axis=2)[:height, :width]
-    alpha = len(extra) > 0 and extra[0] in (1, 2)
-    return pixels[..., : colours + alpha], photometric == 0, alpha
-
-
-def _unpredicted(rows: np.ndarray, dtype: np.dtype, samples: int, predictor: int) -> np.ndarray:
-    """Bytes, H x tiles x row of a tile, as values, H x (tiles * pixels) x samples (TIFF 6.0 section 14; technote 3)."""
-    height, tiles, _ = rows.shape
-    if predictor == 3:
-        # Differences of bytes; the bytes of a row's values lie apart, the most significant ones first.
-        summed = rows.reshape(height, tiles, -1, samples).cumsum(axis=2, dtype=np.uint8)
-        apart = summed.reshape(height, tiles, dtype.itemsize, -1).swapaxes(2, 3)
-        values = np.ascontiguousarray(apart).view(dtype.newbyteorder(">"))[..., 0]
-    else:
-        values = np.ascontiguousarray(rows).view(dtype)
-        if predictor == 2:
-            steps = values.reshape(height, tiles, -1, samples)
-            values = steps.astype(dtype.newbyteorder("=")).cumsum(axis=2, dtype=dtype.newbyteorder("="))
-    return values.reshape(height, -1, samples)
