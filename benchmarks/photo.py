@@ -26,8 +26,8 @@ from PIL import Image
 from lomit.data.avatars.draw import draw_face
 from lomit.data.avatars.parts import PARTS
 from lomit.data.avatars.render import compose
-from lomit.data.celeba import CROP, CelebASource
-from lomit.data.emotionet import EmotioNetSource
+from lomit.data.celeba import CROP, read_celeba
+from lomit.data.emotionet import read_emotionet
 from lomit.data.source import TEST, TRAIN
 from lomit.inference.predictor import Predictor
 from lomit.photo import Face, align, find_faces, on_photo, paste, place, translate_crops
@@ -46,7 +46,7 @@ POSES = [(60, 0), (60, 20), (178, 0), (178, 20), (500, -10), (2000, 0), (2000, 2
 
 def template(args: argparse.Namespace) -> object:
     """Medians over CelebA's training part, averaged with their mirror image."""
-    source = CelebASource(args.celeba)
+    source = read_celeba(args.celeba)
     found = [find_faces(source.load(i)) for i in _draw(np.flatnonzero(source.split == TRAIN), args)]
     points = (np.array([faces[0].landmarks for faces in found if faces]) - [0, TOP]) / CROP
     medians = np.median(points, axis=0)
@@ -62,7 +62,7 @@ def template(args: argparse.Namespace) -> object:
 
 def detect(args: argparse.Namespace) -> object:
     """Photographs as they are."""
-    celeba, emotionet = CelebASource(args.celeba), EmotioNetSource(args.emotionet)
+    celeba, emotionet = read_celeba(args.celeba), read_emotionet(args.emotionet)
     tests = _draw(np.flatnonzero(celeba.split == TEST), args)
     at_rest = Face.from_crop((0, TOP, CROP, TOP + CROP))
     found = [find_faces(celeba.load(i)) for i in tests]
@@ -91,7 +91,7 @@ def detect(args: argparse.Namespace) -> object:
 
 def poses(args: argparse.Namespace) -> object:
     """CelebA's faces put into larger pictures of random colours, at a known size and angle."""
-    celeba = CelebASource(args.celeba)
+    celeba = read_celeba(args.celeba)
     at_rest = Face.from_crop((0, TOP, CROP, TOP + CROP))
     tests = _draw(np.flatnonzero(celeba.split == TEST), args)
     rng = np.random.default_rng(args.seed)
@@ -111,7 +111,7 @@ def poses(args: argparse.Namespace) -> object:
 
 def groups(args: argparse.Namespace) -> object:
     """Four of CelebA's faces in a picture of 3000 x 2000 pixels of random colours: which are found, and what else."""
-    celeba = CelebASource(args.celeba)
+    celeba = read_celeba(args.celeba)
     tests = _draw(np.flatnonzero(celeba.split == TEST), args)
     rng = np.random.default_rng(args.seed)
     places = {900: (100, 200), 300: (1500, 200), 150: (2200, 300), 80: (2200, 1400)}
@@ -144,7 +144,7 @@ def roundtrip(args: argparse.Namespace) -> object:
     rng = np.random.default_rng(args.seed)
     at_rest = Face.from_crop((0, TOP, CROP, TOP + CROP))
     if args.celeba:
-        source = CelebASource(args.celeba)
+        source = read_celeba(args.celeba)
         files = [source.load(i) for i in _draw(np.flatnonzero(source.split == TEST), args)]
     else:
         at_rest = Face.from_crop((0, 0, 512, 512))

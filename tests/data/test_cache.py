@@ -262,7 +262,8 @@ def test_a_worker_that_dies_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "import os\n"
         "from lomit.data.source import Source\n"
         "class Deadly(Source):\n"
-        "    names = [str(k) for k in range(20)]\n"
+        "    def __init__(self):\n"
+        "        self.names = [str(k) for k in range(20)]\n"
         "    def load(self, index):\n"
         "        os._exit(9)\n"
     )

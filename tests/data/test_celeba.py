@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lomit.config import DataConfig
-from lomit.data.celeba import CelebASource
+from lomit.data.celeba import read_celeba
 from lomit.data.open import open_source
 from lomit.data.source import TEST, TRAIN, VAL
 from lomit.errors import LomitError
@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 
 def test_labels_people_and_split_are_read(tmp_path: Path, write_celeba: Write) -> None:
-    source = CelebASource(write_celeba(tmp_path / "celeba"))
+    source = read_celeba(write_celeba(tmp_path / "celeba"))
     assert list(source.names) == ["000003.jpg", "000007.jpg", "000011.jpg", "000012.jpg"]
     assert source.attributes == ("Smiling", "Male")
     assert source.labels.tolist() == [[1, 1], [0, 1], [1, 0], [0, 0]]
@@ -30,7 +30,7 @@ def test_labels_people_and_split_are_read(tmp_path: Path, write_celeba: Write) -
 
 
 def test_identities_and_partition_may_be_missing(tmp_path: Path, write_celeba: Write) -> None:
-    source = CelebASource(write_celeba(tmp_path / "celeba", people=None, split=None))
+    source = read_celeba(write_celeba(tmp_path / "celeba", people=None, split=None))
     assert len(set(source.identity.tolist())) == 4
     assert set(source.split.tolist()) <= {TRAIN, VAL, TEST}
 
@@ -100,7 +100,7 @@ def test_a_partition_that_leaves_images_out_is_said(
 ) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / "list_eval_partition.txt").write_text("000003.jpg 2\n000011.jpg 1\n")
-    assert CelebASource(root).split.tolist()[::2] == [TEST, VAL]
+    assert read_celeba(root).split.tolist()[::2] == [TEST, VAL]
     assert f"{root}: its partition leaves out 2 of 4 images; their part is drawn" in caplog.text
 
 
@@ -132,12 +132,12 @@ def test_celebamask_hq(tmp_path: Path, write_celeba: Write) -> None:
     assert both.identity.tolist() == [5, 7, 6, 5]
     assert both.load(0).size == (256, 256)
     (original / "img_align_celeba").rename(flat / "img_align_celeba")
-    assert CelebASource(flat).names[0] == "000003.jpg"
+    assert read_celeba(flat).names[0] == "000003.jpg"
     (flat / "img_align_celeba").rename(original / "img_align_celeba")
     for wrong in ("0 12\n1\n", f"idx orig_idx orig_file\n{'9' * 5000} 12 000012.jpg\n"):
         (flat / "CelebA-HQ-to-CelebA-mapping.txt").write_text(wrong)
         with pytest.raises(LomitError, match="mapping.txt: expected lines of three values"):
-            CelebASource(flat)
+            read_celeba(flat)
 
 
 def test_the_images_as_png(tmp_path: Path, write_celeba: Write) -> None:
@@ -148,7 +148,7 @@ def test_the_images_as_png(tmp_path: Path, write_celeba: Write) -> None:
             image.save(root / "img_align_celeba_png" / path.with_suffix(".png").name)
         path.unlink()
     (root / "img_align_celeba").rmdir()
-    source = CelebASource(root)
+    source = read_celeba(root)
     assert source.names[0] == "000003.jpg"
     assert source.load(0).size == (178, 218)
 
@@ -165,7 +165,7 @@ def test_a_doubled_name_among_many_is_found_at_once(tmp_path: Path) -> None:
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join([str(len(lines)), "Smiling", *lines]) + "\n")
     began = time.process_time()
     with pytest.raises(LomitError, match=r"line 100002: 099998\.jpg is already in line 100001"):
-        CelebASource(tmp_path)
+        read_celeba(tmp_path)
     assert time.process_time() - began < 5  # comparing each name with each took minutes
 
 
@@ -199,7 +199,7 @@ def test_what_is_wrong_is_said_with_its_place(
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(LomitError, match=file) as caught:
-        CelebASource(path.parent)
+        read_celeba(path.parent)
     assert message in str(caught.value)
 
 

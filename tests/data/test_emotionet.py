@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lomit.config import DataConfig
-from lomit.data.emotionet import EmotioNetSource
+from lomit.data.emotionet import read_emotionet
 from lomit.data.open import open_source, recognise
 from lomit.errors import LomitError
 
@@ -19,7 +19,7 @@ MANUAL, AUTOMATIC = "EmotioNet_FACS.csv", "dataFile_0001.txt"
 
 
 def test_both_formats_give_the_same_columns(tmp_path: Path, write_emotionet: Write) -> None:
-    source = EmotioNetSource(write_emotionet(tmp_path / "set"))
+    source = read_emotionet(write_emotionet(tmp_path / "set"))
     assert list(source.names) == ["a_1.jpg", "b_2.jpg"]
     assert source.attributes == tuple(f"AU{k}" for k in range(1, 61))
     by_hand, automatic = ({f"AU{k + 1}": int(v) for k, v in enumerate(row) if v != -1} for row in source.labels)
@@ -31,7 +31,7 @@ def test_both_formats_give_the_same_columns(tmp_path: Path, write_emotionet: Wri
 
 def test_annotations_by_hand_come_first(tmp_path: Path, write_emotionet: Write) -> None:
     root = write_emotionet(tmp_path / "set", names=("a.jpg", "a.jpg"))
-    source = EmotioNetSource(root)
+    source = read_emotionet(root)
     assert list(source.names) == ["a.jpg"]
     assert (source.labels[0, 0], source.labels[0, 1]) == (1, -1)
 
@@ -41,7 +41,7 @@ def test_names_are_the_decoded_ends_of_the_urls(tmp_path: Path, write_emotionet:
     for file in (MANUAL, AUTOMATIC):
         text = (root / file).read_text().replace("a b.jpg", "a%20b.jpg?size=large")
         (root / file).write_text(text)
-    assert list(EmotioNetSource(root).names) == ["a b.jpg", "c.jpg"]
+    assert list(read_emotionet(root).names) == ["a b.jpg", "c.jpg"]
 
 
 def test_a_name_of_two_images_is_left_out_with_a_line(
@@ -50,7 +50,7 @@ def test_a_name_of_two_images_is_left_out_with_a_line(
     root = write_emotionet(tmp_path / "set")
     with (root / MANUAL).open("a") as file:
         file.write("'http://example.invalid/y/a_1.jpg','o',0,0,999\n")
-    assert list(EmotioNetSource(root).names) == ["b_2.jpg"]
+    assert list(read_emotionet(root).names) == ["b_2.jpg"]
     assert f"1 image is left out: more than one annotated URL ends in its name, with other labels (a_1.jpg, {root}" in (
         caplog.text
     )
@@ -59,13 +59,13 @@ def test_a_name_of_two_images_is_left_out_with_a_line(
         values = "\t".join(["0"] * 60)
         file.write(f"http://example.invalid/y/b_2.jpg\to\t{values}\n")
     with pytest.raises(LomitError):  # none is left
-        EmotioNetSource(root)
+        read_emotionet(root)
     assert "2 images are left out: more than one annotated URL ends in their name" in caplog.text
     # Where they have the same labels, they are right whichever it is.
     root = write_emotionet(tmp_path / "same")
     with (root / MANUAL).open("a") as file:
         file.write("'http://example.invalid/y/a_1.jpg','o',1,0,999\n")
-    assert list(EmotioNetSource(root).names) == ["a_1.jpg", "b_2.jpg"]
+    assert list(read_emotionet(root).names) == ["a_1.jpg", "b_2.jpg"]
 
 
 def test_images_that_were_not_downloaded_are_left_out(
@@ -73,11 +73,11 @@ def test_images_that_were_not_downloaded_are_left_out(
 ) -> None:
     root = write_emotionet(tmp_path / "set")
     (root / "images" / "a_1.jpg").unlink()
-    assert list(EmotioNetSource(root).names) == ["b_2.jpg"]
+    assert list(read_emotionet(root).names) == ["b_2.jpg"]
     assert "1 of 2 annotated images are not there (a_1.jpg" in caplog.text
     (root / "images" / "b_2.jpg").unlink()
     with pytest.raises(LomitError, match="has none of the 2 annotated images"):
-        EmotioNetSource(root)
+        read_emotionet(root)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said_with_its_place(
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(LomitError, match=file) as caught:
-        EmotioNetSource(path.parent)
+        read_emotionet(path.parent)
     assert message in str(caught.value)
 
 

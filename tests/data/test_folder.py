@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lomit.data import table as tables
+from lomit.data import source as sources
 from lomit.data.folder import FolderSource, pack_regions, read_table, unpack_regions
-from lomit.data.source import TEST, TRAIN, VAL
-from lomit.data.table import Table
+from lomit.data.source import TEST, TRAIN, VAL, Table
 from lomit.errors import LomitError
 
 WriteFolder = Callable[..., Path]
@@ -235,15 +234,15 @@ def test_the_fingerprint_holds_the_folder_and_the_content(tmp_path: Path) -> Non
 
 
 def test_of_a_large_set_some_files_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "SAMPLED", 10)
+    monkeypatch.setattr(sources, "SAMPLED", 10)
     opened: list[Path] = []
-    pieces = tables._pieces
+    pieces = sources._pieces
 
     def counted(path: Path, size: int) -> bytes:
         opened.append(path)
         return pieces(path, size)
 
-    monkeypatch.setattr(tables, "_pieces", counted)
+    monkeypatch.setattr(sources, "_pieces", counted)
     first = filled(tmp_path / "a", [raw(k) for k in range(35)])
     assert len(opened) == 9  # every fourth
     assert filled(tmp_path / "a", [raw(k + 1) for k in range(35)]) != first

@@ -14,7 +14,7 @@ from lomit.commands.groups import LabelledData
 from lomit.config import DataConfig
 from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.open import open_source
-from lomit.data.table import SPLITS
+from lomit.data.source import SPLITS
 from lomit.data.transforms import resize
 from lomit.errors import LomitError
 from lomit.inference.predictor import Predictor

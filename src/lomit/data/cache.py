@@ -17,9 +17,7 @@ from filelock import FileLock
 
 from lomit.config import DataConfig
 from lomit.data.decode import Geometry, Skipped, decode_usable, leave_unguarded_child
-from lomit.data.labels import check_classes, rows_with_one_of, select_labels
-from lomit.data.source import Source
-from lomit.data.table import SPLITS
+from lomit.data.source import SPLITS, Source, check_classes, rows_with_one_of, select_labels
 from lomit.errors import LomitError
 
 if TYPE_CHECKING:

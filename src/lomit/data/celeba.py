@@ -16,13 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lomit.data.folder import read_labels, read_rows
-from lomit.data.source import TEST, TRAIN
-from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files, shown
+from lomit.data.source import TEST, TRAIN, UNASSIGNED, Source, Table, fingerprint_files, shown
 from lomit.errors import LomitError
-from lomit.images import read_rgb
 
 ATTRIBUTES = ("list_attr_celeba.txt", "list_attr_celeba.csv", "CelebAMask-HQ-attribute-anno.txt")
 IDENTITY = ("identity_CelebA.txt", "identity_CelebA.csv")
@@ -38,24 +35,20 @@ HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 logger = logging.getLogger(__name__)
 
 
-class CelebASource(TableSource):
-    """CelebA as it is distributed, or any part of it; also at half size."""
+def read_celeba(root: Path) -> Source:
+    """CelebA as it is distributed, or any part of it; also at half size.
 
-    def __init__(self, root: Path) -> None:
-        """Reads the annotation files.
-
-        Raises:
-            LomitError: where a file is missing or a line of it is wrong.
-        """
-        table, high = read_table(root)
-        self.folder = _images(root, IMAGES_HQ if high else IMAGES)
-        suffix = ".png" if self.folder.name == "img_align_celeba_png" else None
-        self.files = [str(Path(n).with_suffix(suffix)) if suffix else n for n in table.names]
-        self.default_crop = None if high else CROP
-        super().__init__(table, fingerprint_files(root, [self.folder / n for n in self.files], table.names))
-
-    def load(self, index: int) -> Image.Image:
-        return read_rgb(self.folder / self.files[index])
+    Raises:
+        LomitError: where a file is missing or a line of it is wrong.
+    """
+    table, high = read_table(root)
+    folder = _images(root, IMAGES_HQ if high else IMAGES)
+    paths = [folder / name for name in table.names]
+    if folder.name == "img_align_celeba_png":
+        paths = [path.with_suffix(".png") for path in paths]
+    source = Source(table, fingerprint_files(root, paths, table.names), paths)
+    source.default_crop = None if high else CROP
+    return source
 
 
 def find(root: Path, *names: str) -> Path | None:

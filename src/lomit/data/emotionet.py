@@ -19,12 +19,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
-from PIL import Image
 
-from lomit.data.source import UNKNOWN
-from lomit.data.table import UNASSIGNED, Table, TableSource, fingerprint_files, shown
+from lomit.data.source import UNASSIGNED, UNKNOWN, Source, Table, fingerprint_files, shown
 from lomit.errors import LomitError
-from lomit.images import read_rgb
 
 UNITS = 60
 ATTRIBUTES = tuple(f"AU{k}" for k in range(1, UNITS + 1))
@@ -33,37 +30,25 @@ VALUES = {"0": 0, "1": 1, "999": UNKNOWN}
 logger = logging.getLogger(__name__)
 
 
-class EmotioNetSource(TableSource):
-    """The part of EmotioNet that has been downloaded: an annotated image without a file is left out and counted."""
+def read_emotionet(root: Path) -> Source:
+    """The part of EmotioNet that has been downloaded: an annotated image without a file is left out and counted.
 
-    def __init__(self, root: Path) -> None:
-        """Reads every annotation file in `root`.
-
-        Raises:
-            LomitError: where one of them is malformed or no annotated image is there.
-        """
-        self.folder = root / "images"
-        rows = read_annotations(root)
-        names = sorted(n for n in rows if os.path.isfile(self.folder / n))
-        if not names:
-            raise LomitError(f"{self.folder}: has none of the {len(rows)} annotated images, named as their URLs end")
-        if len(names) < len(rows):
-            missing = min(rows.keys() - set(names))
-            logger.warning(
-                "%s: %d of %d annotated images are not there (%s, ...)",
-                *(self.folder, len(rows) - len(names), len(rows), missing),
-            )
-        table = Table(
-            names=names,
-            attributes=ATTRIBUTES,
-            labels=np.stack([rows[n] for n in names]),
-            split=np.full(len(names), UNASSIGNED, dtype=np.int8),
-            people=[""] * len(names),
-        )
-        super().__init__(table, fingerprint_files(root, [self.folder / n for n in names], names))
-
-    def load(self, index: int) -> Image.Image:
-        return read_rgb(self.folder / self.names[index])
+    Raises:
+        LomitError: where an annotation file is malformed or no annotated image is there.
+    """
+    folder, rows = root / "images", read_annotations(root)
+    names = sorted(n for n in rows if os.path.isfile(folder / n))
+    if not names:
+        raise LomitError(f"{folder}: has none of the {len(rows)} annotated images, named as their URLs end")
+    if len(names) < len(rows):
+        counts, first = (len(rows) - len(names), len(rows)), min(rows.keys() - set(names))
+        logger.warning("%s: %d of %d annotated images are not there (%s, ...)", folder, *counts, first)
+    labels = np.stack([rows[n] for n in names])
+    split = np.full(len(names), UNASSIGNED, dtype=np.int8)
+    paths = [folder / n for n in names]
+    return Source(
+        Table(names, ATTRIBUTES, labels, split, [""] * len(names)), fingerprint_files(root, paths, names), paths
+    )
 
 
 def find_annotations(root: Path) -> list[Path]:

@@ -19,8 +19,18 @@ import numpy as np
 from PIL import Image
 
 from lomit.config import read_json
-from lomit.data.source import TEST, TRAIN, UNKNOWN, VAL
-from lomit.data.table import NOT_KNOWN, UNASSIGNED, Table, TableSource, fingerprint_files, shown
+from lomit.data.source import (
+    NOT_KNOWN,
+    TEST,
+    TRAIN,
+    UNASSIGNED,
+    UNKNOWN,
+    VAL,
+    Source,
+    Table,
+    fingerprint_files,
+    shown,
+)
 from lomit.errors import LomitError
 from lomit.images import read_rgb
 
@@ -41,7 +51,7 @@ Cells = list[tuple[int, list[str]]]
 """Line number and cells of each row of a table."""
 
 
-class FolderSource(TableSource):
+class FolderSource(Source):
     """A folder in the layout above; the rendered faces come in it, too."""
 
     def __init__(self, root: Path) -> None:
@@ -52,20 +62,17 @@ class FolderSource(TableSource):
         """
         self.root = root
         path = find_table(root)
-        table, self.paths = read_table(path)
+        table, paths = read_table(path)
         info = _read_info(root / "dataset.json")
         table.groups = tuple(tuple(g) for g in info["groups"])
-        if not any(os.path.isfile(p) for p in self.paths):
+        if not any(os.path.isfile(p) for p in paths):
             raise LomitError(
                 f"{path}: none of its images is there; the first is {shown(table.names[0])}, looked for in {root} and "
                 f"{root / 'images'}"
             )
-        super().__init__(table, fingerprint_files(root, self.paths, table.names))
+        super().__init__(table, fingerprint_files(root, paths, table.names), paths)
         self.region_names = tuple(info["regions"]) if (root / "regions").is_dir() else ()
         self.region_of = {a: tuple(r) for a, r in info["region_of"].items()}
-
-    def load(self, index: int) -> Image.Image:
-        return read_rgb(self.paths[index])
 
     def regions(self, index: int) -> dict[str, np.ndarray]:
         name = PurePosixPath(self.names[index]).with_suffix(".png")

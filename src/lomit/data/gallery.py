@@ -12,8 +12,7 @@ from PIL import Image
 from lomit.config import DataConfig
 from lomit.data.cache import build_cache
 from lomit.data.decode import Geometry, decode
-from lomit.data.source import Source
-from lomit.data.table import SPLITS
+from lomit.data.source import SPLITS, Source
 from lomit.errors import LomitError
 
 POOL = 600

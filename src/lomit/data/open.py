@@ -15,14 +15,20 @@ from PIL import Image
 from lomit.config import DataConfig
 from lomit.data import celeba, emotionet, pack
 from lomit.data.cache import cache_root, disk_problem
-from lomit.data.celeba import CelebASource
 from lomit.data.decode import leave_unguarded_child
-from lomit.data.emotionet import EmotioNetSource
 from lomit.data.folder import FolderSource
-from lomit.data.labels import check_classes, rows_with_one_of, select_labels
 from lomit.data.pack import PackSource
-from lomit.data.source import TEST, TRAIN, Source
-from lomit.data.table import Table, TableSource, merge_tables, share_of
+from lomit.data.source import (
+    TEST,
+    TRAIN,
+    Source,
+    Table,
+    check_classes,
+    merge_tables,
+    rows_with_one_of,
+    select_labels,
+    share_of,
+)
 from lomit.errors import LomitError
 
 PAPER_TEST, PAPER_TRAIN = 2_000, 200_000
@@ -33,19 +39,19 @@ file written by `lomit data pack`"""
 
 logger = logging.getLogger(__name__)
 
-_READERS: dict[str, Callable[[Path], TableSource]] = {
-    "celeba": CelebASource,
+_READERS: dict[str, Callable[[Path], Source]] = {
+    "celeba": celeba.read_celeba,
     "folder": FolderSource,
     "avatars": FolderSource,
-    "emotionet": EmotioNetSource,
+    "emotionet": emotionet.read_emotionet,
     "pack": PackSource,
 }
 
 
-class RowsSource(TableSource):
+class RowsSource(Source):
     """Some rows of one or several sources as one."""
 
-    def __init__(self, sources: Sequence[TableSource], table: Table, origin: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, sources: Sequence[Source], table: Table, origin: Sequence[tuple[int, int]]) -> None:
         """
         Args:
             sources: where images come from.
@@ -96,7 +102,7 @@ def open_source(config: DataConfig) -> Source:
     return source
 
 
-def paper_split(source: TableSource, most: int | None = None) -> TableSource:
+def paper_split(source: Source, most: int | None = None) -> Source:
     """A set split as the paper's section 5.1 splits: `PAPER_TEST` images at random for testing, the others to train on.
 
     The draw is by a hash of the images' names, so it is always the same.
@@ -118,7 +124,7 @@ def paper_split(source: TableSource, most: int | None = None) -> TableSource:
     return RowsSource([source], table, [(0, i) for i in kept])
 
 
-def _merged(sources: Sequence[TableSource], roots: Sequence[Path]) -> TableSource:
+def _merged(sources: Sequence[Source], roots: Sequence[Path]) -> Source:
     """Several sources as one; says how many names of each were there already."""
     table, origin = merge_tables([s.table for s in sources])
     for k, (source, root) in enumerate(zip(sources, roots, strict=True)):
@@ -129,7 +135,7 @@ def _merged(sources: Sequence[TableSource], roots: Sequence[Path]) -> TableSourc
     return RowsSource(sources, table, origin)
 
 
-def open_root(root: Path, kind: str) -> TableSource:
+def open_root(root: Path, kind: str) -> Source:
     """One folder or pack file of a known layout."""
     if not root.exists():
         raise LomitError(f"{root}: no such folder or file")

@@ -26,8 +26,7 @@ from PIL import Image, features
 from lomit.config import DataConfig
 from lomit.data.decode import Geometry, Skipped, decode_usable
 from lomit.data.folder import pack_regions, unpack_regions
-from lomit.data.source import Source
-from lomit.data.table import SPLITS, Table, TableSource
+from lomit.data.source import SPLITS, Source, Table
 from lomit.errors import LomitError
 from lomit.images import MAX_PIXELS, read_upload, write_file
 
@@ -40,7 +39,7 @@ MOST_BYTES = 1 << 30
 INDEX, LABELS = "pack.json", "labels.npy"
 
 
-class PackSource(TableSource):
+class PackSource(Source):
     """A set read back from a pack file."""
 
     def __init__(self, path: Path) -> None:
@@ -262,7 +261,7 @@ def _write(
         "names": [source.names[i] for i in taken],
         "attributes": source.attributes,
         "split": source.split[taken].tolist(),
-        "people": _people(source, taken),
+        "people": [source.table.people[i] for i in taken],
         "groups": source.groups,
         "region_names": source.region_names,
         "region_of": source.region_of,
@@ -272,10 +271,3 @@ def _write(
     np.save(labels, source.labels[taken])
     archive.writestr(LABELS, labels.getvalue(), zipfile.ZIP_DEFLATED)
     return len(taken)
-
-
-def _people(source: Source, rows: list[int]) -> list[str]:
-    """Keys of the people, "" where the set does not know them."""
-    if isinstance(source, TableSource):
-        return [source.table.people[i] for i in rows]
-    return [str(p) for p in source.identity[rows].tolist()]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lomit.data.source import TEST, TRAIN, VAL
-from lomit.data.table import UNASSIGNED, Table, assign_splits, merge_tables, number_people
+from lomit.data.source import TEST, TRAIN, UNASSIGNED, VAL, Table, assign_splits, merge_tables, number_people
 
 
 def table(names: list[str], people: list[str] | None = None, split: list[int] | None = None, **more: object) -> Table:
