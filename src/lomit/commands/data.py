@@ -26,7 +26,7 @@ class DataAvatars:
     regions: Literal["all", "test", "none"] = "all"
     """Faces that get true masks; they take most of the time."""
     overwrite: bool = False
-    """Replace a set that is already in the folder; what else lies there stays."""
+    """Replace a set that is already in the folder, where nothing else lies there."""
 
     def main(self) -> int:
         from lomit.data.avatars.write import write_avatars

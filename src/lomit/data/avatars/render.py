@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lomit.data.avatars.backgrounds import background_svg, hex_colour
-from lomit.data.avatars.draw import Design, Rgb, draw_face
+from lomit.data.avatars.draw import Background, Design, Rgb, draw_face
 from lomit.data.avatars.parts import PARTS, REGIONS
 from lomit.data.avatars.styles import COLOURS, COMPONENTS, FRAMES, definition, load_style, part_box
 
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the image, right and bottom exclusive."""
+# A little larger than the image, so that its border is never translucent.
+SQUARE = '<rect x="-.01" y="-.01" width="1.02" height="1.02" fill="{}"/>'
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _paint(face: Design, size: int, box: PixelBox | None = None, colours: dict[s
     own = {"hair": face.hair, "facial_hair": face.hair, "skin": face.skin, "clothes": face.clothes}
     options: dict[str, Any] = {"seed": "lomit"}
     for part, colour in {**own, "glasses": face.glasses, **(colours or {})}.items():
-        options[f"{COLOURS[part]}Color"] = hex_colour(colour)
+        options[f"{COLOURS[part]}Color"] = _hex(colour)
     for part, component in COMPONENTS[face.style].items():
         variant = face.variants[part]
         options[f"{component}Probability"] = 0 if variant is None else 100
@@ -156,3 +157,49 @@ def _rasterise(svg: str, width: int, height: int) -> Image.Image:
     png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
         return image.convert("RGBA")
+
+
+def background_svg(background: Background) -> str:
+    """A whole SVG document of the unit square."""
+    first, second = map(_hex, background.colours)
+    stops = f'<stop offset="0" stop-color="{first}"/><stop offset="1" stop-color="{second}"/>'
+    turn = f"rotate({background.angle:.3f} .5 .5)"
+    match background.kind:
+        case "plain":
+            body = SQUARE.format(first)
+        case "linear":
+            body = _filled(f'<linearGradient id="paint" gradientTransform="{turn}">{stops}</linearGradient>')
+        case "radial":
+            x, y = background.centres[0]
+            body = _filled(f'<radialGradient id="paint" cx="{x:.4f}" cy="{y:.4f}" r=".8">{stops}</radialGradient>')
+        case "stripes" | "checks":
+            body = SQUARE.format(first) + f'<g fill="{second}" transform="{turn}">{_tiles(background)}</g>'
+        case "blobs":
+            dots = (
+                f'<circle cx="{x:.4f}" cy="{y:.4f}" r="{background.period / 2:.4f}"/>' for x, y in background.centres
+            )
+            body = SQUARE.format(first) + f'<g fill="{second}">{"".join(dots)}</g>'
+        case other:
+            raise ValueError(f"unknown background '{other}'")
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1">{body}</svg>'
+
+
+def _hex(colour: Rgb) -> str:
+    """`(255, 0, 0)` as `"#ff0000"`."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _tiles(background: Background) -> str:
+    """Stripes, or squares that touch at their corners, over a square that still covers the image when turned."""
+    half = background.period / 2
+    steps = [-0.25 + half * k for k in range(math.ceil(1.5 / half))]
+    if background.kind == "stripes":
+        boxes = [(x, -0.25, 1.5) for x in steps[::2]]
+    else:
+        boxes = [(x, y, half) for i, x in enumerate(steps) for j, y in enumerate(steps) if (i + j) % 2 == 0]
+    return "".join(f'<rect x="{x:.4f}" y="{y:.4f}" width="{half:.4f}" height="{h:.4f}"/>' for x, y, h in boxes)
+
+
+def _filled(definition: str) -> str:
+    """The square, filled with the gradient called `paint`."""
+    return f"<defs>{definition}</defs>" + SQUARE.format("url(#paint)")

@@ -53,7 +53,7 @@ def write_avatars(
         size: side of the images in pixels.
         workers: processes that render; one renders in this process, more are started with `spawn`.
         progress: show a progress bar on standard error.
-        overwrite: replace a set that was written by this function before, and nothing else that lies in its folder.
+        overwrite: replace a set that was written by this function before, where nothing else lies in its folder.
         regions: faces that get true masks: all, those of the test part, none.
 
     Raises:
@@ -68,10 +68,10 @@ def write_avatars(
     out = out.expanduser().resolve()
     part = out.parent / f".{out.name}.part-{os.getpid()}"
     try:
-        old = _check_free(out, overwrite, _files(count, regions))
+        _check_free(out, overwrite)
         out.parent.mkdir(parents=True, exist_ok=True)
         _write_set(part, count, seed, size, workers, progress, regions)
-        _put(part, out, old)
+        _put(part, out)
     except OSError as error:
         raise LomitError(f"{out}: cannot be written ({error.strerror or error}); nothing was kept") from error
     except BrokenProcessPool as error:
@@ -93,41 +93,31 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
         raise LomitError(f"{name} must lie between {low} and {high}; it is {value}")
 
 
-def _files(count: int, regions: WithRegions) -> set[str]:
-    """Every file of a set, relative to its folder."""
-    folders = ["images"] if regions == "none" else ["images", "regions"]
-    return {
-        "attributes.csv",
-        "dataset.json",
-        *(f"{folder}/{_file_name(i)}" for folder in folders for i in range(count)),
-    }
-
-
-def _check_free(out: Path, overwrite: bool, new: set[str]) -> set[str]:
-    """The files of the set that lies in `out` and is to be replaced; none where there is no set.
-
-    Raises:
-        LomitError: where `out` holds something that must not be replaced.
-    """
+def _check_free(out: Path, overwrite: bool) -> None:
+    """Raises `LomitError` where `out` holds anything but a set that may be replaced."""
     if not out.exists():
-        return set()
+        return
     if not out.is_dir():
         raise LomitError(f"{out}: is a file; name a folder")
-    if not any(out.iterdir()):
-        return set()
+    there = sorted(out.rglob("*"))
+    if not there:
+        return
     if not overwrite:
         raise LomitError(f"{out}: is not empty; name another folder, or add --overwrite to replace the set in it")
+    of_set = {"attributes.csv", "dataset.json", "images", "regions"}
     try:
         info = read_json(out / "dataset.json")
-        old = _files(min(info["count"], MAX_COUNT), "all") if info["name"] == NAME else set()
+        if info["name"] != NAME:
+            raise KeyError
+        for index in range(min(info["count"], MAX_COUNT)):
+            of_set |= {f"images/{_file_name(index)}", f"regions/{_file_name(index)}"}
     except (LomitError, TypeError, KeyError):
-        old = set()
-    if not old:
-        raise LomitError(f"{out}: holds something else than a set of faces, so it is not replaced; name another folder")
-    foreign = next((name for name in sorted(new - old) if (out / name).exists()), None)
+        raise LomitError(
+            f"{out}: holds something else than a set of faces, so it is not replaced; name another folder"
+        ) from None
+    foreign = next((path for path in there if path.relative_to(out).as_posix() not in of_set), None)
     if foreign is not None:
-        raise LomitError(f"{out / foreign}: is not of the set that is replaced and would be lost; move it away first")
-    return old
+        raise LomitError(f"{foreign}: is not of the set that is replaced and would be lost; move it away first")
 
 
 def _write_set(
@@ -200,8 +190,8 @@ def _file_name(index: int) -> str:
     return f"{index:06d}.png"
 
 
-def _put(part: Path, out: Path, old: set[str]) -> None:
-    """Moves the finished folder to its place; the files `old` of the set that is there go, when the new one stands."""
+def _put(part: Path, out: Path) -> None:
+    """Moves the finished folder to its place."""
     before = out.parent / f".{out.name}.old-{os.getpid()}"
     if out.exists():
         out.rename(before)
@@ -211,17 +201,4 @@ def _put(part: Path, out: Path, old: set[str]) -> None:
         if before.exists():
             before.rename(out)
         raise
-    if not before.exists():
-        return
-    try:
-        for folder in ("", "images", "regions"):
-            for entry in sorted((before / folder).iterdir()) if (before / folder).is_dir() else ():
-                name = entry.relative_to(before)
-                if name.as_posix() not in old | {"images", "regions"}:
-                    (out / folder).mkdir(exist_ok=True)
-                    entry.rename(out / name)
-    except OSError as error:
-        raise LomitError(
-            f"{out}: the new set is there; what else was there is in {before} ({error.strerror})"
-        ) from error
     shutil.rmtree(before, ignore_errors=True)
