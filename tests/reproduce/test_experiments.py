@@ -82,7 +82,6 @@ def test_rivals_have_an_equal_budget() -> None:
         assert model.steps * model.cost.cpu == pytest.approx(1800, rel=0.002)
         train = stage(experiment, f"train/{model.name}")
         assert train.seconds == pytest.approx(1800, rel=0.002)
-        assert train.busy_seconds == pytest.approx(3600, rel=0.002)  # half of the machine is somebody else's
         config = _config_of(train.words[1:])
         preset = _config_of([train.words[1], "--out", "x"])
         whole = preset.train

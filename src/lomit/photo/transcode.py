@@ -19,13 +19,13 @@ CODECS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Container -> codec and its options, where it is not H.264."""
 H264 = ("libx264", {"crf": "17", "preset": "medium", "bf": "0"})
-"""Frames in the order in which they are shown: AVI holds no other, and MP4 then knows how long the last one lasts."""
+"""Frames in the order in which they are shown: MP4 then knows how long the last one lasts."""
 RGB, BT709, UNSPECIFIED = 0, 1, 2
 """FFmpeg's numbers of colour matrices (ITU-T H.273)."""
 LIMITED = 1
 """FFmpeg's number of the range 16 to 235."""
 PRIMING = 0.03
-"""Sound that is over so many seconds before the film begins is left out; AVI can't hold any."""
+"""Sound that is over so many seconds before the film begins is left out."""
 
 Turn = tuple[bool, bool, bool]
 """Rows become columns; then mirrored left to right; then top to bottom."""
@@ -92,11 +92,8 @@ class _Writer:
     def __init__(
         self, target: Any, container: str, stream: Any, rate: Fraction, frame: Any, image: Image.Image, turn: Turn
     ) -> None:
-        self.target, self.size, self.read_base = target, (frame.width, frame.height), stream.time_base
+        self.target, self.size, self.base = target, (frame.width, frame.height), stream.time_base
         codec, options = CODECS.get(container, H264)
-        # AVI has one rate for all frames.
-        self.even = container == "avi"
-        self.base = 1 / rate if self.even else stream.time_base
         self.stream = target.add_stream(codec, rate=rate, options=options)
         self.stream.width, self.stream.height = image.size
         # Colours at half the resolution, which every player shows, need even sides.
@@ -109,35 +106,17 @@ class _Writer:
         for name in ("color_primaries", "color_trc"):
             setattr(context, name, getattr(stream.codec_context, name))
         context.colorspace, context.color_range = _colours(frame)
-        self.moved = False
         self._durations: dict[int, int] = {}
-        self._last: tuple[int, Any, int] | None = None
 
     def write(self, ready: Any, time: int, duration: int) -> None:
-        """Encodes a frame.
-
-        Args:
-            ready: what to encode.
-            time, duration: in ticks of the stream that was read; a duration of 0 is not known.
-        """
-        exact = time * self.read_base / self.base
-        ticks = round(exact) if self._last is None else max(round(exact), self._last[0] + 1)
-        self.moved = self.moved or abs(ticks - exact) > 0.1
-        lasting = round((time + duration) * self.read_base / self.base) - ticks if duration else 0
-        self._last = ticks, ready, lasting
-        self._encode(ready, ticks, lasting)
-
-    def _encode(self, ready: Any, ticks: int, duration: int) -> None:
-        ready.pts, ready.time_base, ready.pict_type = ticks, self.base, 0
-        if duration > 0:
-            self._durations[ticks] = duration
+        """Encodes a frame; time and duration are in ticks of the stream that was read, a duration of 0 is not known."""
+        ready.pts, ready.time_base, ready.pict_type = time, self.base, 0
+        if duration:
+            self._durations[time] = duration
         self._mux(self.stream.encode(ready))
 
     def close(self) -> None:
         """Encodes what is left."""
-        if self._last is not None and self.even and self._last[2] > 1:
-            ticks, ready, lasting = self._last  # where frames have no duration, the last one is shown twice
-            self._encode(ready, ticks + lasting - 1, 1)
         self._mux(self.stream.encode(None))
 
     def _mux(self, packets: Any) -> None:
@@ -169,7 +148,7 @@ def transcode(
     sound: dict[int, Any] = {}
     left_out: list[str] = []
     for each in source.streams:
-        if each.type == "audio" and each.codec_context.name in _held(target):
+        if each.type == "audio" and each.codec_context.name in target.supported_codecs:
             sound[each.index] = each
         elif each.index != stream.index:
             left_out.append(f"{each.type} {getattr(each.codec_context, 'name', '')}".strip())
@@ -183,7 +162,7 @@ def transcode(
     for packet in source.demux(stream, *sound.values()):
         if packet.stream.index in sound:
             # The header is written with the first packet, so every stream must be there before.
-            if packet.dts is not None and _place_sound(packet, clock, 0.0 if container == "avi" else PRIMING):
+            if packet.dts is not None and _place_sound(packet, clock):
                 waiting.append(packet)
         else:
             clock.saw(packet)
@@ -218,8 +197,6 @@ def _report(name: str, clock: _Clock, written: _Writer, rate: Fraction, other_si
     """Lines about what could not be kept."""
     if clock.guessed:
         logger.warning("%s says no times of its frames: they are shown %g a second", name, float(rate))
-    if written.moved and written.even:
-        logger.warning("%s: AVI has one frame rate, so frames are moved to multiples of 1/%g s", name, float(rate))
     if other_sizes:
         words = ", ".join(f"{width} x {height}" for width, height in sorted(other_sizes))
         logger.warning(
@@ -227,18 +204,14 @@ def _report(name: str, clock: _Clock, written: _Writer, rate: Fraction, other_si
         )
 
 
-def _place_sound(packet: Any, clock: _Clock, priming: float) -> bool:
+def _place_sound(packet: Any, clock: _Clock) -> bool:
     """Moves a packet of sound to the film's beginning; False for one that is over long before."""
     shift = clock.ticks(packet.stream)
     packet.dts -= shift
     if packet.pts is not None:
         packet.pts -= shift
     # What an edit list cuts off comes with times before 0; a decoder needs the last of it to start with.
-    return float((packet.dts + (packet.duration or 0)) * packet.stream.time_base) > -priming
-
-
-def _held(target: Any) -> set[str]:
-    return set(target.supported_codecs)
+    return float((packet.dts + (packet.duration or 0)) * packet.stream.time_base) > -PRIMING
 
 
 def _turn(frame: Any) -> Turn:

@@ -26,7 +26,6 @@ CONTAINERS = {
     ".mov": "mov",
     ".mkv": "matroska",
     ".webm": "webm",
-    ".avi": "avi",
 }
 """Suffix of a video's name -> the container that is written under it."""
 STEADY = 0.5

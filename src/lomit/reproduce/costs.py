@@ -56,12 +56,9 @@ class Cost:
         """The seconds that a budget counts: processor time on a CPU, where other processes take turns; else elapsed."""
         return self.cpu if device.type == "cpu" else self.wall
 
-    def of(self, count: float) -> tuple[float, float]:
-        """Seconds elapsed for so many units: if nothing else runs, and as busy as the machine was.
-
-        Several threads are busy at once, so processor time alone does not tell the first; it can't exceed the second.
-        """
-        return count * min(self.wall, self.cpu), count * self.wall
+    def of(self, count: float) -> float:
+        """Seconds elapsed for so many units if nothing else runs; several threads may be busy at once."""
+        return count * min(self.wall, self.cpu)
 
 
 def _smaller(config: RunConfig, pairs: int) -> RunConfig:

@@ -123,10 +123,9 @@ class _Builder:
         self.data: tuple[str, ...] = ()
         self.pairs = QUICK_PAIRS if setup.quick else setup.pairs
 
-    def _add(self, name: str, words: Sequence[str], makes: Path, time: tuple[float, float], **more: Any) -> None:
-        """Adds the stage; `time` is what `Cost.of` gives, `more` are further fields of it."""
-        stage = Stage(name, tuple(words), makes, seconds=time[0], busy_seconds=time[1], **more)
-        self.experiment.stages.append(stage)
+    def _add(self, name: str, words: Sequence[str], makes: Path, seconds: float, **more: Any) -> None:
+        """Adds the stage; `more` are further fields of it."""
+        self.experiment.stages.append(Stage(name, tuple(words), makes, seconds=seconds, **more))
 
     def faces(self) -> None:
         """Renders the faces, where none were given."""
@@ -137,8 +136,8 @@ class _Builder:
         folder = setup.out / "faces"
         words = ["data", "avatars", "--count", str(count), "--seed", str(setup.seed), "--size", str(size)]
         words += ["--regions", "test", "--out", str(folder)]
-        time = setup.costs.rendering(size).of(count)
-        self._add("faces", words, folder, time, complete=folder, how=("--workers", "1"))
+        seconds = setup.costs.rendering(size).of(count)
+        self._add("faces", words, folder, seconds, complete=folder, how=("--workers", "1"))
         self.data = ("faces",)
 
     def classifier(self, attributes: Sequence[str], packaged: str | None = None) -> str:
@@ -154,9 +153,9 @@ class _Builder:
         words += ["--image-size", str(size), "--width", str(width)]
         words += ["--training.epochs", str(epochs), "--training.seed", str(setup.seed), "--out", str(folder)]
         images = setup.images or round(0.85 * (QUICK_FACES if setup.quick else FACES))
-        time = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
+        seconds = setup.costs.classifier(ClassifierConfig(tuple(attributes), size, width)).of(epochs * images)
         self._add(
-            *("classifier", words, folder, time),
+            *("classifier", words, folder, seconds),
             complete=folder / "config.json",
             how=setup.computed(),
             after=self.data,
@@ -197,12 +196,12 @@ class _Builder:
         """Evaluates a model; `translations` is how many it makes, for the estimate."""
         setup, folder = self.setup, self.setup.out / "results" / f"{model.name}-{protocol}"
         train = next(stage for stage in self.experiment.stages if stage.name == f"train/{model.name}")
-        time = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
+        seconds = setup.costs.translation(setup.config_of(train.words[1:])).of(translations)
         given = ["evaluate", protocol, str(train.makes), *setup.data]
         given += ["--classifier", classifier, "--seed", str(setup.seed), *words, "--out", str(folder)]
         name, after = f"evaluate/{model.name}-{protocol}", (*self.data, train.name)
         complete = folder / "results.json"
-        self._add(name, given, folder, time, complete=complete, how=setup.computed(), after=after)
+        self._add(name, given, folder, seconds, complete=complete, how=setup.computed(), after=after)
         return folder
 
     def report(self, title: str, inputs: Sequence[str]) -> None:
@@ -212,8 +211,8 @@ class _Builder:
         title += " (smoke run: its numbers mean nothing)" if setup.quick else ""
         words = ["report", *inputs, "--title", title, "--seed", str(DEMO_SEED + setup.seed), *small]
         words += [*setup.faces, "--out", str(page)]
-        after, time = tuple(stage.name for stage in self.experiment.stages), (REPORT_SECONDS, REPORT_SECONDS)
-        self._add("report", words, page, time, complete=page, how=setup.computed(), after=after)
+        after = tuple(stage.name for stage in self.experiment.stages)
+        self._add("report", words, page, REPORT_SECONDS, complete=page, how=setup.computed(), after=after)
 
 
 def _shortened(config: RunConfig, steps: int) -> list[str]:

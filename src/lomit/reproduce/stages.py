@@ -38,8 +38,7 @@ class Stage:
         complete: a file or folder that the command writes last, where there is one: a stage that was begun and has it
             was stopped before its record was written.
         resumed: asked where it was begun before: the words to add, which depend on what it left.
-        seconds, busy_seconds: how long it is expected to take on this machine, if nothing else runs and as busy as the
-            machine was when it was measured; None where that is not known.
+        seconds: how long it is expected to take on this machine, if nothing else runs.
     """
 
     name: str
@@ -49,8 +48,7 @@ class Stage:
     after: tuple[str, ...] = ()
     complete: Path | None = None
     resumed: Callable[[], Sequence[str]] = tuple
-    seconds: float | None = None
-    busy_seconds: float | None = None
+    seconds: float = 0.0
 
     @property
     def command(self) -> str:
