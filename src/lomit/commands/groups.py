@@ -33,10 +33,8 @@ class Compute(Group):
     """CPU threads; by default PyTorch's choice."""
 
     def start(self) -> torch.device:
-        """Sets the number of threads and returns the device.
-
-        Raises:
-            LomitError: where there is no such device, or the number is none.
+        """Sets the number of threads and returns the device.  Raises LomitError where there is no such device, or the
+        number is none.
         """
         from lomit.inference.device import usable_device
 
@@ -75,7 +73,6 @@ class Network(Compute):
 
         Args:
             paths: of the inputs; none are rendered faces.
-            say: gets the line.
             see: what is looked at of a path, RGB; None: all of the image.
 
         Raises:
@@ -220,11 +217,7 @@ class FaceChoice(Group):
     """Factor on the change, 0 to 2."""
 
     def chosen(self) -> int | Literal["all"]:
-        """The face as a position from 0, or "all".
-
-        Raises:
-            LomitError: for anything else than a number from 1 or `all`.
-        """
+        """The face as a position from 0, or "all".  Raises LomitError for anything but a number from 1 or `all`."""
         if self.face == "all":
             return "all"
         if not self.face.isdecimal() or int(self.face) < 1:
@@ -243,10 +236,8 @@ class LabelledData(FacesConfig):
     """Where the labelled faces are."""
 
     def config(self, image_size: int, attributes: tuple[str, ...] = ()) -> DataConfig:
-        """The data config with these, for images of this size.
-
-        Raises:
-            LomitError: where there is no root, or the size can't be.
+        """The data config with these, for images of this size.  Raises LomitError where there is no root, or the size
+        can't be.
         """
         if self.root is None:
             raise LomitError("no data: set --data.root to a folder of faces (lomit data avatars makes one)")
@@ -289,7 +280,6 @@ def check_file(path: Path, overwrite: bool, read: Iterable[str | Path | None] = 
     """Checks, before any work, that a file can be written.
 
     Args:
-        path: the file.
         overwrite: whether another file may be replaced.
         read: files, and folders of files, that the command reads and never replaces; None is not given.
 

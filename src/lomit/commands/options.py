@@ -49,7 +49,6 @@ def parse(options: type[T], argv: Sequence[str], prog: str, default: Callable[[A
     """An options dataclass from a command line.
 
     Args:
-        options: the dataclass.
         argv: the words after the command.
         prog: the command, for messages.
         default: makes an instance with other values than the dataclass's, given a mark for those that are required.

@@ -53,10 +53,8 @@ def run_train(argv: Sequence[str]) -> int:
 
 
 def preset_config(argv: Sequence[str]) -> tuple[RunConfig, Train]:
-    """The run that `lomit train PRESET --out DIR [OPTIONS]` means, given the words after `train`.
-
-    Raises:
-        LomitError: for an unknown preset or option, or a wrong value.
+    """The run that `lomit train PRESET --out DIR [OPTIONS]` means, given the words after `train`.  Raises LomitError
+    for an unknown preset or option, or a wrong value.
     """
     name, *rest = argv
     known = presets()

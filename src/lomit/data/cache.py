@@ -36,9 +36,7 @@ class Cache:
         labels: int8, N x A: 1, 0 or -1 (not annotated), columns in the order of `attributes`.
         split: int8, N.
         identity: int32, N.
-        names: N file names.
         source_index: int64, N: the image's index in the source.
-        attributes: the configured attributes.
         eligible: bool, N: False for an image with none of `data.require_one_of`; `subset` leaves it out.
         skipped: name of an image that is not here -> why.
         knows_people: whether the person is known of any image; else each image counts as one.
@@ -77,12 +75,10 @@ def cache_root(cache_dir: str | None) -> Path:
 def build_cache(source: Source, config: DataConfig, progress: bool = True) -> Cache:
     """Decodes a source once; a later call with the same images and geometry opens what is there.
 
-    Several processes may call this at once: one decodes, the others wait for it. An image that cannot be read, or
-    shows no face where one is to be cut out, is named, skipped and counted.
-
-    Raises:
-        LomitError: where more than 1 % of the images cannot be read, no face is found at all, an attribute is left
-            with an empty class, or the disk is full (nothing half-written is left).
+    Several processes may call this at once: one decodes, the others wait for it. An image that cannot be read, or shows
+    no face where one is to be cut out, is named, skipped and counted.  Raises LomitError where more than 1 % of the
+    images cannot be read, no face is found at all, an attribute is left with an empty class, or the disk is full
+    (nothing half-written is left).
     """
     leave_unguarded_child()
     labels = select_labels(source, config.attributes)

@@ -36,10 +36,8 @@ logger = logging.getLogger(__name__)
 
 
 def read_celeba(root: Path) -> Source:
-    """CelebA as it is distributed, or any part of it; also at half size.
-
-    Raises:
-        LomitError: where a file is missing or a line of it is wrong.
+    """CelebA as it is distributed, or any part of it; also at half size.  Raises LomitError where a file is missing or
+    a line of it is wrong.
     """
     table, high = read_table(root)
     folder = _images(root, IMAGES_HQ if high else IMAGES)

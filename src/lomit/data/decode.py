@@ -43,7 +43,6 @@ class Geometry:
     """How a picture becomes a square of `size` pixels.
 
     Attributes:
-        size: side of the result.
         crop: side of the centre square to cut out; None, the largest.
         reference: shorter side of the set's full-size files (see `centre_box`).
         face_crop: `dlib` cuts the face out instead of the centre.
@@ -137,10 +136,8 @@ def _decode_chunk(indices: list[int]) -> list[Decoded]:
 def decode_all(source: Source, indices: Sequence[int], geometry: Geometry, workers: int) -> Generator[Decoded]:
     """These images of the source, in order.
 
-    At most two chunks a worker are under way, so memory stays bounded however slowly the caller takes them.
-
-    Raises:
-        LomitError: where a worker process dies.
+    At most two chunks a worker are under way, so memory stays bounded however slowly the caller takes them.  Raises
+    LomitError where a worker process dies.
     """
     if workers <= 0 or len(indices) <= SMALL:
         yield from (decode(source, i, geometry) for i in indices)
@@ -175,10 +172,8 @@ class Skipped:
     damaged: list[str] = field(default_factory=list)
 
     def add(self, name: str, result: Decoded) -> None:
-        """Notes one image.
-
-        Raises:
-            LomitError: where more than 1 % of the images are damaged or missing; a single one never stops a run.
+        """Notes one image.  Raises LomitError where more than 1 % of the images are damaged or missing; a single one
+        never stops a run.
         """
         self.reasons[name] = result.problem
         if result.damaged:

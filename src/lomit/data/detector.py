@@ -35,9 +35,7 @@ def _detector() -> Any:
 
 def model_file(name: str) -> str:
     """A file of face_recognition_models, found without importing it: that needs a part of setuptools that is gone.
-
-    Raises:
-        LomitError: where the `faces` extra is not installed.
+    Raises LomitError where the `faces` extra is not installed.
     """
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
@@ -51,10 +49,8 @@ def model_file(name: str) -> str:
 def detect_faces(image: Image.Image) -> list[Box]:
     """Boxes of the faces in an RGB picture, in its pixels, the largest first; they may reach beyond its edges.
 
-    Finds frontal faces from about 40 pixels on (of a picture scaled to 640 where it is larger).
-
-    Raises:
-        LomitError: where the `faces` extra is not installed.
+    Finds frontal faces from about 40 pixels on (of a picture scaled to 640 where it is larger).  Raises LomitError
+    where the `faces` extra is not installed.
     """
     return [box for box, _ in detect_scored(image)]
 
@@ -63,7 +59,6 @@ def detect_scored(image: Image.Image, longest: int = LONGEST) -> list[tuple[Box,
     """`detect_faces` with the detector's score of each face (0 is its own threshold).
 
     Args:
-        image: an RGB picture.
         longest: the picture is searched at this size at most.
     """
     detector = _detector()

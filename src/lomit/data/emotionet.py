@@ -32,9 +32,7 @@ logger = logging.getLogger(__name__)
 
 def read_emotionet(root: Path) -> Source:
     """The part of EmotioNet that has been downloaded: an annotated image without a file is left out and counted.
-
-    Raises:
-        LomitError: where an annotation file is malformed or no annotated image is there.
+    Raises LomitError where an annotation file is malformed or no annotated image is there.
     """
     folder, rows = root / "images", read_annotations(root)
     names = sorted(n for n in rows if os.path.isfile(folder / n))
@@ -59,10 +57,8 @@ def find_annotations(root: Path) -> list[Path]:
 def read_annotations(root: Path) -> dict[str, np.ndarray]:
     """Image name -> labels (int8, 60); of an image annotated by hand and automatically, the former.
 
-    A name that two URLs end in, with other labels, is left out with a line.
-
-    Raises:
-        LomitError: for a line that does not have the format.
+    A name that two URLs end in, with other labels, is left out with a line.  Raises LomitError for a line that does not
+    have the format.
     """
     files = find_annotations(root)
     if not files:

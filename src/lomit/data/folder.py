@@ -55,11 +55,7 @@ class FolderSource(Source):
     """A folder in the layout above; the rendered faces come in it, too."""
 
     def __init__(self, root: Path) -> None:
-        """Reads the table and `dataset.json`.
-
-        Raises:
-            LomitError: where no table is found, or a row of it is wrong.
-        """
+        """Reads the table and `dataset.json`.  Raises LomitError where no table is found, or a row of it is wrong."""
         self.root = root
         path = find_table(root)
         table, paths = read_table(path)
@@ -111,11 +107,9 @@ def find_table(root: Path) -> Path:
 def read_table(path: Path) -> tuple[Table, list[Path]]:
     """Reads a table of attributes, and says where each of its images lies.
 
-    The delimiter (comma, semicolon, tab) is the one most frequent in the header.  A column with a value that is
-    neither yes nor no is not an attribute; asking for it later shows which value that was.
-
-    Raises:
-        LomitError: for a row of the wrong length, an image named twice, a wrong split, no attribute at all.
+    The delimiter (comma, semicolon, tab) is the one most frequent in the header.  A column with a value that is neither
+    yes nor no is not an attribute; asking for it later shows which value that was.  Raises LomitError for a row of the
+    wrong length, an image named twice, a wrong split, no attribute at all.
     """
     header, rows = read_rows(path)
     lower = [h.lower() for h in header]
@@ -158,10 +152,8 @@ def read_table(path: Path) -> tuple[Table, list[Path]]:
 
 
 def read_rows(path: Path) -> tuple[list[str], Cells]:
-    """The header of a CSV or TSV, and the line number and stripped cells of each row that is not blank.
-
-    Raises:
-        LomitError: for what is no such table, and a row of another length.
+    """The header of a CSV or TSV, and the line number and stripped cells of each row that is not blank.  Raises
+    LomitError for what is no such table, and a row of another length.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -186,10 +178,8 @@ def read_rows(path: Path) -> tuple[list[str], Cells]:
 
 
 def read_labels(path: Path, column: str, cells: Iterable[tuple[int, str]]) -> np.ndarray:
-    """One column as int8, N: 1, 0, -1 (not annotated).  `cells` gives line numbers and values.
-
-    Raises:
-        LomitError: for a value that is neither yes nor no, and for both 0 and -1 in a column.
+    """One column as int8, N: 1, 0, -1 (not annotated).  `cells` gives line numbers and values.  Raises LomitError for a
+    value that is neither yes nor no, and for both 0 and -1 in a column.
     """
     values: list[int] = []
     negative: set[str] = set()

@@ -68,8 +68,6 @@ class RenderedFaces(Faces):
         """Draws no image yet.
 
         Args:
-            seed: of the faces.
-            size: side of a picture in pixels.
             pool: how many faces there are to choose from.
 
         Raises:

@@ -54,8 +54,6 @@ class RowsSource(Source):
     def __init__(self, sources: Sequence[Source], table: Table, origin: Sequence[tuple[int, int]]) -> None:
         """
         Args:
-            sources: where images come from.
-            table: the annotations of the rows taken.
             origin: for each of them, which source and which of its images.
         """
         self.sources, self.origin = sources, origin
@@ -75,11 +73,8 @@ class RowsSource(Source):
 
 
 def open_source(config: DataConfig) -> Source:
-    """The data set that a config describes.
-
-    Raises:
-        LomitError: where it is not there or not understood, where an attribute is unknown, or where, among the
-            training images, nobody has it or everybody does.
+    """The data set that a config describes.  Raises LomitError where it is not there or not understood, where an
+    attribute is unknown, or where, among the training images, nobody has it or everybody does.
     """
     if config.root:
         first = Path(config.root).expanduser()
@@ -108,7 +103,6 @@ def paper_split(source: Source, most: int | None = None) -> Source:
     The draw is by a hash of the images' names, so it is always the same.
 
     Args:
-        source: the set.
         most: at most so many to train on; the others are left out.
 
     Raises:
@@ -145,11 +139,7 @@ def open_root(root: Path, kind: str) -> Source:
 
 
 def recognise(root: Path) -> str:
-    """The layout of a folder or file.
-
-    Raises:
-        LomitError: where it is none that is known.
-    """
+    """The layout of a folder or file.  Raises LomitError where it is none that is known."""
     if not root.exists():
         raise LomitError(f"{root}: no such folder or file")
     if root.is_file():

@@ -43,11 +43,7 @@ class PackSource(Source):
     """A set read back from a pack file."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file and reads its index.
-
-        Raises:
-            LomitError: where it is no pack, or damaged.
-        """
+        """Opens the file and reads its index.  Raises LomitError where it is no pack, or damaged."""
         self.path = path
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         try:
@@ -173,8 +169,6 @@ def write_pack(
         quality: of JPEG or WebP, 1 to 95.
         splits: which of train, val, test to take; none named takes all.
         max_images: at most so many, drawn at random but always the same ones.
-        overwrite: replace a file that is there.
-        progress: show a bar on a terminal.
         encoding: of the crops; WebP has a smaller error at the same size.
 
     Returns:

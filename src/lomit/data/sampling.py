@@ -67,7 +67,6 @@ class Sampler(ABC):
             labels: N x A of all images, 1, 0 or -1 (not annotated).
             indices: rows of the images to draw from.
             batch_size: pairs of a step over all processes.
-            seed: decides the order.
             rank, world: this process and the number of processes.
 
         Raises:
@@ -89,9 +88,7 @@ class Sampler(ABC):
         """The sets of rows, parts of `indices`, that images are drawn from.
 
         `indices_at` draws x1 from the first, x2 from the second and so on, unless a subclass draws in another way.
-
-        Raises:
-            LomitError: where one of the sets is empty.
+        Raises LomitError where one of the sets is empty.
         """
 
     def indices_at(self, step: int) -> tuple[np.ndarray, ...]:
@@ -171,8 +168,6 @@ def keep_resident(cache: Cache, device: torch.device, wanted: Literal["auto", "y
     """Copies all images into the device's memory, from which a batch is picked without leaving it.
 
     Args:
-        cache: gets its `resident` images.
-        device: where they go.
         wanted: `auto`: on a GPU, where they take at most a quarter of the memory that is free.
 
     Raises:

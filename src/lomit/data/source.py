@@ -246,9 +246,7 @@ def _pieces(path: Path, size: int) -> bytes:
 
 def select_labels(source: Source, attributes: Sequence[str]) -> np.ndarray:
     """The labels of these attributes in this order, int8, N x A; every attribute of the source where none is named.
-
-    Raises:
-        LomitError: for an attribute that the source does not have, listing those it has.
+    Raises LomitError for an attribute that the source does not have, listing those it has.
     """
     for name in attributes:
         if name in source.table.rejected:
@@ -276,8 +274,6 @@ def check_classes(labels: np.ndarray, split: np.ndarray, attributes: Sequence[st
 
     Args:
         labels: N x A of these attributes.
-        split: N.
-        attributes: their names.
 
     Raises:
         LomitError: where one of the two classes is empty, so that there is nothing to learn it from.

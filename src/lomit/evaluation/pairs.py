@@ -55,7 +55,6 @@ class Draw:
     """Pairs, and the regions by which they are measured.
 
     Attributes:
-        pairs: N of them.
         regions: of their inputs.
         of: the region in which all of them differ alone; empty where they differ in any.
     """
@@ -103,8 +102,6 @@ def draw_pairs(
 
     Args:
         labels: int8, images x A: 1, 0, -1 (not annotated; it never differs).
-        rows: the images to draw from.
-        count: how many pairs.
         seed: equal calls give equal pairs.
         differ: labels of the attributes of which a pair must differ in one, images x B; by default `labels`.
         alike: labels in which no pair may differ, images x C, and all of which must be annotated.
@@ -166,11 +163,9 @@ def draw(setting: Setting, options: Differing, regions: Regions | None = None) -
     """Draws the pairs of a protocol on regions; with label pictures, as many for each region that they tell of.
 
     Regions are the data's true ones by default, or expected ones.  Returns the pairs, what the results say of them, and
-    the note that defines them.
-
-    Raises:
-        LomitError: for an attribute that the data does not annotate or that no region is known for, where none of
-            `options.differ` is the model's, where there are too few pairs, and for label pictures that can't be used.
+    the note that defines them.  Raises LomitError for an attribute that the data does not annotate or that no region is
+    known for, where none of `options.differ` is the model's, where there are too few pairs, and for label pictures that
+    can't be used.
     """
     names, rows = options.differ or setting.attributes, usable_rows(setting)
     if not set(names) & set(setting.attributes):

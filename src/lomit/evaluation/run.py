@@ -44,7 +44,6 @@ def evaluate(
     """Runs a protocol; one that was stopped is taken up.
 
     Args:
-        protocol: what to measure, with its options.
         translator, device, split, seed, batch_size: as of `Setting`.
         model: the folder of the translator's weights.
         data: with the model's attributes and image size.

@@ -37,9 +37,7 @@ class Judges:
     """The data of an evaluation and what it is measured with: all that is known before an image is decoded.
 
     Attributes:
-        source: the data.
         data: how its images are cut, with labels for the translator's attributes.
-        device: where to compute.
         classifier: says what images show.
         extractor: makes the features that sets of images are compared by, on `device`.
         lpips: LPIPS, where its weights are to be had: B x 3 x H x W each in [-1, 1] -> B.
@@ -69,7 +67,6 @@ class Setting(Judges):
 
     Attributes:
         translator: in eval mode, on `device`.
-        cache: the images.
         split: whose images are measured.
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
@@ -121,8 +118,6 @@ class Findings:
 
     Attributes:
         facts: what it was measured on, for the results.
-        notes: how the numbers are defined.
-        rows: the numbers.
         counted: what the samples of a number are.
     """
 

@@ -100,7 +100,6 @@ def open_store(
     """The store of an evaluation, new or taken up; a second evaluation is kept out, and no empty folder left behind.
 
     Args:
-        out: the evaluation's folder.
         settings: name -> value of all that decides the parts, JSON values.
         keep_images: keep translated images, in `out/images`.
         overwrite: start afresh where an unfinished evaluation had other settings.

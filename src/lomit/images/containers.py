@@ -54,7 +54,6 @@ def without_metadata(data: bytes, but: Collection[str] = ()) -> bytes:
     """A JPEG, PNG, WebP, TIFF or AVIF file without what stands beside its pixels; a TIFF stays turned.
 
     Args:
-        data: the file.
         but: kinds that a JPEG, PNG or WebP file keeps: `EXIF`, `PROFILE`.
 
     Raises:

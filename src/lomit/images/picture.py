@@ -69,11 +69,9 @@ def as_picture(image: Picture | Image.Image | np.ndarray, name: str = "image") -
 
     Arrays hold uint8, bool (True is white) or floats in 0..1; what sharpening puts a tenth beyond is clipped.
 
-    The EXIF orientation is applied.  16-bit grey is scaled, CMYK, grey and Lab with a profile are converted to
-    sRGB; an RGB image keeps its values and its profile.
-
-    Raises:
-        LomitError: for an animation, an image that is too large, and arrays of another shape or type.
+    The EXIF orientation is applied.  16-bit grey is scaled, CMYK, grey and Lab with a profile are converted to sRGB; an
+    RGB image keeps its values and its profile.  Raises LomitError for an animation, an image that is too large, and
+    arrays of another shape or type.
     """
     if isinstance(image, Picture):
         return image
@@ -155,10 +153,8 @@ def eight_bits(values: np.ndarray, name: str, bits: int = 16, white_is_zero: boo
     """Values of more than 8 bits as uint8, in the same shape.
 
     Unsigned integers of up to 16 bits span all of `bits`.  Integers and floats of 32 bits come with no range of their
-    own: it is guessed from the largest value, 1 (floats), 255 or 65535.
-
-    Raises:
-        LomitError: for values without a sensible range.
+    own: it is guessed from the largest value, 1 (floats), 255 or 65535.  Raises LomitError for values without a
+    sensible range.
     """
     low, high = float(values.min()), float(values.max())
     floating = values.dtype.kind == "f"

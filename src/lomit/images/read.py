@@ -31,11 +31,8 @@ File = str | os.PathLike[str] | bytes
 def read_image(path: str | os.PathLike[str]) -> Picture:
     """Reads a still image of any kind that Pillow knows; HEIC by the `heic` extra.
 
-    Metadata that can't be used is left out, with a line in the log.
-
-    Raises:
-        LomitError: where there is no such file, or it is not readable, not an image, damaged, animated or
-            larger than `MAX_PIXELS`.
+    Metadata that can't be used is left out, with a line in the log.  Raises LomitError where there is no such file, or
+    it is not readable, not an image, damaged, animated or larger than `MAX_PIXELS`.
     """
     picture, _ = read_with_header(path, str(path))
     report(picture)
@@ -51,8 +48,6 @@ def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
     """Reads an image that came from elsewhere: only formats whose decoders run no other program.
 
     Args:
-        data: the file.
-        name: what errors call it.
         max_pixels: larger images are refused before they are decoded.
 
     Raises:
@@ -62,10 +57,8 @@ def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def read_mask(path: str | os.PathLike[str]) -> Image.Image:
-    """Reads a mask: mode L, white is foreground.  Colours are turned into grey; of 0 and 1 alone, 1 is white.
-
-    Raises:
-        LomitError: as `read_image`.
+    """Reads a mask: mode L, white is foreground.  Colours are turned into grey; of 0 and 1 alone, 1 is white.  Raises
+    LomitError as `read_image`.
     """
     mask = read_image(path).on_white().convert("L")
     if mask.getextrema()[1] == 1:
@@ -83,10 +76,8 @@ def report(picture: Picture) -> None:
 def read_with_header(
     file: File, name: str, formats: tuple[str, ...] | None = None, max_pixels: int | None = None
 ) -> tuple[Picture, Image.Image]:
-    """A picture, and the image that it was made of, for what stands beside its pixels (`format`, `info`).
-
-    Raises:
-        LomitError: as `read_image`.
+    """A picture, and the image that it was made of, for what stands beside its pixels (`format`, `info`).  Raises
+    LomitError as `read_image`.
     """
     try:
         if not isinstance(file, bytes) and not stat.S_ISREG(os.stat(file).st_mode):

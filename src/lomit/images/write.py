@@ -49,11 +49,9 @@ def write_gif(
 def write_file(path: str | os.PathLike[str], save: Callable[[BinaryIO], object], overwrite: bool = False) -> None:
     """Calls `save` with a temporary file beside `path` that takes its place when it is complete.
 
-    Missing folders are made.  The file that `save` is given can be read, too.
-
-    Raises:
-        LomitError: where `path` exists and `overwrite` is False, where the disk is full or the place is not
-            writable; what stood at `path` is then unharmed.
+    Missing folders are made.  The file that `save` is given can be read, too.  Raises LomitError where `path` exists
+    and `overwrite` is False, where the disk is full or the place is not writable; what stood at `path` is then
+    unharmed.
     """
     path = Path(path)
     if not overwrite and os.path.lexists(path):

@@ -66,10 +66,8 @@ def fit_error(face: Face) -> float:
 
 
 def check_place(face: Face, picture: Picture) -> None:
-    """Faces that were found lie in the photograph; those that a person or a file names may lie anywhere.
-
-    Raises:
-        LomitError: for a crop that lies outside of the photograph, or is far larger.
+    """Faces that were found lie in the photograph; those that a person or a file names may lie anywhere.  Raises
+    LomitError for a crop that lies outside of the photograph, or is far larger.
     """
     low, high = _extent(crop_to_photo(face))
     crop = f"the crop of the face, {','.join(str(round(edge)) for edge in (*low, *high))},"
@@ -84,10 +82,8 @@ def align(picture: Picture | Image.Image | np.ndarray, face: Face, size: int) ->
     """The training crop of a face: RGB in sRGB, size x size.
 
     A crop larger than `size` is cut out at the photograph's own sharpness and then scaled down with antialiasing, like
-    the images of a training set.  Beyond the photograph's edges it is continued by reflection.
-
-    Raises:
-        LomitError: for landmarks on one spot, or an image that can't be used.
+    the images of a training set.  Beyond the photograph's edges it is continued by reflection.  Raises LomitError for
+    landmarks on one spot, or an image that can't be used.
     """
     picture = as_picture(picture)
     return to_srgb(view(picture.on_white(), face, size), picture.icc)
@@ -134,7 +130,6 @@ def place(crop: np.ndarray, face: Face, size: tuple[int, int], part: Box | None 
 
     Args:
         crop: float32, S x S x C.
-        face: whose crop it is.
         size: width and height of the photograph.
         part: of `covered`; None: all of it.
 

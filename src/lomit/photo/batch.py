@@ -30,12 +30,9 @@ class PhotoWorker:
     """Translates photographs one after the other; recent exemplars are kept with their faces.
 
     Attributes:
-        predictor: the model.
-        out: folder of the results.
         format: of the results, a key of `SUFFIX_OF`, or `same`: each input's own, PNG where that is none of them.
         quality: of JPEG and WebP; None: as the input was compressed.
         save_masks: write the weight of the change, and each face's crop, output and masks, too.
-        overwrite: replace files that exist.
         face, exemplar_face, faces, exemplar_faces, label, strength: as for `translate_photo`.
     """
 
@@ -58,10 +55,8 @@ class PhotoWorker:
     def translate_all(self, jobs: Jobs) -> Generator[JobOutcome, None, None]:
         """Translates photographs in order.
 
-        Of several, one that can't be used, for whatever reason, makes an outcome, so that the others go on.
-
-        Raises:
-            LomitError: for what holds for all of them: the model, the strength, a place that can't be written to.
+        Of several, one that can't be used, for whatever reason, makes an outcome, so that the others go on.  Raises
+        LomitError for what holds for all of them: the model, the strength, a place that can't be written to.
         """
         for job in jobs:
             try:
@@ -129,7 +124,6 @@ def look(photograph: str | Path | Picture, faces: Sequence[Face] | None = None) 
     """The square around a photograph's largest face, by which its model is chosen; all of it where none is found.
 
     Args:
-        photograph: a path, or what was read.
         faces: in place of those that the detector finds.
 
     Raises:

@@ -59,10 +59,8 @@ class Face:
 
     @classmethod
     def from_crop(cls, box: Box) -> Face:
-        """The face whose training crop is this box: for faces that the detector does not find.
-
-        Raises:
-            LomitError: for a box that is empty or not square.
+        """The face whose training crop is this box: for faces that the detector does not find.  Raises LomitError for a
+        box that is empty or not square.
         """
         left, top, right, bottom = box
         if right - left != bottom - top or right <= left:
@@ -81,7 +79,6 @@ def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Seque
     """The faces of a photograph, the largest first; an empty list where there is none.
 
     Args:
-        picture: the photograph.
         longest: the photograph is searched at this size at most (longer side, in pixels).  Several, rising: at each of
             them, and what is found at any counts (`SIZES`; takes some seconds).  None: at 640, and where nothing is
             found there, at 1280.  Faces are found from about 40 pixels on at that size.
@@ -137,9 +134,7 @@ def choose_faces(
     """Positions of the chosen faces.
 
     Args:
-        faces: as `find_faces` gives them.
         which: position in `faces`, 0 being the largest, or "all".
-        name: what errors call the photograph.
         option: the option with which to say where its face is.
 
     Raises:

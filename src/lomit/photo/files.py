@@ -46,7 +46,6 @@ class Photograph:
     """A photograph and what its file says beside the pixels.
 
     Attributes:
-        picture: the pixels, upright.
         format: Pillow's name of the file's format; MPO, a JPEG with a preview behind it, is JPEG here.
         metadata: EXIF data without orientation (the pixels are upright) and without the embedded preview, which would
             show the photograph as it was.
@@ -60,10 +59,8 @@ class Photograph:
 
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
-    """Reads a photograph.  Metadata that can't be read is left out, with a line in the log.
-
-    Raises:
-        LomitError: as `lomit.images.read_image`.
+    """Reads a photograph.  Metadata that can't be read is left out, with a line in the log.  Raises LomitError as
+    `lomit.images.read_image`.
     """
     picture, image = read_with_header(path, str(path))
     report(picture)
@@ -92,7 +89,6 @@ def write_photograph(
         image: RGB or RGBA; its profile is taken from its `info`.  A JPEG shows white through transparent parts.
         source: where the metadata comes from and, if it has the same format, the compression.
         quality: of JPEG and WebP, 1 to 100.  None: as the source was compressed, or 95.
-        overwrite: replace a file that exists.
 
     Raises:
         FormatError: for sides that the format can't have, and the like.

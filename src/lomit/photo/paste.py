@@ -44,8 +44,6 @@ def paste(
     explain the crop's structure after.  Pixels whose weight is 0 keep their value.
 
     Args:
-        picture: the photograph.
-        face: the face whose crop it is.
         crop_before: what the network makes of the crop when nothing is to change, or the crop itself; RGB in sRGB,
             square.
         crop_after: the translated crop, of the same size.

@@ -41,7 +41,6 @@ class VideoResult:
     """What became of a video.
 
     Attributes:
-        frames: how many it has.
         translated: in how many of them a face was translated; the others pass through.
         sound: streams of sound that were copied.
         left_out: streams that the container can't hold, as words.
@@ -135,7 +134,6 @@ def transcode(
     Args:
         source, target: PyAV's containers, opened.
         container: FFmpeg's name of the target's format.
-        change: called for each frame in turn.
         progress: called with the number of frames done and the number that the film says it has (0: it does not).
 
     Raises:

@@ -25,10 +25,8 @@ class FaceResult:
     """One translated face of a photograph; all crops are RGB in sRGB, S x S, S being the model's image size.
 
     Attributes:
-        face: where it lies.
         crop: the aligned crop that the network saw.
         before: what the network makes of the crop when nothing is to change; see `translate_crops`.
-        after: the network's output.
         input_mask: mode L, S x S, white = foreground; None where the method has no masks.
         exemplar_mask: the same on the exemplar's crop.
     """
@@ -46,7 +44,6 @@ class ExemplarFace:
     """The face of an exemplar.
 
     Attributes:
-        face: where it lies.
         crop: its aligned crop, RGB in sRGB, S x S.
         mask: the mask to use in place of the predicted one, mode L, S x S; or None.
     """
@@ -96,8 +93,6 @@ def translate_photo(
     `translate_crops`.
 
     Args:
-        predictor: the model.
-        photo: the photograph.
         exemplar: the exemplar, aligned in the same way; None where a label takes its place.
         face: which face: its position by size, 0 being the largest, or "all".
         exemplar_face: the same for the exemplar.
@@ -170,10 +165,8 @@ def translate_crops(
 
     Args:
         crops: faces and their crops, S x S.
-        guide: the exemplar.
         input_masks: masks on the crops to use in place of the predicted ones.
         label: as for `translate_photo`.
-        reference: what the output is compared with.
         steady: makes of the masks those to use, for the frames of a video.
     """
     images = [crop for _, crop in crops]
@@ -213,9 +206,6 @@ def crop_mask(mask: MaskLike | None, picture: Picture, face: Face, size: int) ->
 
     Args:
         mask: white = foreground; as large as the photograph, or a square that stands for the crop.
-        picture: the photograph.
-        face: whose crop.
-        size: side of the crop.
 
     Raises:
         LomitError: for a mask of another shape.

@@ -52,12 +52,9 @@ def translate_video(
     be shown turned or mirrored is written so.  What can't be kept is told by a line in the log.
 
     Args:
-        predictor: the model.
-        path: the video.
         out: the result; its suffix is one of `CONTAINERS`.
         guide: the exemplar, from `align_exemplar`; None where a label takes its place.
         face, label, strength: as for `translate_photo`.
-        overwrite: replace a file that exists.
         tracker: gives the faces of each frame; None: one that follows `face`.
         progress: called with the number of frames done and the number that the video says it has (0: it does not).
 
@@ -84,11 +81,7 @@ def translate_video(
 
 
 def container_of(path: str | os.PathLike[str]) -> str:
-    """The container that is written under this name.
-
-    Raises:
-        LomitError: where the suffix is none of `CONTAINERS`.
-    """
+    """The container that is written under this name.  Raises LomitError where the suffix is none of `CONTAINERS`."""
     suffix = Path(path).suffix.lower()
     if suffix not in CONTAINERS:
         raise LomitError(f"{path}: videos are written as {' '.join(CONTAINERS)}; choose one of these endings")

@@ -165,10 +165,8 @@ def overview(items: Sequence[Item]) -> PageTable:
 
 
 def faces_of(request: Request, size: int, source: Source | None = None) -> Faces:
-    """The faces of the figures, `size` pixels a side; `source` is the request's data, opened.
-
-    Raises:
-        LomitError: where they are not to be had.
+    """The faces of the figures, `size` pixels a side; `source` is the request's data, opened.  Raises LomitError where
+    they are not to be had.
     """
     data, runs = request.data, [run for item in request.items if (run := item.run or run_of(item.model)) is not None]
     if data is None and runs:

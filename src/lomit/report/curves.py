@@ -64,11 +64,7 @@ class Log:
 
 
 def read_log(path: Path) -> Log:
-    """Reads log.jsonl.
-
-    Raises:
-        LomitError: where it can't be read, or no line of it is one of a log.
-    """
+    """Reads log.jsonl.  Raises LomitError where it can't be read, or no line of it is one of a log."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:

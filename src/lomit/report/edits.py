@@ -55,10 +55,8 @@ class EditedPair:
 
 
 def read_edits(path: Path) -> list[EditedPair]:
-    """Reads the JSON file and the images it names.
-
-    Raises:
-        LomitError: where the file is not as described above, or an image is missing, damaged or elsewhere.
+    """Reads the JSON file and the images it names.  Raises LomitError where the file is not as described above, or an
+    image is missing, damaged or elsewhere.
     """
     values = read_numbers(path)
     if values.get("mask_edits") != VERSION:

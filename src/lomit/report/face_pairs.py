@@ -35,10 +35,7 @@ def pairs(
     """Pairs for a figure: for each target in turn one that differs in it and in little else, then one that does in all.
 
     Args:
-        faces: where from.
         attributes: that the models know.
-        count: how many at most.
-        seed: draws others.
         about: the attributes among them that the figure is about; None, all of them.
 
     Raises:

@@ -99,10 +99,8 @@ class StudyCounts:
 
 
 def read_study(path: Path) -> StudyCounts:
-    """Reads the JSON file.
-
-    Raises:
-        LomitError: where it is not as described above, or does not say whether its answers are simulated.
+    """Reads the JSON file.  Raises LomitError where it is not as described above, or does not say whether its answers
+    are simulated.
     """
     values = read_numbers(path)
     if values.get("study") != 1:

@@ -33,7 +33,6 @@ class DrawnDomains:
         faces: numbers of the faces.
         domain: which of `names` each shows.
         partner: a face of another domain, beside which each is seen.
-        names: the domains.
     """
 
     faces: Sequence[int]
@@ -90,9 +89,7 @@ def codes_of(subject: Subject, faces: Faces, drawn: DrawnDomains) -> dict[str, T
 
 def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
     """t-SNE (van der Maaten and Hinton, 2008) of N x D codes in the plane; codes that are all the same are one point.
-
-    Raises:
-        LomitError: where scikit-learn is missing.
+    Raises LomitError where scikit-learn is missing.
     """
     try:
         from sklearn.manifold import TSNE
@@ -108,10 +105,8 @@ def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
 
 
 def figure_8(subject: Subject, faces: Faces, count: int, seed: int) -> list[PagePart]:
-    """The three pictures and the table of one model; nothing for a method that has no codes.
-
-    Raises:
-        LomitError: where the faces don't show two domains of the model's, or too few people.
+    """The three pictures and the table of one model; nothing for a method that has no codes.  Raises LomitError where
+    the faces don't show two domains of the model's, or too few people.
     """
     drawn = draw_domains(faces, subject.predictor.attributes, count, seed)
     found = codes_of(subject, faces, drawn)

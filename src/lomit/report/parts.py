@@ -76,7 +76,6 @@ class PageTable(PagePart):
     """A table in a box that scrolls sideways by itself; the first cell of a row is its heading.
 
     Attributes:
-        caption: what it shows.
         header: rows of headings.
         rows: cells; a row with a single cell is a heading over the rows below it.
         look: class of the table.
@@ -122,10 +121,8 @@ class Charts(PagePart):
     """Charts side by side, and above them the names of their colours.
 
     Attributes:
-        charts: what is drawn.
         legend: names of colours 0, 1, ...
         dashed: what gaps in a line mean; empty where there are none.
-        title: heading of all.
     """
 
     charts: Sequence[Chart]
@@ -172,8 +169,6 @@ def page(title: str, introduction: Sequence[PagePart], sections: Mapping[str, Se
     """A complete document; its policy lets it load nothing, whatever were written into it.
 
     Args:
-        title: of the page.
-        introduction: below the title.
         sections: heading -> what stands below.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined

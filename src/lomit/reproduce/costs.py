@@ -83,8 +83,6 @@ class Costs:
     """Measured on demand, each thing once.
 
     Args:
-        device: where to compute.
-        threads: CPU threads, None for PyTorch's choice.
         known: what an earlier process measured, which is taken instead of measuring again.
         say: gets a line before each measurement, which may take half a minute.
         rough: measure one pair and three of at most 32 pixels, once or twice, and scale by pairs and pixels.

@@ -41,19 +41,15 @@ class Setup:
     """What a user chose, for every experiment.
 
     Attributes:
-        out: folder for everything.
         costs: measures what things cost, on the device and in the threads that everything is computed with.
-        config_of: see `ConfigOf`.
         faces: the options that say where the faces are and how they are cut; empty: they are rendered.
         decoding: the options that say how they are decoded, which changes nothing in what is made.
         images: how many of them the classifier is trained on; 0 for rendered faces.
         size: side of the images, 128 or 64.
         minutes: of computing for each model; None: the presets' schedules.
         steps: iterations for each model, in place of minutes.
-        pairs: of each evaluation.
         seed: of the runs, the draws and the bootstrap.
         classifier: a classifier that is there already; None: one is trained.
-        quick: a smoke run.
     """
 
     out: Path
@@ -102,7 +98,6 @@ class Experiment:
 
     Attributes:
         stages: each after those it reads from.
-        models: the trained models.
         claims: keys of the rows that the summary shows: measure, and what it is of.
         drawn: attribute in which the pairs of the summary's figure differ; None for no figure.
         alike: attributes in which they don't.

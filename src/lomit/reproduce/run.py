@@ -149,10 +149,8 @@ class Plan:
 
 
 def read_plan(out: Path, name: str) -> Plan | None:
-    """What an earlier start wrote; None where there was none.
-
-    Raises:
-        LomitError: where it is damaged, or of another experiment.
+    """What an earlier start wrote; None where there was none.  Raises LomitError where it is damaged, or of another
+    experiment.
     """
     path = out / PLAN
     if not path.is_file():

@@ -61,13 +61,10 @@ class Record:
     """What is kept of a stage.
 
     Attributes:
-        stage: its name.
         state: `begun` or `finished`.
         settings: what decided it: its words, and the keys of the stages before it.
-        key: hash of the settings.
         seconds, cpu_seconds: elapsed and processor time of the attempts that ended by themselves or by a signal that
             the command caught.
-        attempts: how often it was begun.
         version: of lomit, at the end.
     """
 

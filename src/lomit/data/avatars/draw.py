@@ -64,8 +64,6 @@ class Design:
         style: one of `STYLES`.
         variants: part -> variant of the style, None where the face has no such part.
         hair: colour of the hair and of the facial hair.
-        skin, clothes, glasses: colours.
-        background: what is behind the face.
         shift: how far the face is moved to the right and down, as shares of the image's side.
         zoom: factor on the size of the face.
         labels: attribute -> 0 or 1, every one of `ATTRIBUTES`.

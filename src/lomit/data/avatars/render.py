@@ -30,9 +30,7 @@ class RenderedFace:
 
     Attributes:
         image: RGB, size x size.
-        labels: attribute -> 0 or 1.
         regions: region name -> mask, bool, size x size; empty where they weren't asked for.
-        style: name of the avatar style.
     """
 
     image: Image.Image
@@ -47,7 +45,6 @@ def render_face(seed: int, index: int, size: int, regions: bool = True) -> Rende
     Args:
         seed: at least 0.
         index: at least 0.
-        size: side of the image in pixels.
         regions: measure the true masks, too, which takes about seven times as long.
 
     Raises:

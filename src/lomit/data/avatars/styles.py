@@ -72,11 +72,7 @@ def require_renderer() -> None:
 
 @functools.cache
 def load_style(name: str) -> Style:
-    """The style, changed as above, as DiceBear renders it.
-
-    Raises:
-        LomitError: where the `avatars` extra is missing.
-    """
+    """The style, changed as above, as DiceBear renders it.  Raises LomitError where the `avatars` extra is missing."""
     require_renderer()
     from dicebear import Style
 

@@ -50,9 +50,7 @@ def write_avatars(
     columns split and identity) and OUT/dataset.json (groups, regions, region_of, credits).
 
     Args:
-        size: side of the images in pixels.
         workers: processes that render; one renders in this process, more are started with `spawn`.
-        progress: show a progress bar on standard error.
         overwrite: replace a set that was written by this function before, where nothing else lies in its folder.
         regions: faces that get true masks: all, those of the test part, none.
 

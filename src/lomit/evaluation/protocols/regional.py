@@ -75,7 +75,6 @@ class Measured:
         """The rows of some measures, as far as there are values for them.
 
         Args:
-            measures, columns: their keys.
             only: bool, N: the pairs that count; all of them by default.
             of: the kind of region in which these differ alone; by default the draw's.
         """

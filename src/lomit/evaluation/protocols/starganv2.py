@@ -73,11 +73,8 @@ class Crossing:
 
 
 def evaluate(setting: Setting, options: StarganV2Protocol) -> Findings:
-    """Runs the protocol.
-
-    Raises:
-        LomitError: for domains that are not there or have too few images, without an extractor, and for more modes than
-            a table of their patterns can hold.
+    """Runs the protocol.  Raises LomitError for domains that are not there or have too few images, without an
+    extractor, and for more modes than a table of their patterns can hold.
     """
     if setting.extractor is None:
         raise LomitError(
@@ -116,10 +113,8 @@ def domains_of(setting: Setting, options: StarganV2Protocol) -> tuple[Domain, ..
 
     Several attributes are a domain each, of the images with that attribute and none of the others; one attribute gives
     the images with it and those without it.  By default these are a method's own domains; of a method without any, the
-    first exclusive attributes of the data that the model knows two of, or else the model's first.
-
-    Raises:
-        LomitError: for an attribute that the model does not know, or one that is named twice.
+    first exclusive attributes of the data that the model knows two of, or else the model's first.  Raises LomitError
+    for an attribute that the model does not know, or one that is named twice.
     """
     cache, chosen = setting.cache, options.domains or _default(setting)
     for name in chosen:
