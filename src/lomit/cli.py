@@ -40,9 +40,9 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:Demo"),
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
     "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
-    "video": Command("translate a face of a video, frame by frame", "lomit.commands.video:Video"),
+    "video": Command("translate a face of a video, frame by frame", "lomit.commands.photo:Video"),
     "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:EditMasks"),
-    "recipe": Command("make a result of the editor again", "lomit.commands.recipe:RunRecipe"),
+    "recipe": Command("make a result of the editor again", "lomit.commands.edit:RunRecipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
     "evaluate avatars": Command(
         "accuracy, background and masks on rendered faces, beside the same weights without masks",
@@ -63,7 +63,7 @@ COMMANDS: dict[str, Command] = {
         "lomit.commands.classifier:ClassifierLabel",
     ),
     "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
-    "export": Command("write a model as an ONNX file", "lomit.commands.export:Export"),
+    "export": Command("write a model as an ONNX file", "lomit.commands.models:Export"),
     "reproduce table1": Command(
         "classifier, models, evaluation and page of the paper's Table 1",
         "lomit.commands.reproduce:ReproduceTable1",
@@ -79,10 +79,8 @@ COMMANDS: dict[str, Command] = {
     "study serve": Command("let people take part in a browser", "lomit.commands.study:StudyServe"),
     "study invite": Command("make personal links to a study", "lomit.commands.study:StudyInvite"),
     "study simulate": Command("add marked answers of a program", "lomit.commands.study:StudySimulate"),
-    "study analyse": Command(
-        "shares, tests and figure from a study's answers", "lomit.commands.study_analyse:StudyAnalyse"
-    ),
-    "study plan": Command("how many participants a study needs", "lomit.commands.study_analyse:StudyPlan"),
+    "study analyse": Command("shares, tests and figure from a study's answers", "lomit.commands.study:StudyAnalyse"),
+    "study plan": Command("how many participants a study needs", "lomit.commands.study:StudyPlan"),
     "models": Command("list the models that can be used by name", "lomit.commands.models:ListModels"),
     "weights": Command("write a model's weights to share", "lomit.commands.models:Weights"),
     "data avatars": Command("render a set of labelled faces", "lomit.commands.data:DataAvatars"),

@@ -79,7 +79,7 @@ def test_protocols_agree_with_each_other(setting_for: MakeSetting) -> None:
 
 
 def test_a_method_without_masks(setting_for: MakeSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lomit.evaluation.protocols.masks.method_of", lambda config: Painter)
+    monkeypatch.setattr("lomit.evaluation.protocols.regional.method_of", lambda config: Painter)
     monkeypatch.setattr(Painter, "name", "painter", raising=False)
     setting = setting_for(Painter(has_masks=False))
     assert {row.section for row in BackgroundProtocol(20).run(setting).rows} == {"background kept"}

@@ -18,9 +18,8 @@ from lomit.data.source import SPLITS
 from lomit.data.transforms import resize
 from lomit.errors import LomitError
 from lomit.inference.predictor import Predictor
-from lomit.report.face_pairs import many_exemplars, pairs, targets
 from lomit.report.figure8 import codes_of, draw_domains, embed, figure_8
-from lomit.report.figures import Subject, common, comparison
+from lomit.report.figures import Subject, common, comparison, many_exemplars, pairs, targets
 from report.conftest import shown
 from support.tiny import real_methods, tiny_trainable, tiny_translator
 

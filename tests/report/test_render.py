@@ -8,8 +8,23 @@ import io
 import pytest
 from PIL import Image
 
-from lomit.report.charts import Series, line_chart, scatter, short, ticks
-from lomit.report.parts import Cell, Charts, Head, HowTo, Notes, PagePart, PageTable, Paragraph, Sheet, picture
+from lomit.report.parts import (
+    Cell,
+    Charts,
+    Head,
+    HowTo,
+    Notes,
+    PagePart,
+    PageTable,
+    Paragraph,
+    Series,
+    Sheet,
+    line_chart,
+    picture,
+    scatter,
+    short,
+    ticks,
+)
 from report.conftest import HOSTILE, Page, shown
 
 IMAGE = picture(Image.new("RGB", (8, 4), (10, 20, 30)), HOSTILE, width=16)

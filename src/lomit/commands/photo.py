@@ -1,13 +1,16 @@
-"""`lomit photo`: faces found in photographs, translated and put back at the photographs' own size."""
+"""`lomit photo`, `lomit video`: faces found in photographs and films, translated and put back at their own size."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tqdm import tqdm
+
 from lomit.commands.groups import FaceChoice, Images, Network, Output, parse_label
-from lomit.commands.options import named
+from lomit.commands.options import named, positional
 from lomit.errors import LomitError
 from lomit.inference.batch import count, run_batch
 from lomit.inference.pairs import check_results
@@ -79,3 +82,82 @@ class Photo:
             "failed": list(tally.failed.values()),
         })  # fmt: skip
         return tally.close("row" if by_row else "photograph")
+
+
+@dataclass
+class Video:
+    """Find the face in each frame of a video, translate it and put it back.
+
+    Frames keep their times, and sound is copied.  docs/video.md says more.
+    """
+
+    input: Path = field(metadata=positional("INPUT"))
+    """Video to translate."""
+    exemplar: str | None = field(default=None, metadata=positional("[EXEMPLAR]"))
+    """Image whose style is taken."""
+    label: tuple[str, ...] = field(default=(), metadata=named("NAME=0|1 ..."))
+    """Target attributes, in place of an exemplar for a method that is guided by labels; those left out are 0."""
+    faces: FaceChoice = field(default_factory=FaceChoice)
+    compile: bool = False
+    """Compile the network first, which takes a minute and needs a C++ compiler."""
+    network: Network = field(default_factory=Network)
+    output: Output = field(default_factory=lambda: Output(Path("translated")))
+
+    def main(self) -> int:
+        if self.exemplar is None and not self.label:
+            raise LomitError("give EXEMPLAR, or --label for a model that is guided by labels")
+        label = dict(parse_label(self.label)) or None
+        face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
+        self.output.check_json([self.network.model, self.input, self.exemplar])
+        from lomit.images import short_stem
+        from lomit.photo import Face, align_exemplar
+        from lomit.photo.faces import check_detector
+        from lomit.photo.video import CONTAINERS, container_of, first_face, load_av, translate_video
+
+        load_av()
+        check_detector()
+        if not self.input.is_file():
+            raise LomitError(f"no such file: {self.input}")
+        out = self.output.out
+        if out.is_dir() or not out.suffix:
+            guided = "_".join(self.label) if self.exemplar is None else Path(self.exemplar).stem
+            suffix = self.input.suffix if self.input.suffix.lower() in CONTAINERS else ".mp4"
+            out = out / f"{short_stem(f'{self.input.stem}__{guided}')}{suffix}"
+        container_of(out)
+        if out.exists() and (not self.output.overwrite or out.samefile(self.input)):
+            raise LomitError(
+                f"{out} exists already; choose another --out" + " or add --overwrite" * (not self.output.overwrite)
+            )
+        model = self.network.settle([self.input], self.output.say, first_face)
+        predictor = self.network.predictor(self.compile)
+        guide = None
+        if self.exemplar is not None:
+            box = self.faces.exemplar_box
+            theirs = None if box is None else [Face.from_crop(box)]
+            guide = align_exemplar(self.exemplar, predictor.image_size, exemplar_face, theirs)
+        with tqdm(unit="frame", disable=None) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total or None
+                bar.update(done - bar.n)
+
+            result = translate_video(
+                predictor,
+                self.input,
+                out,
+                guide,
+                face=face,
+                label=label,
+                strength=self.faces.strength,
+                overwrite=self.output.overwrite,
+                progress=progress,
+            )
+        for stream in result.left_out:
+            print(f"lomit: left out: {stream} (not sound, or not allowed in {out.suffix}; try .mkv)", file=sys.stderr)
+        self.output.say(f"translated {result.translated} of {result.frames} frames into {out}")
+        self.output.write_json(
+            {"model": model, "file": str(out), "frames": result.frames, "translated": result.translated}
+        )
+        if not result.translated:
+            print("lomit: no face was found in any frame, so nothing was changed", file=sys.stderr)
+        return 0

@@ -63,8 +63,8 @@ class FolderSource(Source):
         table.groups = tuple(tuple(g) for g in info["groups"])
         if not any(os.path.isfile(p) for p in paths):
             raise LomitError(
-                f"{path}: none of its images is there; the first is {shown(table.names[0])}, looked for in {root} and "
-                f"{root / 'images'}"
+                f"{path}: none of its images is there; the first column must name them: {shown(table.names[0])}, "
+                f"looked for in {root} and {root / 'images'}"
             )
         super().__init__(table, fingerprint_files(root, paths, table.names), paths)
         self.region_names = tuple(info["regions"]) if (root / "regions").is_dir() else ()
@@ -113,25 +113,24 @@ def read_table(path: Path) -> tuple[Table, list[Path]]:
     """
     header, rows = read_rows(path)
     lower = [h.lower() for h in header]
-    name_column = _image_column(path, header, rows)
     names: list[str] = []
     paths: list[Path] = []
     first_row: dict[str, int] = {}
     for line, row in rows:
-        cell = row[name_column]
+        cell = row[0]
         if not cell or "\0" in cell:
-            raise LomitError(f"{path}, line {line}, column '{header[name_column]}': no image is named")
+            raise LomitError(f"{path}, line {line}, column '{header[0]}': no image is named")
         paths.append(_locate(path.parent, cell))
         # However a name is spelled, a file is one image.
         earlier = first_row.setdefault(os.path.abspath(paths[-1]), len(names))
         if earlier < len(names):
             other = rows[earlier]
-            spelled = "" if other[1][name_column] == cell else f", as {shown(other[1][name_column])}"
+            spelled = "" if other[1][0] == cell else f", as {shown(other[1][0])}"
             raise LomitError(
                 f"{path}, line {line}: {shown(cell)} is already in line {other[0]}{spelled}; remove one of them"
             )
         names.append(_spelled(cell))
-    special = {name_column} | {lower.index(c) for c in (SPLIT_COLUMN, IDENTITY_COLUMN) if c in lower}
+    special = {0} | {lower.index(c) for c in (SPLIT_COLUMN, IDENTITY_COLUMN) if c in lower}
     columns: dict[str, np.ndarray] = {}
     rejected: dict[str, str] = {}
     for k, column in enumerate(header):
@@ -141,7 +140,7 @@ def read_table(path: Path) -> tuple[Table, list[Path]]:
             except LomitError as error:
                 rejected[column] = str(error)
     if not columns:
-        reason = next(iter(rejected.values()), f"{path}: it has no column beside '{header[name_column]}'")
+        reason = next(iter(rejected.values()), f"{path}: it has no column beside '{header[0]}'")
         raise LomitError(f"no attribute: {reason}")
     split = np.full(len(names), UNASSIGNED, dtype=np.int8)
     if SPLIT_COLUMN in lower:
@@ -199,27 +198,6 @@ def read_labels(path: Path, column: str, cells: Iterable[tuple[int, str]]) -> np
     if len(negative) == 2:
         raise LomitError(f"{path}, column '{column}': holds both 0 and -1; leave a cell that is not annotated empty")
     return np.array(values, dtype=np.int8)
-
-
-def _image_column(path: Path, header: Sequence[str], rows: Cells) -> int:
-    """The column that names the images: the first, unless that names no file and one other does."""
-
-    def names_files(column: int) -> bool:
-        cells = [row[column] for _, row in rows]
-        vocabulary = NOT_KNOWN | YES | ZERO | MINUS
-        if all(cell.lower() in vocabulary for cell in cells):
-            return False
-        return any(cell and os.path.isfile(_locate(path.parent, cell)) for cell in cells)
-
-    if names_files(0):
-        return 0
-    others = [k for k in range(1, len(header)) if names_files(k)]
-    if len(others) > 1:
-        words = " and ".join(f"'{header[k]}'" for k in others)
-        raise LomitError(
-            f"{path}: the first column, '{header[0]}', names no image; {words} do: put the right one first"
-        )
-    return others[0] if others else 0
 
 
 def _split(path: Path, line: int, cell: str) -> int:

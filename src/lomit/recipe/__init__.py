@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lomit.recipe.file import Recipe, read_recipe
-from lomit.recipe.portrait import Portrait
-from lomit.recipe.scene import Scene
+from lomit.recipe.portrait import Portrait, Scene
 
 __all__ = ["Portrait", "Recipe", "Scene", "read_recipe"]

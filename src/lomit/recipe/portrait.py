@@ -1,17 +1,21 @@
-"""An image that a person gave: its pixels, and the face in it that is meant."""
+"""An image that a person gave, with the face in it that is meant; an input and its exemplars before a model."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from PIL import Image
 
 from lomit.data.transforms import centre_box, resize
 from lomit.images import Picture, as_picture
+from lomit.inference.editing import Edit, Edited
+from lomit.inference.predictor import Predictor
 from lomit.photo.align import align, covered
 from lomit.photo.faces import Face
+from lomit.photo.paste import paste
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,49 @@ class Portrait:
             left, top, right, bottom = (round(edge * s) for edge, s in zip(face.box, [*shares, *shares], strict=True))
             face = Face((left, top, right, bottom), face.landmarks * shares, face.score)
         return replace(self, read=lambda: small, face=face, _seen={})
+
+
+class Scene:
+    """What stays the same while masks and sliders move: an input, and its one or two exemplars (none for a method that
+    a label guides).  Raises as `Predictor.edit`.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        input: Portrait,
+        exemplars: Sequence[Portrait],
+        label: Mapping[str, float] | None = None,
+    ) -> None:
+        self.input, self._size = input, predictor.image_size
+        guides = [exemplar.seen(self._size) for exemplar in exemplars]
+        self.editing = predictor.edit(input.seen(self._size), guides, label)
+        self._has_own_style = predictor.can_blend
+
+    def render(self, edit: Edit) -> Edited:
+        """The translated square; see `Editing.render`."""
+        return self.editing.render(edit)
+
+    def place(self, edited: Edited, edit: Edit, composite: bool, source: Portrait | None = None) -> Image.Image:
+        """The whole picture with the translated square in its place.
+
+        The change of an aligned face is carried back as `lomit photo` does, relative to what the network
+        makes of the face in its own style.
+
+        Args:
+            edited: what `render` gave for `edit`.
+            composite: only under the mask, so that the rest keeps every bit.
+            source: the input at another size; None: at its own.
+        """
+        source = source or self.input
+        picture, face = source.read(), source.face
+        if face is None:
+            return edited.placed(picture, composite)
+        before = self.input.seen(self._size).rgb
+        if self._has_own_style:
+            before = self.render(replace(edit, strength=0.0)).square
+        mask = edited.mask(0, self._size) if composite and edited.masks else None
+        return paste(picture, face, before, edited.square, mask)
 
 
 def content_hash(picture: Picture) -> str:

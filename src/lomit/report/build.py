@@ -21,9 +21,8 @@ from lomit.models.registry import method_of
 from lomit.report import figure8
 from lomit.report.curves import curves, read_log
 from lomit.report.edits import EditedPair, edited_figure
-from lomit.report.face_pairs import many_exemplars, pairs
 from lomit.report.figure7 import StudyCounts, figure_7
-from lomit.report.figures import Subject, common, comparison, exemplars, source_note
+from lomit.report.figures import Subject, common, comparison, exemplars, many_exemplars, pairs, source_note
 from lomit.report.inputs import LOG, Item, data_of, photographs, run_of, sheet_of
 from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, page, picture
 from lomit.report.tables import ablations, measures, table_1

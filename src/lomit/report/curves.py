@@ -10,9 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from lomit.errors import LomitError
-from lomit.report.charts import Series, line_chart
 from lomit.report.inputs import LOG
-from lomit.report.parts import Chart, Charts, Content, PagePart, PageTable, Paragraph
+from lomit.report.parts import Chart, Charts, Content, PagePart, PageTable, Paragraph, Series, line_chart
 
 POINTS = 120
 """Points of a line; longer logs are averaged over as many stretches."""

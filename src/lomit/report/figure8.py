@@ -13,10 +13,8 @@ from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.transforms import normalise, resize, to_uint8_chw
 from lomit.errors import LomitError
 from lomit.metrics.separation import FOLDS, coordinates, separation
-from lomit.report.charts import scatter
-from lomit.report.face_pairs import targets
-from lomit.report.figures import Subject
-from lomit.report.parts import Charts, Content, PagePart, PageTable, Paragraph, counted, number
+from lomit.report.figures import Subject, targets
+from lomit.report.parts import Charts, Content, PagePart, PageTable, Paragraph, counted, number, scatter
 
 SPACES = {"c": "content c", "s_f": "foreground style s_f", "s_b": "background style s_b"}
 PERPLEXITY = 30

@@ -20,8 +20,7 @@ from lomit.evaluation.results import MEAN, RESULTS, Results, Row, read_results
 from lomit.figures.grids import grid, overlay
 from lomit.images import write_bytes, write_png
 from lomit.inference.predictor import Predictor
-from lomit.report.face_pairs import FacePair
-from lomit.report.figures import Subject
+from lomit.report.figures import FacePair, Subject
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.experiments import ConfigOf, Experiment, Setup, Trained
 from lomit.reproduce.stages import Call, Ledger

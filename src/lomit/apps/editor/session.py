@@ -24,8 +24,7 @@ from lomit.inference.predictor import Predictor
 from lomit.photo.batch import look
 from lomit.photo.faces import SIZES, Face, find_faces
 from lomit.recipe.file import Origin, Recipe
-from lomit.recipe.portrait import Portrait, content_hash
-from lomit.recipe.scene import Scene
+from lomit.recipe.portrait import Portrait, Scene, content_hash
 
 PREVIEW = 640
 """Longest side of what a page shows of a picture."""

@@ -29,6 +29,9 @@ GROUPS = (("Black_Hair", "Blond_Hair", "Brown_Hair"), ("Mustache", "Beard", "No_
 """Attributes of which at most one holds."""
 
 
+STYLES = ("avataaars", "toon-head")
+
+
 @dataclass(frozen=True)
 class Look:
     """One look that a part of the face can have.
@@ -44,83 +47,64 @@ class Look:
     variants: dict[str, tuple[str | None, ...]]
 
 
+def _look(share: float, labels: tuple[str, ...], *variants: tuple[str | None, ...]) -> Look:
+    return Look(share, labels, dict(zip(STYLES, variants, strict=True)))
+
+
 PARTS: dict[str, tuple[Look, ...]] = {
     "mouth": (
-        Look(0.15, ("Smiling", "AU12"), {"avataaars": ("twinkle",), "toon-head": ("smile",)}),
-        Look(0.35, ("Smiling", "AU12", "AU25_26"), {"avataaars": ("default", "smile"), "toon-head": ("laugh",)}),
-        Look(0.35, (), {"avataaars": ("serious", "sad"), "toon-head": ("sad",)}),
-        Look(0.15, ("AU25_26",), {"avataaars": ("screamOpen",), "toon-head": ("agape", "angry")}),
+        _look(0.15, ("Smiling", "AU12"), ("twinkle",), ("smile",)),
+        _look(0.35, ("Smiling", "AU12", "AU25_26"), ("default", "smile"), ("laugh",)),
+        _look(0.35, (), ("serious", "sad"), ("sad",)),
+        _look(0.15, ("AU25_26",), ("screamOpen",), ("agape", "angry")),
     ),
     "facial_hair": (
-        Look(0.5, ("No_Beard",), {"avataaars": (None,), "toon-head": (None,)}),
-        Look(
-            0.25,
-            ("Mustache", "Facial_Hair"),
-            {"avataaars": ("moustacheFancy", "moustacheMagnum"), "toon-head": ("moustacheTwirl",)},
-        ),
-        Look(
-            0.25,
-            ("Beard", "Facial_Hair"),
-            {
-                "avataaars": ("beardLight", "beardMedium", "beardMajestic"),
-                "toon-head": ("chinMoustache", "fullBeard", "longBeard"),
-            },
+        _look(0.5, ("No_Beard",), (None,), (None,)),
+        _look(0.25, ("Mustache", "Facial_Hair"), ("moustacheFancy", "moustacheMagnum"), ("moustacheTwirl",)),
+        _look(
+            *(0.25, ("Beard", "Facial_Hair"), ("beardLight", "beardMedium", "beardMajestic")),
+            ("chinMoustache", "fullBeard", "longBeard"),
         ),
     ),
     "eyes": (
-        Look(0.7, (), {"avataaars": ("default", "side", "squint", "surprised"), "toon-head": ("happy", "wide")}),
-        Look(0.3, ("AU43",), {"avataaars": ("closed", "happy"), "toon-head": ("humble", "bow")}),
+        _look(0.7, (), ("default", "side", "squint", "surprised"), ("happy", "wide")),
+        _look(0.3, ("AU43",), ("closed", "happy"), ("humble", "bow")),
     ),
     "brows": (
-        Look(0.4, (), {"avataaars": ("default", "defaultNatural"), "toon-head": ("neutral",)}),
-        Look(0.3, ("AU1_2",), {"avataaars": ("raisedExcited", "raisedExcitedNatural"), "toon-head": ("happy",)}),
-        Look(0.3, ("AU4",), {"avataaars": ("angry", "angryNatural"), "toon-head": ("angry",)}),
+        _look(0.4, (), ("default", "defaultNatural"), ("neutral",)),
+        _look(0.3, ("AU1_2",), ("raisedExcited", "raisedExcitedNatural"), ("happy",)),
+        _look(0.3, ("AU4",), ("angry", "angryNatural"), ("angry",)),
     ),
     "glasses": (
-        Look(0.75, (), {"avataaars": (None,), "toon-head": (None,)}),
-        Look(
-            0.25,
-            ("Eyeglasses",),
-            {"avataaars": ("prescription01", "prescription02", "round"), "toon-head": ("round", "square")},
-        ),
+        _look(0.75, (), (None,), (None,)),
+        _look(0.25, ("Eyeglasses",), ("prescription01", "prescription02", "round"), ("round", "square")),
     ),
     "hair": (
-        Look(
+        _look(
             1.0,
             (),
-            {
-                "avataaars": (
-                    *("bob", "bun", "curly", "curvy", "dreads", "dreads01", "dreads02", "fro", "longButNotTooLong"),
-                    *("shaggy", "shaggyMullet", "shortCurly", "shortFlat", "shortRound", "shortWaved", "straight01"),
-                    *("straight02", "straightAndStrand", "theCaesar", "theCaesarAndSidePart"),
-                ),
-                "toon-head": ("bun", "sideComed", "spiky", "undercut"),
-            },
+            (
+                *("bob", "bun", "curly", "curvy", "dreads", "dreads01", "dreads02", "fro", "longButNotTooLong"),
+                *("shaggy", "shaggyMullet", "shortCurly", "shortFlat", "shortRound", "shortWaved", "straight01"),
+                *("straight02", "straightAndStrand", "theCaesar", "theCaesarAndSidePart"),
+            ),
+            ("bun", "sideComed", "spiky", "undercut"),
         ),
     ),
-    "rear_hair": (
-        Look(
-            *(1.0, ()),
-            {"avataaars": (None,), "toon-head": (None, "neckHigh", "shoulderHigh", "longStraight", "longWavy")},
-        ),
-    ),
+    "rear_hair": (_look(1.0, (), (None,), (None, "neckHigh", "shoulderHigh", "longStraight", "longWavy")),),
     "clothes": (
-        Look(
+        _look(
             1.0,
             (),
-            {
-                "avataaars": (
-                    *("blazerAndShirt", "blazerAndSweater", "collarAndSweater", "hoodie", "overall"),
-                    *("shirtCrewNeck", "shirtScoopNeck", "shirtVNeck"),
-                ),
-                "toon-head": ("dress", "openJacket", "shirt", "tShirt", "turtleNeck"),
-            },
+            (
+                *("blazerAndShirt", "blazerAndSweater", "collarAndSweater", "hoodie", "overall"),
+                *("shirtCrewNeck", "shirtScoopNeck", "shirtVNeck"),
+            ),
+            ("dress", "openJacket", "shirt", "tShirt", "turtleNeck"),
         ),
     ),
 }
 """Every part with its looks: the mapping from component variants to labels, and the shares."""
-
-STYLES = ("avataaars", "toon-head")
 
 REGION_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair"), ("hair", "facial_hair_now")),

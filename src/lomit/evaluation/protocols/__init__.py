@@ -1,7 +1,7 @@
 """The protocols of `lomit evaluate`: what a user can choose of each, and how it is run.
 
-A protocol's options stand here and nowhere else; what it measures is in the module of its name, which is loaded when it
-runs.
+A protocol's options stand here and nowhere else; what it measures is in the module of its name, or in `regional`, which
+is loaded when it runs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class EvaluationProtocol:
     """Base of all protocols.
 
     Attributes:
-        name: of its module and command.
+        name: of its command.
+        module: where its numbers are computed; by default the one of its name.
     """
 
     name: ClassVar[str]
+    module: ClassVar[str] = ""
 
     def check(self) -> None:
         """Raises `LomitError` for what can be known to be wrong before anything is loaded."""
@@ -46,8 +48,8 @@ class EvaluationProtocol:
         return given
 
     def run(self, setting: Setting) -> Findings:
-        """Measures, by the module of its name.  Raises `LomitError` for data that can't be measured so."""
-        found: Findings = import_module(f"{__name__}.{self.name}").evaluate(setting, self)
+        """Measures.  Raises `LomitError` for data that can't be measured so."""
+        found: Findings = import_module(f"{__name__}.{self.module or self.name}").evaluate(setting, self)
         return found
 
 
@@ -100,6 +102,7 @@ class Differing(Paired):
         elsewhere: the regions of all attributes matter, and not only those in which a pair differs.
     """
 
+    module = "regional"
     elsewhere: ClassVar[bool] = False
     differ: tuple[str, ...] = ()
     """Attributes of which every pair differs in one, in place of the model's.  With them models of different attributes

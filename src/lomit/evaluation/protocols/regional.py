@@ -1,4 +1,10 @@
-"""What `avatars`, `background` and `masks` measure of pairs: change outside regions, and masks against them."""
+"""The protocols on pairs with regions: change outside of them, and masks against them.
+
+`avatars`: unseen rendered faces, whose labels and regions are known exactly.  Each pair is translated as the model does
+it and, for a method with masks, with m = 1 everywhere (plain AdaIN of the same weights).  Images are scored as they
+would be saved: the raw decoder output, rounded to 8 bits.  `background`: what changes where nothing was to change.
+`masks`: what the masks of an input are like, and how well they lie on what is to change.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +14,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lomit.data.transforms import denormalise
+from lomit.data.transforms import denormalise, normalise
+from lomit.errors import LomitError
 from lomit.evaluation.pairs import Draw, draw
 from lomit.evaluation.protocols import Differing
-from lomit.evaluation.regions import Regions
+from lomit.evaluation.regions import LabelRegions, TrueRegions
 from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
 from lomit.evaluation.translating import as_saved, images, in_batches, keep, labels, translate
-from lomit.metrics import background, identity, masks
+from lomit.metrics import accuracy, background, identity, masks
 from lomit.metrics.ssim import ssim
 from lomit.models.base import Masks, Translation
+from lomit.models.registry import method_of
 from lomit.nn.blocks import resize_mask
 from lomit.stats import bootstrap
 
@@ -51,6 +59,15 @@ MEASURES = {
     "saturation": (MASKS, "mask saturation", "", 3),
 }
 """Key of a measure -> section, name, unit and digits of its rows."""
+
+BACKGROUND = ("change_target", "change_all", "ssim", "change_own", "own_area", "identity", "same_person")
+ABOVE = ("change_target", "change_all", "identity")
+"""Measures of which the self translation's is subtracted."""
+WHY = {
+    "expected": "no face was found, or nothing is outside",
+    "labels": "the pixels outside are not labelled, or nothing is outside",
+}
+"""Kind of region -> why a pair may not count."""
 
 Values = dict[str, Tensor]
 """`COLUMN/measure` -> a value for each pair, N, float64 or bool; nan where a pair does not count."""
@@ -212,16 +229,14 @@ class PairBatch:
         return values
 
 
-def run(
-    setting: Setting,
-    options: Differing,
-    measure: Callable[[PairBatch], Values],
-    rows: Callable[[Measured], list[Row]],
-    notes: Callable[[Measured], Sequence[str]],
-    regions: Regions | None = None,
-) -> Findings:
-    """Draws and measures all pairs of a protocol; `regions` and errors as of `lomit.evaluation.pairs.draw`."""
-    draws, facts, note = draw(setting, options, regions)
+def evaluate(setting: Setting, options: Differing) -> Findings:
+    """Draws and measures all pairs of a protocol.
+
+    Raises LomitError as `lomit.evaluation.pairs.draw`, for `avatars` on a set without true regions, and for `masks` of
+    a method without any.
+    """
+    measure, rows, notes = PROTOCOLS[options.name]
+    draws, facts, note = draw(setting, options, TrueRegions(setting) if options.name == "avatars" else None)
     found: list[Row] = []
     told = [note]
     for each in draws:
@@ -239,3 +254,134 @@ def run(
 def under(column: str, values: Values) -> Values:
     """`measure` -> `COLUMN/measure`."""
     return {f"{column}/{name}": value for name, value in values.items()}
+
+
+def measure_avatars(batch: PairBatch) -> Values:
+    """Every measure of some pairs; `right` is B x A."""
+    result = batch.translated()
+    batch.keep(result)
+
+    def right(shown: Tensor) -> Tensor:
+        return accuracy.correct(batch.setting.classify(shown), batch.y_exemplar)
+
+    found = {"floor/right": right(batch.x), "ceiling/right": right(batch.exemplar)}
+    given: dict[str, Masks | None] = {"model": None}
+    if result.masks is not None:
+        found |= batch.masks(result.masks.input)
+        ones = torch.ones_like(batch.x[:, :1])
+        given["plain"] = Masks(ones, ones)
+    for column, chosen in given.items():
+        after = result if chosen is None else batch.translated(chosen)
+        own = {f"{name}_self": value for name, value in batch.kept(batch.to_itself(chosen)).items()}
+        kept = {"right": right(normalise(as_saved(after))), **batch.kept(after), **own}
+        kept |= {f"{name}_above": kept[name] - own[f"{name}_self"] for name in ("change_target", "change_all")}
+        found |= under(column, kept)
+    return found
+
+
+def avatars_rows(measured: Measured) -> list[Row]:
+    """Accuracy of each attribute and of all, what was kept outside of regions, and the masks."""
+    setting, pairs, people = measured.setting, measured.draw.pairs, measured.people
+    target, differs = torch.from_numpy(setting.cache.labels[pairs.exemplars]), torch.from_numpy(pairs.differs)
+    columns = [c for c in ("model", "plain", "floor", "ceiling") if f"{c}/right" in measured.values]
+    counted = {c: accuracy.tallies(measured.values[f"{c}/right"], target, differs, setting.attributes) for c in columns}
+    sums = {name: key for key, (section, name, *_) in MEASURES.items() if section == ACCURACY}
+    found = []
+    for name in counted["model"]:
+        cells = {c: bootstrap.ratio(100 * t[name][0], t[name][1], people, setting.seed) for c, t in counted.items()}
+        key, of = (sums[name], "") if name in sums else ("accuracy", name)
+        found.append(Row(key, ACCURACY, name, cells, of, "%", 1))
+    kept = [key for key, (section, *_) in MEASURES.items() if section == KEPT]
+    return found + measured.rows(kept, ("model", "plain")) + measured.mask_rows()
+
+
+def avatars_notes(measured: Measured) -> tuple[str, ...]:
+    """How the numbers are defined."""
+    return (
+        "m = 1: the same weights with masks of ones given for input and exemplar (plain AdaIN). "
+        + measured.scored_note(),
+        "Accuracy against the exemplar's labels by a separately trained classifier. Floor: the untranslated input; "
+        "ceiling: the exemplar itself. An attribute's row counts the pairs that differ in it, both directions; "
+        "'changed': the attributes in which a pair differs; 'every': all of them, those to be kept included.",
+        measured.kept_note(),
+        measured.mask_note(),
+    )
+
+
+def measure_background(batch: PairBatch) -> Values:
+    """Change outside the regions and of the person, of the translation and of the self translation."""
+    results = {"model": batch.translated(), "self": batch.to_itself()}
+    batch.keep(results["model"])
+    found: Values = {}
+    for column, result in results.items():
+        found |= under(column, {**batch.kept(result), **batch.under_own_mask(result), **batch.identity(result)})
+    above = {key: found[f"model/{key}"] - found[f"self/{key}"] for key in ABOVE if f"model/{key}" in found}
+    return found | under("above", above)
+
+
+def background_rows(measured: Measured) -> list[Row]:
+    """Every measure, beside the floor."""
+    return measured.rows(BACKGROUND, ("model", "self", "above"))
+
+
+def background_notes(measured: Measured) -> list[str]:
+    """How the numbers are defined."""
+    found, kind = [measured.scored_note(), measured.kept_note()], measured.draw.regions.kind
+    if kind in WHY:
+        found.append(measured.not_counted("change_target", WHY[kind]))
+    if "model/own_area" in measured.values:
+        found.append(
+            "1 - m: change weighted by what the method's own mask leaves; a mask of everything does not count."
+        )
+    if "model/identity" in measured.values:
+        found.append(
+            f"{identity.NAME}: Euclidean distance of dlib's face embeddings; below {identity.SAME_PERSON} two faces "
+            "count as one person."
+        )
+    elif kind != "true":
+        found.append("Identity was not measured: it needs dlib (pip install 'lomit[faces]').")
+    return found
+
+
+def measure_masks(batch: PairBatch) -> Values:
+    """The input's masks against the regions."""
+    result, regions = batch.translated(), batch.draw.regions
+    if result.masks is None:
+        name = method_of(batch.setting.translator.config).name
+        raise LomitError(f"the method '{name}' has no masks to measure")
+    batch.keep(result)
+    m = result.masks.input
+    found = batch.masks(m)
+    if isinstance(regions, LabelRegions):
+        best = masks.on_grid(batch.target, (m.shape[-2], m.shape[-1]))
+        for name, share in regions.shares(batch.inputs).items():
+            found[f"model/mean_in_{name}"] = masks.mean_in(m, share)
+            found[f"ceiling/mean_in_{name}"] = masks.mean_in(best, share)
+    return found
+
+
+def masks_notes(measured: Measured) -> list[str]:
+    """How the numbers are defined."""
+    found, draw = [measured.mask_note()], measured.draw
+    if draw.regions.kind == "labels":
+        found.append(
+            "Labels are cut like their image and averaged over its pixels; pixels without labels don't count. The "
+            "mask's mean in a region weighs each pixel by the region's share of it."
+        )
+        found.append(measured.not_counted("iou", f"no pixel of the input is labelled as {draw.of}"))
+    if draw.regions.kind == "expected":
+        found.append(
+            "Expected regions are where hair or a beard is expected, not where it is: a low IoU alone is no fault, "
+            "compare methods."
+        )
+        found.append(measured.not_counted("iou", "no face was found"))
+    return found
+
+
+Parts = tuple[Callable[[PairBatch], Values], Callable[[Measured], list[Row]], Callable[[Measured], Sequence[str]]]
+PROTOCOLS: dict[str, Parts] = {
+    "avatars": (measure_avatars, avatars_rows, avatars_notes),
+    "background": (measure_background, background_rows, background_notes),
+    "masks": (measure_masks, Measured.mask_rows, masks_notes),
+}
+"""Protocol -> what it measures of pairs, its rows, how they are defined."""
