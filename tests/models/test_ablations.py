@@ -8,9 +8,8 @@ import pytest
 
 from lomit.config import to_dict
 from lomit.models import get_method
-from lomit.models.lomit.ablations import ABLATIONS, Ablation, ablations_of
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.presets import ABLATED
+from lomit.models.lomit.presets import ABLATED, ABLATIONS, Ablation, ablations_of
 from lomit.models.registry import read_saved_config, saved_config
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from lomit.config import ModelConfig
 from lomit.evaluation.classes import METHODS, TABLE_1, papers_name
 from lomit.evaluation.results import COLUMNS, FLAGGED, Results, Row
-from lomit.models.lomit.ablations import ablations_of
 from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.presets import ablations_of
 from lomit.report.parts import Cell, Content, Head, Notes, PagePart, PageTable, Paragraph, counted, number
 from lomit.stats.text import NONE
 
