@@ -12,7 +12,7 @@ from benchmarks.r1 import growth
 from benchmarks.rates import Yardstick, count_macs, rates
 from benchmarks.timing import Timing, interleaved, peak_memory, spread
 from lomit.losses.lomit import gradient_penalty
-from lomit.nn.discriminator import PatchDiscriminator
+from lomit.nn.discriminators import PatchDiscriminator
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from lomit.errors import LomitError
 from lomit.models import get_method
 from lomit.models.base import Batch, Guide
 from lomit.models.drit.config import DritConfig, DritWeights
-from lomit.models.drit.discriminator import ContentDiscriminator, content_depth
 from lomit.models.drit.model import Drit, TrainableDrit
+from lomit.models.drit.networks import ContentDiscriminator, content_depth
 from lomit.nn.blocks import count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
 

@@ -15,7 +15,7 @@ from lomit.models.domains import by_domain, domain_of
 from lomit.models.munit.config import MunitConfig, MunitWeights
 from lomit.models.munit.model import TrainableMunit
 from lomit.nn.blocks import count_parameters
-from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales
+from lomit.nn.discriminators import MultiScaleDiscriminator, discriminator_scales
 from support.tiny import random_batch, tiny_config, tiny_trainable
 
 WEIGHTS = MunitWeights(x=2.5, s=0.7, c=1.3, cyc=0.9)

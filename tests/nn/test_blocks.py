@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from lomit.nn.blocks import (
     BatchNorm,
     ConvBlock,
+    LayerNorm,
     ResidualBlock,
     count_parameters,
     group_norm,
     he_init,
     instance_norm,
-    layer_norm,
     normal_init,
     resize_mask,
     swap_halves,
@@ -73,7 +73,7 @@ def test_group_norm_takes_as_many_groups_as_fit(channels: int, groups: int) -> N
 
 def test_layer_norm_keeps_differences_between_channels() -> None:
     x = torch.randn(2, 4, 5, 5) + torch.arange(4.0).view(1, 4, 1, 1)
-    y = layer_norm(4)(x)
+    y = LayerNorm(4)(x)
     torch.testing.assert_close(y.mean((1, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
     assert (y.mean((2, 3)).diff(dim=1) > 0.2).all()
 
@@ -114,7 +114,7 @@ def test_conv_block_pads_as_told() -> None:
 
 
 def test_conv_block_upsamples_before_and_activates_after() -> None:
-    block = ConvBlock(2, 3, 5, padding=2, norm=layer_norm, activation=nn.ReLU(), upsample=True)
+    block = ConvBlock(2, 3, 5, padding=2, norm=LayerNorm, activation=nn.ReLU(), upsample=True)
     assert [type(m).__name__ for m in block] == ["UpsampledConv2d", "LayerNorm", "ReLU"]
     y = block(torch.randn(1, 2, 6, 6))
     assert y.shape == (1, 3, 12, 12)

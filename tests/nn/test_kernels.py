@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from lomit.nn import kernels
-from lomit.nn.blocks import ConvBlock, instance_norm, layer_norm
+from lomit.nn.blocks import ConvBlock, LayerNorm, instance_norm
 from support.tiny import random_batch, tiny_trainable
 
 CPU = torch.device("cpu")
@@ -71,11 +71,9 @@ def check_blocks(device: torch.device) -> None:
     torch.manual_seed(0)
     relu = torch.nn.ReLU(inplace=True)
     blocks = [
-        ConvBlock(3, 4, 5, 1, 2, norm, relu, upsample=up)
-        for norm in (instance_norm, layer_norm)
-        for up in (False, True)
+        ConvBlock(3, 4, 5, 1, 2, norm, relu, upsample=up) for norm in (instance_norm, LayerNorm) for up in (False, True)
     ]
-    blocks += [ConvBlock(3, 4, 3, 2, 1, layer_norm), ConvBlock(3, 4, 3, 1, 1, None, relu)]
+    blocks += [ConvBlock(3, 4, 3, 2, 1, LayerNorm), ConvBlock(3, 4, 3, 1, 1, None, relu)]
     blocks += [ConvBlock(3, 4, 3, 1, 1, instance_norm, torch.nn.Tanh())]
     assert kernels._works(device)
     usable = kernels.usable

@@ -13,33 +13,37 @@ from lomit.nn import kernels
 from lomit.nn.convolution import Conv2d, UpsampledConv2d
 
 Norm = Callable[[int], nn.Module]
+Padding = Literal["zeros", "reflect"]
 
 
-class InstanceNorm(nn.InstanceNorm2d):
-    """torch's instance norm; on a GPU by a kernel that keeps channels-last order (`lomit.nn.kernels`)."""
+class KernelNorm(nn.Module):
+    """A norm that goes through a kernel on a GPU, which keeps channels-last order (`lomit.nn.kernels`)."""
+
+    over_channels: bool
+    """Whether its statistics are over channels and pixels, not over pixels alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x H x W, normalised."""
-        return self.by_kernel(x) if kernels.usable(x) else super().forward(x)
+        return self.by_kernel(x) if kernels.usable(x) else super().forward(x)  # type: ignore[no-any-return, misc]
 
     def by_kernel(self, x: Tensor, relu: bool = False, before: Tensor | None = None) -> Tensor:
         """The norm of x + before, then ReLU where asked for; for what `kernels.usable` says yes to."""
-        return kernels.norm(x, self.weight, self.bias, False, relu, before, self.eps)
+        return kernels.norm(x, self.weight, self.bias, self.over_channels, relu, before, self.eps)  # type: ignore[arg-type]
 
 
-class LayerNorm(nn.GroupNorm):
-    """Layer norm over a whole feature map, affine per channel; on a GPU by a kernel, as `InstanceNorm`."""
+class InstanceNorm(KernelNorm, nn.InstanceNorm2d):
+    """torch's instance norm."""
+
+    over_channels = False
+
+
+class LayerNorm(KernelNorm, nn.GroupNorm):
+    """Layer norm over a whole feature map (group norm with one group), affine per channel."""
+
+    over_channels = True
 
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B x C x H x W, normalised."""
-        return self.by_kernel(x) if kernels.usable(x) else super().forward(x)
-
-    def by_kernel(self, x: Tensor, relu: bool = False, before: Tensor | None = None) -> Tensor:
-        """See `InstanceNorm.by_kernel`."""
-        return kernels.norm(x, self.weight, self.bias, True, relu, before, self.eps)
 
 
 def instance_norm(channels: int) -> nn.Module:
@@ -50,11 +54,6 @@ def instance_norm(channels: int) -> nn.Module:
 def plain_instance_norm(channels: int) -> nn.Module:
     """Instance norm without an affine map."""
     return InstanceNorm(channels, affine=False, track_running_stats=False)
-
-
-def layer_norm(channels: int) -> nn.Module:
-    """Layer norm over a whole feature map (group norm with one group), affine per channel."""
-    return LayerNorm(channels)
 
 
 def group_norm(channels: int) -> nn.Module:
@@ -98,7 +97,7 @@ class ConvBlock(nn.Sequential):
         padding: int = 0,
         norm: Norm | None = None,
         activation: nn.Module | None = None,
-        pad: Literal["zeros", "reflect"] = "reflect",
+        pad: Padding = "reflect",
         upsample: bool = False,
     ) -> None:
         layers: list[nn.Module]
@@ -116,7 +115,7 @@ class ConvBlock(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """In turn; on a GPU the convolution's bias, the norm and a ReLU after it are one call."""
         conv, *rest = self
-        if not rest or not isinstance(rest[0], (InstanceNorm, LayerNorm)) or not kernels.usable(x):
+        if not rest or not isinstance(rest[0], KernelNorm) or not kernels.usable(x):
             return super().forward(x)  # type: ignore[no-any-return]
         assert isinstance(conv, (Conv2d, UpsampledConv2d))
         relu = isinstance(rest[-1], nn.ReLU)

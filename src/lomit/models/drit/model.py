@@ -12,10 +12,9 @@ from lomit.losses import rivals
 from lomit.models.base import Batch, Phase
 from lomit.models.domains import DOMAINS, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.drit.config import DritConfig
-from lomit.models.drit.discriminator import ContentDiscriminator
-from lomit.models.drit.generator import DritGenerator, init_convolutions
+from lomit.models.drit.networks import ContentDiscriminator, DritGenerator, init_convolutions
 from lomit.nn.blocks import at_least_float32
-from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales, mean_score
+from lomit.nn.discriminators import MultiScaleDiscriminator, discriminator_scales, mean_score
 
 WEIGHT_DECAY = 1e-4
 CONTENT_LR_SCALE = 0.4

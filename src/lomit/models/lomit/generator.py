@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,42 +17,19 @@ from lomit.nn.blocks import (
     BatchNorm,
     ConvBlock,
     Norm,
-    ResidualBlock,
     at_least_float32,
     group_norm,
     halves,
     he_init,
     instance_norm,
-    layer_norm,
     resize_mask,
     swap_halves,
 )
+from lomit.nn.encoders import ContentEncoder, Decoder, mlp, style_head, style_stem
 
 _HASTE = 10.0
 """Factor on what masks see of differences: their layer starts at zero, and Adam's steps don't grow with its inputs."""
 _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
-
-
-def _doubling(width: int, cell: int) -> list[int]:
-    """Channels that each halving of the image starts from, until a pixel of the content code covers `cell` pixels."""
-    return [width * 2**i for i in range(cell.bit_length() - 1)]
-
-
-class ContentEncoder(nn.Sequential):
-    """E_c: 7 x 7 stem, strided convolutions, residual blocks, instance norm everywhere.
-
-    B x 3 x H x W -> B x (cell * w) x H/cell x W/cell.
-    """
-
-    def __init__(self, width: int, res_blocks: int, cell: int = 4) -> None:
-        def conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> ConvBlock:
-            return ConvBlock(c_in, c_out, kernel, stride, padding, instance_norm, nn.ReLU(inplace=True))
-
-        super().__init__(
-            conv(3, width, 7, 1, 3),
-            *(conv(c, 2 * c, 4, 2, 1) for c in _doubling(width, cell)),
-            *(ResidualBlock(cell * width, instance_norm) for _ in range(res_blocks)),
-        )
 
 
 class StyleEncoders(nn.Module):
@@ -65,23 +43,12 @@ class StyleEncoders(nn.Module):
 
     def __init__(self, width: int, style_dim: int, shared_head: bool = False) -> None:
         super().__init__()
-
-        def conv(c_in: int, c_out: int, kernel: int, stride: int, padding: int) -> ConvBlock:
-            return ConvBlock(c_in, c_out, kernel, stride, padding, activation=nn.LeakyReLU(0.01, inplace=True))
+        activation = nn.LeakyReLU(0.01, inplace=True)
 
         def head() -> nn.Sequential:
-            c = 4 * width
-            return nn.Sequential(
-                conv(c, c, 4, 2, 1),
-                conv(c, c, 4, 2, 1),
-                nn.AdaptiveAvgPool2d(1),
-                nn.Conv2d(c, style_dim, 1),
-                nn.Flatten(),
-            )
+            return nn.Sequential(*style_head(width, style_dim, activation))
 
-        self.stem = nn.Sequential(
-            conv(3, width, 7, 1, 3), conv(width, 2 * width, 4, 2, 1), conv(2 * width, 4 * width, 4, 2, 1)
-        )
+        self.stem = nn.Sequential(*style_stem(width, activation))
         self.foreground = head()
         self.background = self.foreground if shared_head else head()
 
@@ -189,34 +156,14 @@ class CoSegmentation(nn.Module):
         return torch.sigmoid(logits)
 
 
-class Decoder(nn.Sequential):
-    """G: residual blocks with layer norm, upsampling convolutions, tanh.
-
-    B x (cell * w) x h x w -> B x 3 x (cell * h) x (cell * w).
-    """
-
-    def __init__(self, width: int, res_blocks: int, cell: int = 4) -> None:
-        relu = nn.ReLU(inplace=True)
-        super().__init__(
-            *(ResidualBlock(cell * width, layer_norm) for _ in range(res_blocks)),
-            *(ConvBlock(2 * c, c, 5, 1, 2, layer_norm, relu, upsample=True) for c in reversed(_doubling(width, cell))),
-            ConvBlock(width, 3, 7, 1, 3, activation=nn.Tanh()),
-        )
-
-
 class StyleMLP(nn.Module):
     """MLP_f or MLP_b of Eq. 4: a style code gives gamma and beta.  B x S -> (B x C, B x C)."""
 
     def __init__(self, style_dim: int, channels: int, gamma: str) -> None:
         super().__init__()
         self.exponential = gamma == "exp"
-        self.layers = nn.Sequential(
-            nn.Linear(style_dim, channels),
-            nn.LeakyReLU(0.01, inplace=True),
-            nn.Linear(channels, channels),
-            nn.LeakyReLU(0.01, inplace=True),
-            nn.Linear(channels, 2 * channels),
-        )
+        leaky = partial(nn.LeakyReLU, 0.01, inplace=True)
+        self.layers = nn.Sequential(*mlp(style_dim, channels, channels, 2 * channels, activation=leaky))
 
     def reset_parameters(self) -> None:
         he_init(self)
@@ -238,7 +185,7 @@ class LomitGenerator(nn.Module):
         w, cell = config.width, config.cell
         channels = cell * w
         self.config = config
-        self.content_encoder = ContentEncoder(w, config.res_blocks, cell)
+        self.content_encoder = ContentEncoder(w, config.res_blocks, instance_norm, cell)
         self.style_encoders = StyleEncoders(w, config.style_dim, config.shared_style_head)
         self.cosegmentation = (
             None

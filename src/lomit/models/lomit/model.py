@@ -15,8 +15,8 @@ from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import LomitGenerator, places_of
 from lomit.models.lomit.prepared import PreparedLomit
 from lomit.nn.augment import augment
-from lomit.nn.blocks import at_least_float32, halves, resize_mask, swap_halves
-from lomit.nn.discriminator import PatchDiscriminator
+from lomit.nn.blocks import at_least_float32, halves, normal_init, resize_mask, swap_halves
+from lomit.nn.discriminators import PatchDiscriminator
 
 Terms = dict[str, Tensor]
 
@@ -98,6 +98,7 @@ class TrainableLomit(Lomit, Trainable):
         if not config.attributes:
             raise LomitError("model.attributes is empty: LOMIT needs at least one attribute to learn from")
         self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width)
+        normal_init(self.discriminator)
         classified = config.weights.style_cls and self.generator.told_attributes is None
         self.style_classifier = nn.Linear(config.style_dim, len(config.attributes)) if classified else None
 

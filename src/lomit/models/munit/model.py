@@ -12,17 +12,9 @@ from lomit.losses import rivals
 from lomit.models.base import Batch, Phase
 from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.munit.config import MunitConfig
-from lomit.nn.blocks import (
-    ConvBlock,
-    ResidualBlock,
-    at_least_float32,
-    he_init,
-    layer_norm,
-    normal_init,
-    plain_instance_norm,
-)
-from lomit.nn.multiscale import MultiScaleDiscriminator, discriminator_scales, mean_score
-from lomit.nn.style import StyleEncoder
+from lomit.nn.blocks import ConvBlock, at_least_float32, he_init, normal_init, plain_instance_norm
+from lomit.nn.discriminators import MultiScaleDiscriminator, discriminator_scales, mean_score
+from lomit.nn.encoders import ContentEncoder, Decoder, StyleEncoder, mlp
 
 WEIGHT_DECAY = 1e-4
 """Of both optimisers (the authors' configs)."""
@@ -52,27 +44,12 @@ class _AutoEncoder(nn.Module):
 
     def __init__(self, config: MunitConfig) -> None:
         super().__init__()
-        w, channels, relu = config.width, 4 * config.width, nn.ReLU(inplace=True)
-        self.content = nn.Sequential(
-            ConvBlock(3, w, 7, 1, 3, plain_instance_norm, relu),
-            ConvBlock(w, 2 * w, 4, 2, 1, plain_instance_norm, relu),
-            ConvBlock(2 * w, channels, 4, 2, 1, plain_instance_norm, relu),
-            *(ResidualBlock(channels, plain_instance_norm) for _ in range(config.res_blocks)),
-        )
+        w, channels, blocks = config.width, 4 * config.width, config.res_blocks
+        self.content = ContentEncoder(w, blocks, plain_instance_norm)
         self.style = StyleEncoder(w, config.style_dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(config.style_dim, config.mlp_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.mlp_width, config.mlp_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.mlp_width, config.res_blocks * 2 * 2 * channels),
-        )
-        self.blocks = nn.ModuleList(_AdainResidualBlock(channels) for _ in range(config.res_blocks))
-        self.upsampling = nn.Sequential(
-            ConvBlock(channels, 2 * w, 5, 1, 2, layer_norm, relu, upsample=True),
-            ConvBlock(2 * w, w, 5, 1, 2, layer_norm, relu, upsample=True),
-            ConvBlock(w, 3, 7, 1, 3, activation=nn.Tanh()),
-        )
+        self.mlp = nn.Sequential(*mlp(config.style_dim, config.mlp_width, config.mlp_width, blocks * 2 * 2 * channels))
+        self.blocks = nn.ModuleList(_AdainResidualBlock(channels) for _ in range(blocks))
+        self.upsampling = Decoder(w, res_blocks=0)
         he_init(self)
         for module in self.upsampling.modules():
             if isinstance(module, nn.GroupNorm):

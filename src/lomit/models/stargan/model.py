@@ -12,7 +12,7 @@ from lomit.losses import lomit as losses
 from lomit.models.base import Batch, Guide, PerAttribute, Phase, Trainable, Translation, Translator
 from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
-from lomit.nn.discriminator import PatchDiscriminator
+from lomit.nn.discriminators import PatchDiscriminator
 
 Terms = dict[str, Tensor]
 
@@ -99,9 +99,7 @@ class TrainableStargan(Stargan, Trainable):
 
     def __init__(self, config: StarganConfig) -> None:
         super().__init__(config)
-        self.discriminator = PatchDiscriminator(
-            config.image_size, len(config.attributes), config.d_width, head_bias=False, init=None
-        )
+        self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width, bias=False)
 
     @property
     def per_attribute(self) -> Mapping[str, PerAttribute | None]:

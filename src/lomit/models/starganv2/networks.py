@@ -20,6 +20,7 @@ from lomit.models.starganv2.blocks import (
 )
 from lomit.models.starganv2.config import StarganV2Config
 from lomit.nn.blocks import at_least_float32, he_init, instance_norm
+from lomit.nn.encoders import mlp
 
 BOTTLENECK = 16
 """Side of G's content code, in pixels."""
@@ -31,15 +32,10 @@ class MappingNetwork(nn.Module):
     """F_y(z): four shared layers, then four of each domain's own; ReLU between them."""
 
     def __init__(self, latent_dim: int, width: int, style_dim: int, domains: int) -> None:
-        def layers(*sizes: int) -> list[nn.Module]:
-            return [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU(inplace=True))]
-
         super().__init__()
         w = width
-        self.shared = nn.Sequential(*layers(latent_dim, w, w, w, w))
-        self.branches = nn.ModuleList(
-            nn.Sequential(*layers(w, w, w, w), nn.Linear(w, style_dim)) for _ in range(domains)
-        )
+        self.shared = nn.Sequential(*mlp(latent_dim, w, w, w, w), nn.ReLU())
+        self.branches = nn.ModuleList(nn.Sequential(*mlp(w, w, w, w, style_dim)) for _ in range(domains))
 
     def forward(self, z: Tensor, domain: Tensor) -> Tensor:
         """Style codes: B x L, B (int64) -> B x S."""

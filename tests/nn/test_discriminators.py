@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lomit.nn.discriminator import PatchDiscriminator, discriminator_depth
+from lomit.nn.discriminators import PatchDiscriminator, discriminator_depth
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""DRIT's generator: content encoders that share their last block, style encoders, decoders in two modes."""
+"""DRIT's networks: content encoders that share their last block, style encoders, decoders in two modes, D_content."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from lomit.models.domains import DOMAINS, TwoDomainGenerator
 from lomit.models.drit.config import DritConfig
-from lomit.nn.blocks import ConvBlock, ResidualBlock, at_least_float32, layer_norm, plain_instance_norm
-from lomit.nn.style import StyleEncoder
+from lomit.nn.blocks import ConvBlock, LayerNorm, ResidualBlock, at_least_float32, plain_instance_norm
+from lomit.nn.encoders import StyleEncoder, mlp
 
 
 class ContentNoise(nn.Module):
@@ -61,7 +61,7 @@ class VariationalStyleEncoder(nn.Module):
 
 def _upsample(c_in: int, c_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1), layer_norm(c_out), nn.ReLU(inplace=True)
+        nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1), LayerNorm(c_out), nn.ReLU(inplace=True)
     )
 
 
@@ -121,13 +121,7 @@ class FeaturewiseDecoder(nn.Module):
     def __init__(self, width: int, style_dim: int, mlp_width: int) -> None:
         super().__init__()
         channels, blocks = 4 * width, 4
-        self.mlp = nn.Sequential(
-            nn.Linear(style_dim, mlp_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(mlp_width, mlp_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(mlp_width, blocks * channels),
-        )
+        self.mlp = nn.Sequential(*mlp(style_dim, mlp_width, mlp_width, blocks * channels))
         self.blocks = nn.ModuleList(_StyledResidualBlock(channels) for _ in range(blocks))
         self.upsampling = nn.Sequential(
             _upsample(channels, channels // 2), _upsample(channels // 2, channels // 4), nn.Conv2d(channels // 4, 3, 1)
@@ -184,6 +178,35 @@ class DritGenerator(TwoDomainGenerator):
         """The parts that the second update of an iteration trains."""
         shared = [self.shared_encoder, *([] if self.shared_decoder is None else [self.shared_decoder])]
         return [self.content_encoders, self.decoders, *shared]
+
+
+def content_depth(image_size: int) -> int:
+    """Strided convolutions at this image size: three at 128 pixels, fewer below, so that 4 x 4 remain for the last."""
+    return max(0, min(3, (image_size // 16).bit_length() - 1))
+
+
+class ContentDiscriminator(nn.Sequential):
+    """Up to three 7 x 7 convolutions with stride 2, one 4 x 4, one 1 x 1; LeakyReLU 0.01.
+
+    B x C x h x w -> logits, B x 1 x h' x w' (1 x 1 up to 128 pixels).  Padding by 3: with the authors' 1 their
+    three strided convolutions leave 1 x 1 of a code of 32 x 32 (128 pixels), too little for the 4 x 4 that follows.
+
+    Args:
+        channels: of the content code.
+        image_size: side of the images.
+    """
+
+    def __init__(self, channels: int, image_size: int) -> None:
+        def conv(kernel: int, stride: int, padding: int) -> ConvBlock:
+            activation = nn.LeakyReLU(0.01, inplace=True)
+            return ConvBlock(channels, channels, kernel, stride, padding, activation=activation)
+
+        super().__init__(
+            *(conv(7, 2, 3) for _ in range(content_depth(image_size))), conv(4, 1, 0), nn.Conv2d(channels, 1, 1)
+        )
+
+    def forward(self, c: Tensor) -> Tensor:
+        return at_least_float32(super().forward(c))
 
 
 def init_convolutions(module: nn.Module) -> None:
