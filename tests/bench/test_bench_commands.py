@@ -21,7 +21,7 @@ from lomit.cli import main
 from lomit.config import RunConfig
 from lomit.inference.weights import save_pretrained
 from lomit.models.lomit.config import LomitConfig
-from lomit.models.lomit.model import TrainableLomit
+from lomit.models.lomit.training import TrainableLomit
 from support.tiny import tiny_translator
 
 TINY = ["--preset", "tiny", "--rounds", "1", "--threads", "1", "--batch-size", "2", "--device", "cpu"]

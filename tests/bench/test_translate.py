@@ -14,7 +14,7 @@ from export.conftest import tiny
 from lomit.errors import LomitError
 from lomit.models.base import Guide
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.model import TrainableLomit
+from lomit.models.lomit.training import TrainableLomit
 from lomit.nn.rewriting import rewritten
 
 

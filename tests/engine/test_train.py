@@ -22,7 +22,7 @@ from lomit.engine.train import make_fabric, read_run_config, train
 from lomit.errors import LomitError
 from lomit.models import presets
 from lomit.models.base import Batch
-from lomit.models.lomit.model import TrainableLomit
+from lomit.models.lomit.training import TrainableLomit
 from support.runs import checkpoint_folder, leftovers, log_lines, write_config
 from support.tiny import tiny_run
 

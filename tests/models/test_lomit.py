@@ -16,7 +16,8 @@ from lomit.losses import lomit as losses
 from lomit.models import get_method
 from lomit.models.base import Guide, Masks
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.model import Lomit, TrainableLomit
+from lomit.models.lomit.model import Lomit
+from lomit.models.lomit.training import TrainableLomit
 from lomit.nn.blocks import BatchNorm, count_parameters
 from support.tiny import random_batch, tiny_config, tiny_trainable
 
@@ -659,7 +660,7 @@ def test_d_sees_every_image_changed_and_nobody_else_does(monkeypatch: pytest.Mon
     images = torch.cat([batch.x1, batch.x2])
     seen: list[torch.Tensor] = []
     changed.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    monkeypatch.setattr("lomit.models.lomit.model.augment", lambda x, kinds: x.flip(-2) if kinds else x)
+    monkeypatch.setattr("lomit.models.lomit.training.augment", lambda x, kinds: x.flip(-2) if kinds else x)
 
     # A change that is its own inverse: what D is shown, turned back, is what it is shown without the change.
     changed.discriminator_loss(batch)

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.plain_lomit import Choices, PlainLomit, named_tensors
 from lomit.models.base import Batch, Guide
 from lomit.models.lomit.config import LomitConfig, LossWeights
-from lomit.models.lomit.model import TrainableLomit
+from lomit.models.lomit.training import TrainableLomit
 
 # Weights that differ from each other and from the defaults, large enough for every term to count at 1e-9.
 WEIGHTS = LossWeights(cls=0.7, gp=3.0, sc=1.3, x=2.5, r1=0.9, r2=0.6, r3=0.4)

@@ -18,8 +18,10 @@ from lomit.errors import LomitError
 from lomit.models.registry import method_of
 
 GuideKind = Literal["exemplar", "label", "random"]
-Objective = tuple[Tensor, dict[str, Tensor]]
-"""A loss: the total, a scalar, and its named terms, detached scalars."""
+Terms = dict[str, Tensor]
+"""The named terms of a loss, scalars."""
+Objective = tuple[Tensor, Terms]
+"""A loss: the total, a scalar, and its terms, detached (`detached`)."""
 
 
 @dataclass
@@ -199,6 +201,10 @@ class Batch:
         extra = dict(tensors)
         return cls(extra.pop("x1"), extra.pop("x2"), extra.pop("y1"), extra.pop("y2"), extra)
 
+    def stacked(self) -> tuple[Tensor, Tensor]:
+        """The images of both directions, 2B x 3 x H x W, and their labels, 2B x A."""
+        return torch.cat([self.x1, self.x2]), torch.cat([self.y1, self.y2])
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its name."""
         return {"x1": self.x1, "x2": self.x2, "y1": self.y1, "y2": self.y2, **self.extra}
@@ -212,6 +218,11 @@ class Batch:
         names, tensors = zip(*self.tensors().items(), strict=True)
         pieces = zip(*(t.chunk(parts) for t in tensors), strict=True)
         return [Batch.of(dict(zip(names, piece, strict=True))) for piece in pieces]
+
+
+def detached(terms: Terms) -> Terms:
+    """The terms for the log: without a graph."""
+    return {name: term.detach() for name, term in terms.items()}
 
 
 @dataclass(frozen=True)

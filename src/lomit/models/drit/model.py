@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lomit.losses import lomit as losses
 from lomit.losses import rivals
-from lomit.models.base import Batch, Phase
+from lomit.models.base import Batch, Objective, Phase, Terms, detached
 from lomit.models.domains import DOMAINS, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.drit.config import DritConfig
 from lomit.models.drit.networks import ContentDiscriminator, DritGenerator, init_convolutions
@@ -21,7 +21,6 @@ CONTENT_LR_SCALE = 0.4
 """The content discriminator learns at 4e-5 where everything else does at 1e-4."""
 CONTENT_CLIP = 5.0
 """Largest norm of the content discriminator's gradient."""
-Terms = dict[str, Tensor]
 Pair = list[Tensor]
 """One tensor for each domain."""
 
@@ -79,7 +78,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
             Phase("G", self.random_loss, g.without_style_encoders(), every, weight_decay=WEIGHT_DECAY),
         )  # fmt: skip
 
-    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def discriminator_loss(self, batch: Batch) -> Objective:
         """L_adv^domain of both domains, for translations by the other image's style and by random styles."""
         encoded, random = self.encoded_discriminators, self.random_discriminators
         x, other_half = _halves(batch)
@@ -94,9 +93,9 @@ class TrainableDrit(Drit, TwoDomainTrainable):
             each = [rivals.sigmoid_critic(random[k](other_half[k]), random[k](fakes[k])) for fakes in by_random]
             terms[f"random_{k + 1}"] = torch.stack(each).sum()
         total = torch.stack(list(terms.values())).sum()
-        return total, _detached(terms) | {"real": mean_score(*real), "fake": mean_score(*fake)}
+        return total, detached(terms) | {"real": mean_score(*real), "fake": mean_score(*fake)}
 
-    def content_discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def content_discriminator_loss(self, batch: Batch) -> Objective:
         """L_adv^content: contents of domain 1 are called 1, those of domain 0 are called 0."""
         content = self.content_discriminator
         x, _ = _halves(batch)
@@ -105,7 +104,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         total = rivals.sigmoid_critic([content(c[1])], [content(c[0])])
         return total, {}
 
-    def encoder_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def encoder_loss(self, batch: Batch) -> Objective:
         """Everything that encoded images take part in (the paper's full objective without the latent regression)."""
         encoded, content = self.encoded_discriminators, self.content_discriminator
         w = self.config.weights
@@ -128,9 +127,9 @@ class TrainableDrit(Drit, TwoDomainTrainable):
             c=[rivals.small_codes(at_least_float32(c[k])) for k in DOMAINS],
         )
         weights = {"adv": 1.0, "content": w.content, "cyc": w.x, "x": w.x, "kl": w.kl, "c": w.c}
-        return losses.weighted_sum(terms, weights), _detached(terms)
+        return losses.weighted_sum(terms, weights), detached(terms)
 
-    def random_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def random_loss(self, batch: Batch) -> Objective:
         """Translations with random styles: adversarial, latent regression and, as an option, mode seeking."""
         random = self.random_discriminators
         w = self.config.weights
@@ -148,7 +147,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
             seeking = [rivals.mode_seeking((one[k], two[k]), (codes[0], codes[1])) for k in DOMAINS]
             terms |= _sums(mode_seeking=seeking)
         weights = {"adv": 1.0, "latent": w.latent, "mode_seeking": w.mode_seeking}
-        return losses.weighted_sum(terms, weights), _detached(terms)
+        return losses.weighted_sum(terms, weights), detached(terms)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:
@@ -196,7 +195,3 @@ def _style_prior(mean: Tensor, log_var: Tensor | None) -> Tensor:
 
 def _sums(**parts: Sequence[Tensor]) -> Terms:
     return {name: torch.stack(list(part)).sum() for name, part in parts.items()}
-
-
-def _detached(terms: Terms) -> Terms:
-    return {name: term.detach() for name, term in terms.items()}

@@ -8,10 +8,8 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lomit.losses.lomit import composed_hadain, shares, split_regions
-from lomit.models.base import Masks, Translation
+from lomit.losses.lomit import composed_hadain, split_regions
 from lomit.models.lomit.config import LomitConfig
 from lomit.nn.blocks import (
     BatchNorm,
@@ -279,16 +277,14 @@ class LomitGenerator(nn.Module):
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """E_s^f(x^f) and E_s^b(x^b) of Eq. 2 under a mask of any resolution; each B x S."""
-        x_f, x_b = split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))
-        s_f, s_b = self.style_encoders(x_f, x_b)
-        return at_least_float32(s_f), at_least_float32(s_b)
+        return self._encoded(*regions(x, m))
 
     def crossed_styles(self, x: Tensor, m: Tensor, exemplar: Tensor, m_exemplar: Tensor) -> tuple[Tensor, Tensor]:
         """s_f of the exemplar and s_b of the input, each B x S: what x_{1->2} needs, half of what `styles` would do."""
-        size = (x.shape[-2], x.shape[-1])
-        _, x_b = split_regions(x, resize_mask(m, size))
-        exemplar_f, _ = split_regions(exemplar, resize_mask(m_exemplar, size))
-        s_f, s_b = self.style_encoders(exemplar_f, x_b)
+        return self._encoded(regions(exemplar, m_exemplar)[0], regions(x, m)[1])
+
+    def _encoded(self, x_f: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
+        s_f, s_b = self.style_encoders(x_f, x_b)
         return at_least_float32(s_f), at_least_float32(s_b)
 
     def decode(self, c: Tensor, m: Tensor, s_f: Tensor, s_b: Tensor) -> Tensor:
@@ -299,78 +295,6 @@ class LomitGenerator(nn.Module):
         """`decode` with a foreground code for each mask; the masks sum to at most 1 (`composed_hadain`)."""
         grids = [resize_mask(m, (c.shape[-2], c.shape[-1])) for m in masks]
         return at_least_float32(self.decoder(composed_hadain(grids, c, [self.mlp_f(s) for s in s_f], self.mlp_b(s_b))))
-
-    def translate(
-        self, x: Tensor, exemplar: Tensor, masks: Masks | None = None, moved: Tensor | None = None
-    ) -> Translation:
-        """x_{1->2} and the masks used (given ones come back as they were given)."""
-        both = torch.cat([x, exemplar])
-        c = self.content(both)
-        c1, _ = halves(c)
-        if masks is None:
-            masks = Masks(*halves(self.pair_masks(both, c, moved=moved)))
-        s_f, s_b = self.crossed_styles(x, masks.input, exemplar, masks.exemplar)
-        return Translation(self.decode(c1, masks.input, s_f, s_b), masks)
-
-    def compose(
-        self,
-        x: Tensor,
-        exemplars: Sequence[Tensor],
-        masks: Sequence[Masks | None],
-        moved: Sequence[Tensor | None],
-    ) -> Translation:
-        """Each exemplar's foreground in its own region of x; with one exemplar this is `translate` (Eq. 4).
-
-        m_k is the share (`losses.lomit.shares`) that the input's mask beside exemplar k has among all of them.  s_f^k
-        is exemplar k's under its own mask, s_b is the input's under 1 - sum_k m_k, and G decodes
-        h = sum_k m_k (gamma_k c_norm + beta_k) + (1 - sum_k m_k) (gamma_b c_norm + beta_b) (`composed_hadain`).
-
-        Args:
-            x: B x 3 x H x W.
-            exemplars: K times the same.
-            masks: of the input beside each exemplar and of that exemplar, all of one resolution; None is predicted.
-            moved: as in `pair_masks`, for each exemplar.
-
-        Returns:
-            The image with sum_k m_k and the exemplars' masks, B x K x h x w.
-        """
-        c1, *contents = self.content(torch.cat([x, *exemplars])).split(len(x))
-        pairs = [
-            Masks(*halves(self.pair_masks(torch.cat([x, exemplar]), torch.cat([c1, c]), moved=named)))
-            if given is None
-            else given
-            for exemplar, c, given, named in zip(exemplars, contents, masks, moved, strict=True)
-        ]
-        own, union = shares([pair.input for pair in pairs])
-        codes = [
-            self.crossed_styles(x, union, exemplar, pair.exemplar)
-            for exemplar, pair in zip(exemplars, pairs, strict=True)
-        ]
-        image = self.decode_composed(c1, own, [s_f for s_f, _ in codes], codes[0][1])
-        return Translation(image, Masks(union, torch.cat([pair.exemplar for pair in pairs], dim=1)))
-
-    def translate_filling(self, x: Tensor, exemplar: Tensor, masks: Masks, moved: Tensor | None = None) -> Translation:
-        """x_{1->2} under masks B x 1 x H x W that are NaN throughout where the predicted one is to be used.
-
-        What one image is given changes nothing for the others of the batch.  The masks that come back hold the
-        predicted ones scaled to H x W.
-        """
-        both = torch.cat([x, exemplar])
-        c = self.content(both)
-        c1, _ = halves(c)
-        m1, m2 = halves(self.pair_masks(both, c, moved=moved))
-        size = (x.shape[-2], x.shape[-1])
-        used = Masks(
-            *(
-                torch.where(given.isnan(), resize_mask(m, size), given)
-                for given, m in ((masks.input, m1), (masks.exemplar, m2))
-            )
-        )
-        # A predicted mask needs no way to the image's size and back.
-        on_grid = F.avg_pool2d(used.input, x.shape[-1] // c1.shape[-1])
-        m = torch.where(masks.input[:, :, :1, :1].isnan(), m1, on_grid)
-        s_f, s_b = self.crossed_styles(x, used.input, exemplar, used.exemplar)
-        return Translation(self.decode(c1, m, s_f, s_b), used)
 
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:
@@ -383,3 +307,8 @@ class LomitGenerator(nn.Module):
         finally:
             for norm in norms:
                 norm.track = True
+
+
+def regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """x^f and x^b of Eq. 1 under a mask of any resolution, each B x 3 x H x W."""
+    return split_regions(x, resize_mask(m, (x.shape[-2], x.shape[-1])))

@@ -185,7 +185,8 @@ def _presets() -> dict[str, Preset]:
 
 
 def _classes() -> Classes:
-    from lomit.models.lomit.model import Lomit, TrainableLomit
+    from lomit.models.lomit.model import Lomit
+    from lomit.models.lomit.training import TrainableLomit
 
     return Lomit, TrainableLomit
 

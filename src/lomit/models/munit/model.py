@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lomit.losses import lomit as losses
 from lomit.losses import rivals
-from lomit.models.base import Batch, Phase
+from lomit.models.base import Batch, Objective, Phase, Terms, detached
 from lomit.models.domains import DOMAINS, TwoDomainGenerator, TwoDomainTrainable, TwoDomainTranslator
 from lomit.models.munit.config import MunitConfig
 from lomit.nn.blocks import ConvBlock, at_least_float32, he_init, normal_init, plain_instance_norm
@@ -18,7 +18,6 @@ from lomit.nn.encoders import ContentEncoder, Decoder, StyleEncoder, mlp
 
 WEIGHT_DECAY = 1e-4
 """Of both optimisers (the authors' configs)."""
-Terms = dict[str, Tensor]
 
 
 class _AdainResidualBlock(nn.Module):
@@ -108,7 +107,7 @@ class TrainableMunit(Munit, TwoDomainTrainable):
             Phase("G", self.generator_loss, [self.generator], weight_decay=WEIGHT_DECAY),
         )
 
-    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def discriminator_loss(self, batch: Batch) -> Objective:
         """LSGAN of both domains on translations with random styles, which carry no graph (Section 3.2)."""
         g, x = self.generator, (batch.x1, batch.x2)
         terms: Terms = {}
@@ -121,9 +120,9 @@ class TrainableMunit(Munit, TwoDomainTrainable):
             terms[f"adv_{domain + 1}"] = rivals.least_squares_critic(real[-1], fake[-1])
         total = torch.stack(list(terms.values())).sum()
         terms |= {"real": mean_score(*real), "fake": mean_score(*fake)}
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, detached(terms)
 
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def generator_loss(self, batch: Batch) -> Objective:
         """The full objective of Section 3.2 and the style-augmented cycle, both directions summed."""
         g, x, w = self.generator, (batch.x1, batch.x2), self.config.weights
         c = [g.content(x[k], k) for k in DOMAINS]
@@ -146,7 +145,7 @@ class TrainableMunit(Munit, TwoDomainTrainable):
             parts.append(part)
         terms = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         weights = {"adv": 1.0, "x": w.x, "s": w.s, "c": w.c, "cyc": w.cyc}
-        return losses.weighted_sum(terms, weights), {name: term.detach() for name, term in terms.items()}
+        return losses.weighted_sum(terms, weights), detached(terms)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> dict[str, Tensor]:

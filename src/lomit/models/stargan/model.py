@@ -9,12 +9,20 @@ from torch import Tensor, nn
 
 from lomit.errors import LomitError
 from lomit.losses import lomit as losses
-from lomit.models.base import Batch, Guide, PerAttribute, Phase, Trainable, Translation, Translator
+from lomit.models.base import (
+    Batch,
+    Guide,
+    Objective,
+    PerAttribute,
+    Phase,
+    Trainable,
+    Translation,
+    Translator,
+    detached,
+)
 from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
 from lomit.nn.discriminators import PatchDiscriminator
-
-Terms = dict[str, Tensor]
 
 
 class _ResidualBlock(nn.Module):
@@ -116,7 +124,7 @@ class TrainableStargan(Stargan, Trainable):
             Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
         )
 
-    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def discriminator_loss(self, batch: Batch) -> Objective:
         """L_D of Eq. 5 with the adversarial loss of Eq. 8.  The translations carry no graph."""
         d, weights = self.discriminator, self.config.weights
         x, y, target = _stacked(batch)
@@ -131,9 +139,9 @@ class TrainableStargan(Stargan, Trainable):
         }
         total = losses.discriminator_objective(terms, weights.cls, weights.gp)
         terms |= {"real": real.mean(), "fake": fake.mean()}
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, detached(terms)
 
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+    def generator_loss(self, batch: Batch) -> Objective:
         """L_G of Eq. 6: adversarial, classification of the translation, and the way back by the own label."""
         weights = self.config.weights
         x, y, target = _stacked(batch)
@@ -146,7 +154,7 @@ class TrainableStargan(Stargan, Trainable):
             "rec": losses.cycle_loss(back, x),
         }
         total = losses.weighted_sum(terms, {"adv": 1.0, "cls_f": weights.cls, "rec": weights.rec})
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, detached(terms)
 
     @torch.no_grad()
     def sample(self, batch: Batch) -> dict[str, Tensor]:
@@ -170,8 +178,8 @@ class TrainableStargan(Stargan, Trainable):
 
 def _stacked(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Images, their labels and their target labels: those of the partner.  -1 is not annotated."""
-    y = torch.cat([batch.y1, batch.y2])
-    return torch.cat([batch.x1, batch.x2]), y, swap_halves(y)
+    x, y = batch.stacked()
+    return x, y, swap_halves(y)
 
 
 def _told(target: Tensor, own: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ from lomit.models.base import (
     Optimizer,
     PerAttribute,
     Phase,
+    Terms,
     Trainable,
     Translation,
     Translator,
+    detached,
 )
 from lomit.models.starganv2.config import StarganV2Config
 from lomit.models.starganv2.domains import EXCLUSIVE, DomainTriples, domain_of, domain_of_checked
@@ -172,9 +174,9 @@ class TrainableStarganV2(StarganV2, Trainable):
         terms = {"adv": rivals.sigmoid_critic([real], [fake]), "r1": rivals.r1_penalty(slope)}
         total = losses.weighted_sum(terms, {"adv": 1.0, "r1": self.config.weights.r1})
         terms |= {"real": real.mean(), "fake": fake.mean()}
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, detached(terms)
 
-    def _reference_terms(self, batch: Batch) -> dict[str, Tensor]:
+    def _reference_terms(self, batch: Batch) -> Terms:
         """The terms of Eq. 5 by references.  E is not trained by them: its codes carry no graph."""
         target = domain_of(batch.y2)
         with torch.no_grad():
@@ -184,7 +186,7 @@ class TrainableStarganV2(StarganV2, Trainable):
             ).chunk(3)  # fmt: skip
         return self._terms(batch, target, s, s_2, s_own)
 
-    def _terms(self, batch: Batch, target: Tensor, s: Tensor, s_2: Tensor, s_own: Tensor | None) -> dict[str, Tensor]:
+    def _terms(self, batch: Batch, target: Tensor, s: Tensor, s_2: Tensor, s_own: Tensor | None) -> Terms:
         """The terms of Eq. 5.
 
         Args:
@@ -211,12 +213,12 @@ class TrainableStarganV2(StarganV2, Trainable):
             "cyc": losses.cycle_loss(g.decode(g.content(fake), s_own), x),
         }
 
-    def _generator_loss(self, batch: Batch, terms: dict[str, Tensor]) -> Objective:
+    def _generator_loss(self, batch: Batch, terms: Terms) -> Objective:
         """Eq. 5: L_adv + lambda_sty L_sty - lambda_ds L_ds + lambda_cyc L_cyc."""
         w = self.config.weights
         total = losses.weighted_sum(terms, {"adv": 1.0, "sty": w.sty, "cyc": w.cyc})
         total = total - batch.extra["lambda_ds"].mean() * terms["ds"]
-        return total, {name: term.detach() for name, term in terms.items()}
+        return total, detached(terms)
 
     @torch.no_grad()
     def sample(self, batch: Batch) -> dict[str, Tensor]:
