@@ -53,7 +53,7 @@ def test_a_resumed_average_goes_on_with_its_count() -> None:
     assert follow(first, module, [1.0, 2.0]) == whole[:2]
     second = Ema(scalar(77.0), 0.99)
     second.module.load_state_dict(first.module.state_dict())
-    second.resume(2)
+    second.updates = 2
     assert follow(second, module, [3.0, 4.0]) == whole[2:]
 
 

@@ -24,7 +24,7 @@ from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.data.sampling import Domains, Sampler
 from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric, train
-from lomit.engine.updates import Updates
+from lomit.engine.updates import make_updates
 from lomit.errors import LomitError
 from lomit.models import base, registry
 from lomit.models.base import Batch, Guide, Optimizer, Phase, Trainable, Translation, Translator
@@ -248,7 +248,7 @@ def test_what_the_engine_is_told_of_its_phases(monkeypatch: pytest.MonkeyPatch) 
     fabric, said = make_fabric(config), list[str]()
     translator = TrainableToy(ToyConfig(ATTRIBUTES, SIZE))
     runners = make_runners(fabric, translator, config)
-    updates = list(Updates(fabric, translator, runners, "default", said.append))
+    updates = make_updates(fabric, translator, runners, "default", said.append)
     for update in updates:
         update([random_batch_for(translator)], 1e-2)
     assert said == []

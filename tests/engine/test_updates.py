@@ -21,7 +21,7 @@ from lomit.engine.ema import Ema
 from lomit.engine.log import Means
 from lomit.engine.phases import loss_of, make_runners, run_phase
 from lomit.engine.train import train
-from lomit.engine.updates import WARM_UP, Plan, Updates, plan
+from lomit.engine.updates import WARM_UP, make_updates, plan
 from lomit.models.lomit.config import LossWeights
 from support.runs import assert_same_tensors, log_lines, saved_tensors
 from support.tiny import random_batch, random_batch_for, real_methods, snapshot, tiny_run, tiny_trainable
@@ -30,21 +30,23 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.mark.parametrize(
-    ("mode", "device", "world", "expected", "reason"),
+    ("mode", "device", "world", "inductor", "graphs", "reason"),
     [
-        ("none", CUDA, 1, Plan(None, False), None),
-        ("auto", CPU, 1, Plan(None, False), None),
-        ("auto", CUDA, 1, Plan(None, True), None),
-        ("graphs", CUDA, 1, Plan(None, True), None),
-        ("default", CPU, 1, Plan("default", False), None),
-        ("max-autotune", CUDA, 1, Plan("max-autotune-no-cudagraphs", True), None),
-        ("graphs", CPU, 1, Plan(None, False), "there is no GPU"),
-        ("reduce-overhead", CUDA, 2, Plan("default", False), "several processes share the run"),
+        ("none", CUDA, 1, None, False, None),
+        ("auto", CPU, 1, None, False, None),
+        ("auto", CUDA, 1, None, True, None),
+        ("graphs", CUDA, 1, None, True, None),
+        ("default", CPU, 1, "default", False, None),
+        ("max-autotune", CUDA, 1, "max-autotune-no-cudagraphs", True, None),
+        ("graphs", CPU, 1, None, False, "there is no GPU"),
+        ("reduce-overhead", CUDA, 2, "default", False, "several processes share the run"),
     ],
 )
-def test_what_a_mode_comes_to(mode: Any, device: torch.device, world: int, expected: Plan, reason: str | None) -> None:
-    found, why = plan(mode, device, world)
-    assert found == expected
+def test_what_a_mode_comes_to(
+    mode: Any, device: torch.device, world: int, inductor: str | None, graphs: bool, reason: str | None
+) -> None:
+    *found, why = plan(mode, device, world)
+    assert found == [inductor, graphs]
     assert why is None if reason is None else reason in (why or "")
 
 
@@ -79,7 +81,7 @@ def weights_and_lines(
         for group in runner.groups():
             group["eps"] = 1e-3
     said: list[str] = []
-    updates = Updates(fabric, translator, runners, mode, said.append)
+    updates = make_updates(fabric, translator, runners, mode, said.append)
     for step in range(steps):
         torch.manual_seed(step)
         batch = random_batch(seed=step).map(lambda t: t.to(fabric.device, dtype))
@@ -183,7 +185,7 @@ class Recorder:
         self.fails, self.capturing = fails, False
         self.real = lomit.engine.updates.update
         monkeypatch.setattr(lomit.engine.updates, "update", self.update)
-        monkeypatch.setattr(lomit.engine.updates, "plan", lambda mode, device, world: (Plan(None, True), None))
+        monkeypatch.setattr(lomit.engine.updates, "plan", lambda mode, device, world: (None, True, None))
         streams = SimpleNamespace(device=CPU, wait_stream=lambda other: None)
         for name, stand_in in {
             "Stream": lambda device: streams,

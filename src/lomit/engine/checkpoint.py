@@ -189,7 +189,7 @@ def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner
         tensors = load_file(folder / TRAINING)
         translator.load_state_dict(networks_in(tensors))
         ema.module.load_state_dict(load_file(folder / WEIGHTS))
-        ema.resume(state["ema_updates"])
+        ema.updates = state["ema_updates"]
         for name, optimizer in optimizers_of(runners).items():
             _load_optimizer(f"optimizer.{name}.", optimizer, tensors)
     except (LomitError, OSError, SafetensorError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:

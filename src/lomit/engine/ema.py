@@ -27,7 +27,7 @@ class Ema:
 
     Attributes:
         module: the averaged generator.
-        updates: how often it was updated.
+        updates: how often it was updated; whoever loads an average into `module` sets it.
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
@@ -44,10 +44,6 @@ class Ema:
         torch._foreach_lerp_(averaged, list[Tensor](generator.parameters()), 1 - decay)
         if buffers := list(self.module.buffers()):
             torch._foreach_copy_(buffers, list(generator.buffers()))
-
-    def resume(self, updates: int) -> None:
-        """Goes on after `updates` updates whose average was loaded into `module`."""
-        self.updates = updates
 
     @contextmanager
     def in_place_of(self, translator: Trainable) -> Iterator[None]:

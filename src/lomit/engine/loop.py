@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import sys
@@ -27,7 +26,7 @@ from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
 from lomit.engine.phases import Runner, learning_rate, make_runners
-from lomit.engine.updates import Updates
+from lomit.engine.updates import make_updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
 from lomit.models.base import Batch, Trainable
@@ -42,29 +41,24 @@ AGREE_EVERY = 20
 
 
 @dataclass
-class Stop:
-    """Set by a signal or the clock; the loop looks at it after every iteration."""
-
-    reason: str = ""
-    signum: int = 0
-
-
-@dataclass
 class Outcome:
-    """How a run ended: the iterations done, why it stopped early (empty: it did not), and the signal behind that."""
+    """How a run ended: the iterations done, why it stopped early (empty: it did not), and the signal behind that.
 
-    step: int
+    While it runs, a signal or the clock give the reason; the loop looks at it after every iteration.
+    """
+
+    step: int = 0
     reason: str = ""
     signum: int = 0
 
 
 @contextmanager
-def _signals() -> Iterator[Stop]:
+def _signals() -> Iterator[Outcome]:
     """SIGTERM and SIGINT become a wish to stop; a second one has its usual effect.
 
     One that is ignored (a shell's background job ignores SIGINT) stays ignored.
     """
-    stop = Stop()
+    stop = Outcome()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -106,7 +100,7 @@ class Loop:
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
         # No bound method: a cycle would keep the loop, and the checkpoint that it has mapped, after its end.
         self.say = partial(_warn, fabric.is_global_zero)
-        self.updates = Updates(fabric, self.translator, self.runners, train.compile, self.say)
+        self.updates = make_updates(fabric, self.translator, self.runners, train.compile, self.say)
         keep_resident(cache, fabric.device, config.data.on_device)
         rows = cache.subset("train")
         arguments = (train.batch_size, train.seed, fabric.global_rank, fabric.world_size)
@@ -184,7 +178,7 @@ class Loop:
                 self.ema.update(self.translator.generator)
         self.step += 1
 
-    def _must_stop(self, stop: Stop) -> bool:
+    def _must_stop(self, stop: Outcome) -> bool:
         if self.fabric.world_size == 1:
             return bool(stop.reason)
         if self.step % AGREE_EVERY:
@@ -273,9 +267,3 @@ def _warn(main: bool, line: str) -> None:
 def _mix(seed: int, step: int, rank: int) -> int:
     """A 63-bit seed that differs for every (seed, step, rank)."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def write_run_config(folder: Path, method: Method, config: dict[str, Any]) -> None:
-    """`config.json` of a run: the method and its `RunConfig`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_text(folder / "config.json", json.dumps({"method": method.name, **config}, indent=1) + "\n")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lomit.config import RunConfig
+from lomit.engine.phases import only_require
 from lomit.models.base import Batch, Trainable
 from lomit.models.registry import Method
 
@@ -32,9 +33,7 @@ def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
 
 def _saved_bytes(translator: Trainable, index: int, batch: Batch) -> int:
     phase = translator.phases()[index]
-    translator.requires_grad_(False)
-    for parameter in phase.parameters():
-        parameter.requires_grad_(True)
+    only_require(translator, phase)
     weights = {parameter.untyped_storage()._cdata for parameter in translator.parameters()}
     seen: dict[int, int] = {}
     keep: list[Tensor] = []

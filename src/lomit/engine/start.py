@@ -47,9 +47,8 @@ def start_from(source: str, translator: Trainable, ema: Ema) -> str:
     averaged = _for_attributes(averaged, own, translator.per_attribute, *attributes)
     given = averaged
     if (folder / TRAINING).is_file():
-        networks, updates = _all_networks(folder)
+        networks, ema.updates = _all_networks(folder)
         given = _for_attributes(networks, own, translator.per_attribute, *attributes)
-        ema.resume(updates)
     mine = {name: tensor for name, tensor in own.items() if name.startswith("generator.")}
     # A layer that starts at zero changes nothing, and one for other attributes fits none: they may be new.
     others = tuple(layer.partition("{}")[0] for layer in translator.per_attribute) if len({*attributes}) > 1 else ()

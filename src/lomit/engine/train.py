@@ -23,7 +23,7 @@ from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, read_jso
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.engine import checkpoint, data_record
-from lomit.engine.loop import Loop, Outcome, write_run_config
+from lomit.engine.loop import Loop, Outcome
 from lomit.engine.memory import estimate_peak
 from lomit.engine.start import start_from
 from lomit.errors import LomitError, line_of
@@ -88,7 +88,8 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
         )
     with fabric.rank_zero_first():
         cache = build_cache(open_source(config.data), config.data, progress=not quiet)
-    _check_classes(cache.subset("train"), config)
+    if not len(cache.subset("train")):
+        raise LomitError(f"no image of {config.data.root} is left to train on; see data.require_one_of")
     with _alone(out, fabric.is_global_zero):
         checkpoints = _check_folder(out, resume, config, method)  # another run may have ended here meanwhile
         if fabric.is_global_zero:
@@ -99,7 +100,8 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
             changes = data_record.update(out, cache, resume)
             if changes:
                 print(f"lomit: warning: {changes}", file=sys.stderr)
-            write_run_config(out, method, to_dict(config))
+            saved = {"method": method.name, **to_dict(config)}
+            checkpoint.write_text(out / "config.json", json.dumps(saved, indent=1) + "\n")
             counts = [len(cache.subset(split)) for split in ("train", "val")]
             print(f"{counts[0]} images to train on, {counts[1]} to validate; run in {out}")
         fabric.barrier()
@@ -149,11 +151,6 @@ def _alone(out: Path, main: bool) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _check_classes(rows: Any, config: RunConfig) -> None:
-    if len(rows) == 0:
-        raise LomitError(f"no image of {config.data.root} is left to train on; see data.require_one_of")
 
 
 def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) -> list[Path]:

@@ -12,7 +12,7 @@ from lomit.engine.ema import Ema
 from lomit.engine.log import Means
 from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric
-from lomit.engine.updates import WARM_UP, Update, Updates
+from lomit.engine.updates import WARM_UP, Update, make_updates
 from lomit.models.base import Trainable
 from lomit.models.registry import method_of
 
@@ -37,7 +37,7 @@ class TrialStep:
         self.runners = [runner for runner in runners if ending or runner.phase.end is None]
         self.said: list[str] = []
         self.compiles = config.train.compile != "none"
-        self.updates = Updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
+        self.updates = make_updates(self.fabric, self.translator, self.runners, config.train.compile, self.said.append)
         self.means = Means()
         self.lr = config.train.lr
         self.batch = self.translator.noise(config.train.batch_size, device)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,21 +27,13 @@ WARM_UP = 3
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a run's updates are sped up.
+def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[str | None, bool, str | None]:
+    """What a setting comes to on a machine.
 
-    Attributes:
-        inductor: mode of `torch.compile`, None to leave it out.
-        graphs: replay whole updates as CUDA graphs.
+    Returns:
+        The mode of `torch.compile`, None to leave it out; whether updates are replayed as CUDA graphs; and a line where
+        that is less than was asked for.
     """
-
-    inductor: str | None
-    graphs: bool
-
-
-def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[Plan, str | None]:
-    """What a setting comes to on a machine, and a line where that is less than was asked for."""
     if mode == "auto":
         mode = "graphs" if device.type == "cuda" else "none"
     inductor = {"default": "default", "reduce-overhead": "default", "max-autotune": "max-autotune-no-cudagraphs"}
@@ -52,10 +43,12 @@ def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[Plan, str
     if wanted and not possible:
         reason = "there is no GPU" if device.type != "cuda" else "several processes share the run"
         why = f"train.compile {mode}: no CUDA graphs, because {reason}"
-    return Plan(inductor.get(mode), wanted and possible), why
+    return inductor.get(mode), wanted and possible, why
 
 
-class Updates:
+def make_updates(
+    fabric: Fabric, translator: Trainable, runners: Sequence[Runner], mode: CompileMode, say: Say
+) -> list[Update]:
     """A run's updates, one for each phase, in their order.
 
     Args:
@@ -63,19 +56,12 @@ class Updates:
         mode: `train.compile`.
         say: shows a line to the user.
     """
-
-    def __init__(
-        self, fabric: Fabric, translator: Trainable, runners: Sequence[Runner], mode: CompileMode, say: Say
-    ) -> None:
-        found, why = plan(mode, fabric.device, fabric.world_size)
-        if why is not None:
-            say(why)
-        # Graphs can share memory: never two run at once, and what one leaves is read before the next.
-        shared = _Shared(fabric.device) if found.graphs else None
-        self._updates = [Update(fabric, translator, runner, found.inductor, shared, say) for runner in runners]
-
-    def __iter__(self) -> Iterator[Update]:
-        return iter(self._updates)
+    inductor, graphs, why = plan(mode, fabric.device, fabric.world_size)
+    if why is not None:
+        say(why)
+    # Graphs can share memory: never two run at once, and what one leaves is read before the next.
+    shared = _Shared(fabric.device) if graphs else None
+    return [Update(fabric, translator, runner, inductor, shared, say) for runner in runners]
 
 
 class _Shared:
