@@ -7,6 +7,7 @@ import csv
 import errno
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +18,9 @@ import torch
 from PIL import Image
 
 from lomit.commands.data import DataAvatars
-from lomit.data.avatars import (
-    ATTRIBUTES,
-    GROUPS,
-    REGION_OF,
-    REGIONS,
-    STYLES,
-    render,
-    render_face,
-    styles,
-    write_avatars,
-)
+from lomit.data.avatars import ATTRIBUTES, GROUPS, render, render_face, write_avatars
 from lomit.data.avatars.draw import BACKGROUNDS, HAIR_COLOURS, Background, Design, draw_face
-from lomit.data.avatars.parts import PARTS
+from lomit.data.avatars.parts import PARTS, REGION_OF, REGIONS, STYLES
 from lomit.data.avatars.render import background_svg, compose, measure_regions
 from lomit.data.avatars.styles import COMPONENTS, definition, style_credits
 from lomit.data.avatars.write import split_of
@@ -464,8 +455,7 @@ def test_a_full_disk_leaves_the_old_set_and_nothing_else(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("missing", ["dicebear", "dicebear_styles", "resvg_py"])
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    find = styles.importlib.util.find_spec
-    monkeypatch.setattr(styles.importlib.util, "find_spec", lambda name: None if name == missing else find(name))
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(LomitError, match=r"pip install 'lomit\[avatars\]'"):
         write_avatars(tmp_path / "set", 2, progress=False)
     assert not list(tmp_path.iterdir())

@@ -34,11 +34,7 @@ class Drawn(Faces):
     def __init__(self, count: int = 300) -> None:
         y = np.random.default_rng(0).integers(0, 2, (count, len(NAMES)), dtype=np.int8)
         y[:, 1] *= 1 - y[:, 0]
-        self._labels = y
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._labels
+        self.labels = y
 
     def identity(self, face: int) -> int:
         return face

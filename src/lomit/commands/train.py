@@ -34,6 +34,18 @@ class Train:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
+@dataclass
+class FromFile:
+    """Train a model from a config file."""
+
+    config: Path
+    """The file: the config.json of a run, or part of one."""
+    out: Path
+    """Folder of the run."""
+    resume: bool = False
+    """Go on from the newest checkpoint in --out."""
+
+
 def run_train(argv: Sequence[str]) -> int:
     """Runs `lomit train PRESET|--config FILE --out DIR [OPTIONS]`.
 
@@ -48,7 +60,7 @@ def run_train(argv: Sequence[str]) -> int:
         return _train(config, options.out, options.resume)
     from lomit.engine.train import read_run_config
 
-    given = _file_options(argv)
+    given = parse(FromFile, argv, "lomit train")
     return _train(read_run_config(given.config), given.out, given.resume)
 
 
@@ -84,21 +96,6 @@ def _overview() -> str:
     for method in ours_first:
         lines += ["", f"{method.title}:", *two_columns({name: line for name, (line, _) in method.presets.items()})]
     return "\n".join([*lines, "", "`lomit train PRESET --help` lists every option with the preset's value."])
-
-
-def _file_options(argv: Sequence[str]) -> Any:
-    """--config, --out and --resume, parsed without tyro, so that a machine without it can train from a config file."""
-    import argparse
-
-    class Parser(argparse.ArgumentParser):
-        def error(self, message: str) -> Any:
-            raise LomitError(f"{message}; see lomit train --help")
-
-    parser = Parser(prog="lomit train", allow_abbrev=False, add_help=False)
-    parser.add_argument("--config", required=True, type=Path)
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--resume", action="store_true")
-    return parser.parse_args(list(argv))
 
 
 def _train(config: RunConfig, out: Path, resume: bool) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from lomit.data.transforms import Box
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 
 MARGIN = 0.25
 """Room on each side of the detector's box, which ends at brows and chin, as a share of its side."""
@@ -26,10 +26,9 @@ LONGEST = 640
 @functools.cache
 def _detector() -> Any:
     """dlib's frontal face detector (histograms of gradients); its weights are part of the library."""
-    try:
-        import dlib
-    except ImportError as error:
-        raise LomitError("finding faces needs dlib: pip install 'lomit[faces]', or --data.face-crop none") from error
+    require("finding faces", "faces", "dlib")
+    import dlib
+
     return dlib.get_frontal_face_detector()
 
 
@@ -46,20 +45,12 @@ def model_file(name: str) -> str:
     return str(path)
 
 
-def detect_faces(image: Image.Image) -> list[Box]:
-    """Boxes of the faces in an RGB picture, in its pixels, the largest first; they may reach beyond its edges.
+def detect_faces(image: Image.Image, longest: int = LONGEST) -> list[tuple[Box, float]]:
+    """Boxes of the faces in an RGB picture, in its pixels, the largest first, with the detector's score of each (0 is
+    its own threshold); boxes may reach beyond the picture's edges.
 
-    Finds frontal faces from about 40 pixels on (of a picture scaled to 640 where it is larger).  Raises LomitError
-    where the `faces` extra is not installed.
-    """
-    return [box for box, _ in detect_scored(image)]
-
-
-def detect_scored(image: Image.Image, longest: int = LONGEST) -> list[tuple[Box, float]]:
-    """`detect_faces` with the detector's score of each face (0 is its own threshold).
-
-    Args:
-        longest: the picture is searched at this size at most.
+    Finds frontal faces from about 40 pixels on, of the picture scaled to `longest` where it is larger.  Raises
+    LomitError where the `faces` extra is not installed.
     """
     detector = _detector()
     scale = min(1.0, longest / max(image.size))
@@ -88,5 +79,5 @@ def face_square(box: Box, size: tuple[int, int], margin: float = MARGIN) -> Box:
 
 def crop_face(image: Image.Image, margin: float = MARGIN) -> Image.Image | None:
     """The largest face of an RGB picture with a margin, square; None where the detector finds none."""
-    boxes = detect_faces(image)
-    return image.crop(face_square(boxes[0], image.size, margin)) if boxes else None
+    found = detect_faces(image)
+    return image.crop(face_square(found[0][0], image.size, margin)) if found else None

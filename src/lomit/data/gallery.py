@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -26,6 +25,7 @@ class Faces(ABC):
         what: what they are, for captions.
         people: whether they may show people, so that the page must not be passed on unchecked.
         attributes: what their labels tell.
+        labels: int8, faces x attributes: 1, 0, -1 (not annotated).
         groups: groups of attributes of which at most one holds.
     """
 
@@ -33,11 +33,7 @@ class Faces(ABC):
     people: bool
     attributes: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...]
-
-    @property
-    @abstractmethod
-    def labels(self) -> np.ndarray:
-        """int8, faces x attributes: 1, 0, -1 (not annotated)."""
+    labels: np.ndarray
 
     @abstractmethod
     def identity(self, face: int) -> int:
@@ -65,27 +61,16 @@ class RenderedFaces(Faces):
     people = False
 
     def __init__(self, seed: int, size: int, pool: int = POOL) -> None:
-        """Draws no image yet.
-
-        Args:
-            pool: how many faces there are to choose from.
-
-        Raises:
-            LomitError: where the extra is missing.
-        """
+        """`pool`: how many faces there are to choose from.  Raises LomitError where the extra is missing."""
         from lomit.data.avatars import ATTRIBUTES, GROUPS, render_face
-
-        render_face(seed, 0, size, regions=False)  # says whether the extra is there
-        self.seed, self.size, self.pool = seed, size, pool
-        self.what = f"rendered faces, seed {seed}"
-        self.attributes, self.groups = tuple(ATTRIBUTES), tuple(tuple(group) for group in GROUPS)
-
-    @cached_property
-    def labels(self) -> np.ndarray:  # type: ignore[override]
         from lomit.data.avatars.draw import draw_face
 
-        drawn = [draw_face(self.seed, face).labels for face in range(self.pool)]
-        return np.array([[labels[a] for a in self.attributes] for labels in drawn], dtype=np.int8)
+        render_face(seed, 0, size, regions=False)  # says whether the extra is there
+        self.seed, self.size = seed, size
+        self.what = f"rendered faces, seed {seed}"
+        self.attributes, self.groups = tuple(ATTRIBUTES), tuple(tuple(group) for group in GROUPS)
+        drawn = [draw_face(seed, face).labels for face in range(pool)]
+        self.labels = np.array([[labels[a] for a in self.attributes] for labels in drawn], dtype=np.int8)
 
     def identity(self, face: int) -> int:
         return face
@@ -114,11 +99,7 @@ class SourceFaces(Faces):
         # Only rendered faces know their regions.
         self.people = not source.region_names
         self.attributes, self.groups = source.attributes, source.groups
-        self._labels = source.labels[self.rows]
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._labels
+        self.labels = source.labels[self.rows]
 
     def identity(self, face: int) -> int:
         return int(self.source.identity[self.rows[face]])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from lomit.config import DataConfig
 from lomit.data.decode import Geometry, Skipped, decode_usable
@@ -80,7 +80,6 @@ class PackSource(Source):
             raise
         except Exception as error:  # a damaged zip archive, index or array says so in many ways
             raise LomitError(f"{path}: not a pack file, or a damaged one ({error})") from error
-        _require(self.encoding)
         super().__init__(table, content.hexdigest())
 
     def _read(self, member: str) -> bytes:
@@ -139,12 +138,6 @@ def _image(index: int, encoding: str) -> str:
     return f"images/{index:06d}.{SUFFIX[encoding]}"
 
 
-def _require(encoding: str) -> None:
-    """Raises LomitError where Pillow was built without WebP; its wheels have it."""
-    if encoding == "webp" and not features.check("webp"):
-        raise LomitError("this Pillow was built without WebP; install its wheel (pip install --force-reinstall pillow)")
-
-
 def _region(index: int) -> str:
     return f"regions/{index:06d}.png"
 
@@ -180,16 +173,42 @@ def write_pack(
     rows = _chosen(source, splits, max_images)
     if not 1 <= quality <= 95:
         raise LomitError(f"the JPEG quality must lie in 1..95; it is {quality}")
-    _require(encoding)
-    count = 0
+    geometry, skipped, taken = Geometry.of(source, config), Skipped(len(rows)), list[int]()
 
     def save(file: BinaryIO) -> None:
-        nonlocal count
+        digest = hashlib.blake2b(digest_size=16)
         with zipfile.ZipFile(file, "w") as archive:
-            count = _write(archive, source, rows, config, quality, progress, encoding)
+            for row, pixels in decode_usable(source, rows, geometry, config.workers, progress, skipped):
+                encoded = _encoded(pixels, quality, encoding)
+                # Stored: it does not compress any further.
+                archive.writestr(_image(len(taken), encoding), encoded)
+                digest.update(encoded)
+                mask = _mask_png(source, row, config, geometry)
+                if mask is not None:
+                    archive.writestr(_region(len(taken)), mask)
+                taken.append(row)
+            skipped.report()
+            index = {
+                "format": FORMAT,
+                "version": 1 if encoding == "jpeg" else VERSION,
+                "encoding": encoding,
+                "size": config.image_size,
+                "fingerprint": digest.hexdigest(),
+                "names": [source.names[i] for i in taken],
+                "attributes": source.attributes,
+                "split": source.split[taken].tolist(),
+                "people": [source.table.people[i] for i in taken],
+                "groups": source.groups,
+                "region_names": source.region_names,
+                "region_of": source.region_of,
+            }
+            archive.writestr(INDEX, json.dumps(index), zipfile.ZIP_DEFLATED)
+            labels = io.BytesIO()
+            np.save(labels, source.labels[taken])
+            archive.writestr(LABELS, labels.getvalue(), zipfile.ZIP_DEFLATED)
 
     write_file(out, save, overwrite)
-    return count
+    return len(taken)
 
 
 def _encoded(pixels: np.ndarray, quality: int, encoding: Encoding) -> bytes:
@@ -221,47 +240,3 @@ def _chosen(source: Source, splits: Sequence[str], max_images: int | None) -> li
     if not len(rows):
         raise LomitError(f"the data has no image in {', '.join(splits or SPLITS)}")
     return sorted(np.random.default_rng(0).permutation(rows)[:max_images].tolist())
-
-
-def _write(
-    archive: zipfile.ZipFile,
-    source: Source,
-    rows: list[int],
-    config: DataConfig,
-    quality: int,
-    progress: bool,
-    encoding: Encoding,
-) -> int:
-    """Fills the archive; the number of images."""
-    geometry = Geometry.of(source, config)
-    skipped = Skipped(len(rows))
-    digest = hashlib.blake2b(digest_size=16)
-    taken: list[int] = []
-    for row, pixels in decode_usable(source, rows, geometry, config.workers, progress, skipped):
-        encoded = _encoded(pixels, quality, encoding)
-        archive.writestr(_image(len(taken), encoding), encoded)  # stored: it does not compress any further
-        digest.update(encoded)
-        mask = _mask_png(source, row, config, geometry)
-        if mask is not None:
-            archive.writestr(_region(len(taken)), mask)
-        taken.append(row)
-    skipped.report()
-    index = {
-        "format": FORMAT,
-        "version": 1 if encoding == "jpeg" else VERSION,
-        "encoding": encoding,
-        "size": config.image_size,
-        "fingerprint": digest.hexdigest(),
-        "names": [source.names[i] for i in taken],
-        "attributes": source.attributes,
-        "split": source.split[taken].tolist(),
-        "people": [source.table.people[i] for i in taken],
-        "groups": source.groups,
-        "region_names": source.region_names,
-        "region_of": source.region_of,
-    }
-    archive.writestr(INDEX, json.dumps(index), zipfile.ZIP_DEFLATED)
-    labels = io.BytesIO()
-    np.save(labels, source.labels[taken])
-    archive.writestr(LABELS, labels.getvalue(), zipfile.ZIP_DEFLATED)
-    return len(taken)

@@ -93,10 +93,10 @@ def dlib_landmarks() -> Callable[[Image.Image], np.ndarray | None]:
     def find(image: Image.Image) -> np.ndarray | None:
         if min(image.size) < SIDE:
             image = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        boxes = detect_faces(image)
-        if not boxes:
+        faces = detect_faces(image)
+        if not faces:
             return None
-        left, top, right, bottom = boxes[0]
+        left, top, right, bottom = faces[0][0]
         found = predict(np.asarray(image), dlib.rectangle(left, top, right - 1, bottom - 1))
         return np.array([(q.x + 0.5, q.y + 0.5) for q in found.parts()]) / image.size
 

@@ -6,7 +6,6 @@ are expected regions, drawn from landmarks.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -23,7 +22,7 @@ CANVAS = 512
 """Side on which expected regions are drawn before they are averaged over pixels."""
 
 
-class Regions(ABC):
+class Regions:
     """Regions of the images of a data set.
 
     Attributes:
@@ -41,7 +40,6 @@ class Regions(ABC):
     def __init__(self, setting: Setting) -> None:
         self.setting, self.geometry = setting, Geometry.of(setting.source, setting.data)
 
-    @abstractmethod
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
         """The regions in which pairs differ, and those of all attributes.
 
@@ -53,19 +51,6 @@ class Regions(ABC):
             How much of each pixel lies in them: two coverages on the device, float32, B x 1 x S x S in [0, 1]; nan
             where it is not known, as in an image that shows no face.
         """
-
-    def _of(self, attributes: Iterable[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(region for name in attributes for region in self.region_of[name]))
-
-
-class Outlined(Regions):
-    """Regions of which each image has a mask."""
-
-    @abstractmethod
-    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        """How much of each pixel of a row's image lies in U unions of named regions: float32, U x S x S, or nan."""
-
-    def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:
         names, everything = np.array(list(self.region_of)), self._of(self.region_of)
         both = [
             self.unions(row, (self._of(names[d]), everything)) for row, d in zip(rows.tolist(), differs, strict=True)
@@ -73,8 +58,15 @@ class Outlined(Regions):
         target, everywhere = torch.stack(both, dim=1).unsqueeze(2).to(self.setting.device)
         return target, everywhere
 
+    def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
+        """How much of each pixel of a row's image lies in U unions of named regions: float32, U x S x S, or nan."""
+        raise NotImplementedError
 
-class TrueRegions(Outlined):
+    def _of(self, attributes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(region for name in attributes for region in self.region_of[name]))
+
+
+class TrueRegions(Regions):
     """The regions that rendered faces come with.
 
     Raises LomitError where the data has none for one of the attributes, or faces are cut out.
@@ -97,7 +89,7 @@ class TrueRegions(Outlined):
         self.region_of = {n: tuple(r for r in regions if r in source.region_of[n]) for n in setting.attributes}
 
     def unions(self, row: int, unions: Sequence[Sequence[str]]) -> Tensor:
-        """As `Outlined.unions`.  Raises LomitError where this image has no true masks."""
+        """As `Regions.unions`.  Raises LomitError where this image has no true masks."""
         source, index = self.setting.source, int(self.setting.cache.source_index[row])
         masks = source.regions(index)
         if not masks:
@@ -107,7 +99,7 @@ class TrueRegions(Outlined):
         return torch.from_numpy(np.stack([averaged(_union(masks, names), self.geometry) for names in unions]))
 
 
-class ExpectedRegions(Outlined):
+class ExpectedRegions(Regions):
     """Regions by landmarks, found once in each image at the size that its file has.
 
     Args:

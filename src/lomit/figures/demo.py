@@ -14,6 +14,7 @@ from lomit.images import Picture, as_picture
 from lomit.inference.predictor import Result
 
 CHANGE_FACTOR = 3
+HAIR = {"Black_Hair", "Blond_Hair", "Brown_Hair"}
 
 Labels = Mapping[str, int]
 
@@ -53,8 +54,10 @@ def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[Demo
         if not set(wanted) | set(offered) <= set(attributes):
             continue
         differing = {*wanted, *offered}
+        # Hair has one colour: who differs in one differs in another.
+        differing |= HAIR if differing & HAIR else set()
         first = _first(labels, used, wanted)
-        same = {a: v for a, v in labels(first).items() if a in attributes and a not in differing | _hair(differing)}
+        same = {a: v for a, v in labels(first).items() if a in attributes and a not in differing}
         second = _first(labels, used, {**same, **offered})
         faces = [as_picture(render_face(seed, index, size, regions=False).image) for index in (first, second)]
         pairs.append(DemoPair(faces[0], faces[1], caption))
@@ -64,12 +67,6 @@ def rendered_pairs(attributes: Sequence[str], size: int, seed: int) -> list[Demo
             f"(it knows {', '.join(attributes) or 'none'}); give INPUT and EXEMPLAR"
         )
     return pairs
-
-
-def _hair(differing: set[str]) -> set[str]:
-    """The whole group of hair colours if the pair differs in one of them."""
-    group = {"Black_Hair", "Blond_Hair", "Brown_Hair"}
-    return group if differing & group else set()
 
 
 def _first(labels: Callable[[int], Labels], used: set[int], wanted: Labels) -> int:

@@ -142,7 +142,11 @@ def _rescued(
     """
     try:
         if is_heic(data[:HEAD]):
-            _register_heic(name)
+            try:
+                from pillow_heif import register_heif_opener
+            except ImportError:
+                raise LomitError(f"{name} is HEIC: pip install 'lomit[heic]', or save it as JPEG or PNG") from None
+            register_heif_opener()
             return _decode(data, name, formats, max_pixels)
         attempts = dict.fromkeys(without_metadata(data, kept) for kept in ((EXIF, PROFILE), (EXIF,), (PROFILE,), ()))
         attempts.pop(data, None)  # has failed already
@@ -159,16 +163,6 @@ def _rescued(
             continue
         return replace(picture, dropped=("damaged data beside its pixels", *picture.dropped)), image
     return None
-
-
-def _register_heic(name: str) -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise LomitError(
-            f"{name} is a HEIC image: pip install 'lomit[heic]' to read it, or save it as JPEG or PNG"
-        ) from None
-    register_heif_opener()
 
 
 def _damage(error: Exception, name: str, data: bytes) -> str:

@@ -62,10 +62,10 @@ class FaceEmbedder:
         return first, second
 
     def _pair(self, before: Image.Image, after: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-        boxes = detect_faces(before)
-        if not boxes:
+        faces = detect_faces(before)
+        if not faces:
             return np.full(128, np.nan), np.full(128, np.nan)
-        left, top, right, bottom = boxes[0]
+        left, top, right, bottom = faces[0][0]
         box = self._dlib.rectangle(left, top, right - 1, bottom - 1)  # dlib's right and bottom are inside the box
         pixels = np.asarray(before)
         landmarks = self._landmarks(pixels, box)

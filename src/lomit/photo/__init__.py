@@ -10,7 +10,6 @@ from lomit.photo.translate import (
     FaceResult,
     PhotoResult,
     align_exemplar,
-    self_reconstruction,
     translate_crops,
     translate_photo,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "on_photo",
     "paste",
     "place",
-    "self_reconstruction",
     "translate_crops",
     "translate_photo",
 ]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from lomit.data.detector import LONGEST, detect_scored, model_file
+from lomit.data.detector import LONGEST, detect_faces, model_file
 from lomit.data.transforms import Box
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
@@ -94,7 +94,7 @@ def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Seque
     for size in sizes:
         if searched >= max(seen.size) or (found and longest is None):
             break
-        here = [each for each in detect_scored(seen, size) if each[1] >= CLEAR or not found]
+        here = [each for each in detect_faces(seen, size) if each[1] >= CLEAR or not found]
         found += [(box, score) for box, score in here if all(_shared(box, other) < SHARED for other, _ in found)]
         searched = size
     clear = [(box, score) for box, score in found if score >= CLEAR] or found

@@ -185,20 +185,12 @@ def translate_crops(
     if guide is not None and reference == "self" and all(mask is not None for mask in masks):
         # Once more under the masks as images, so that the two outputs differ in the style alone.
         results = translate(masks, [result.exemplar_mask for result in results])
-        before = self_reconstruction(predictor, images, masks)
+        itself = predictor.translate(images, images, input_masks=masks, exemplar_masks=masks)
+        before = [result.image.convert("RGB") for result in itself]
     return [
         FaceResult(face, crop, unchanged, r.image.convert("RGB"), mask, r.exemplar_mask)
         for (face, crop), unchanged, r, mask in zip(crops, before, results, masks, strict=True)
     ]
-
-
-def self_reconstruction(
-    predictor: Predictor, crops: Sequence[Image.Image], masks: Sequence[Image.Image | None]
-) -> list[Image.Image]:
-    """What the network makes of crops when they are their own exemplars, under given masks: RGB, S x S each."""
-    given = None if any(mask is None for mask in masks) else masks
-    results = predictor.translate(crops, crops, input_masks=given, exemplar_masks=given)
-    return [result.image.convert("RGB") for result in results]
 
 
 def crop_mask(mask: MaskLike | None, picture: Picture, face: Face, size: int) -> Image.Image | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from PIL import Image
 
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 from lomit.images import Picture, write_file
 from lomit.inference.predictor import Predictor
 from lomit.photo.align import align
@@ -89,12 +90,9 @@ def container_of(path: str | os.PathLike[str]) -> str:
 
 
 def load_av() -> Any:
-    """PyAV.  Raises a LomitError where the `video` extra is not installed."""
-    try:
-        import av
-    except ImportError as error:
-        raise LomitError("videos need PyAV: pip install 'lomit[video]'") from error
-    return av
+    """PyAV.  Raises LomitError where the `video` extra is not installed."""
+    require("a video", "video", "av")
+    return importlib.import_module("av")
 
 
 def first_face(path: str | os.PathLike[str]) -> Image.Image:
@@ -107,19 +105,16 @@ def first_face(path: str | os.PathLike[str]) -> Image.Image:
         raise LomitError(f"{path} can't be read as a video") from error
 
 
+@dataclass
 class _Frames:
     """Translates one frame after the other."""
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        guide: ExemplarFace | None,
-        label: Mapping[str, float] | None,
-        strength: float,
-        tracker: Tracker,
-    ) -> None:
-        self.predictor, self.guide, self.label, self.strength, self.tracker = predictor, guide, label, strength, tracker
-        self._masks: list[Image.Image] = []
+    predictor: Predictor
+    guide: ExemplarFace | None
+    label: Mapping[str, float] | None
+    strength: float
+    tracker: Tracker
+    _masks: list[Image.Image] = field(default_factory=list)
 
     def __call__(self, image: Image.Image, time: float) -> Image.Image | None:
         """The translated frame, or None where it shows no such face."""

@@ -1,22 +1,4 @@
-"""Figure 4 a' to c': translations with masks that somebody edited.
-
-The edits are one JSON file beside the images it names:
-
-    {
-      "mask_edits": 1,
-      "edits": [
-        {
-          "caption": "hair only: the smile's part of both masks removed",
-          "input": "anna.png", "exemplar": "berta.png",
-          "input_mask": "anna_mask.png", "exemplar_mask": "berta_mask.png"
-        }
-      ]
-    }
-
-Masks are grey images, white = foreground, as large as their image or a square that stands for its centre square
-(`lomit translate --save-masks` writes the predicted ones to start from).  `exemplar_mask` may be left out: then the
-predicted one is used.  Names are relative to the JSON file and stay below its folder, so that the folder can be moved.
-"""
+"""Figure 4 a' to c': translations with masks that somebody edited; docs/report.md has the file's form."""
 
 from __future__ import annotations
 
@@ -55,7 +37,7 @@ class EditedPair:
 
 
 def read_edits(path: Path) -> list[EditedPair]:
-    """Reads the JSON file and the images it names.  Raises LomitError where the file is not as described above, or an
+    """Reads the JSON file and the images it names.  Raises LomitError where the file is not of its form, or an
     image is missing, damaged or elsewhere.
     """
     values = read_numbers(path)

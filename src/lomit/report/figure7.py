@@ -1,21 +1,8 @@
-"""Figure 7: the user study, from answers that were given.
+"""Figure 7: the user study, from a file of counts; docs/report.md has its form.
 
-The answers are one JSON file of counts:
-
-    {
-      "study": 1,
-      "simulated": false,
-      "participants": 12,
-      "realism": [{"model": "ours", "chosen": 31, "shown": 120}],
-      "comparisons": [
-        {"question": "Which one has better applied the style?", "models": ["ours", "DRIT"], "chosen": [80, 40]}
-      ]
-    }
-
-`realism`: how often a translation was taken for more realistic than the photograph beside it.  `simulated` must be
-told: answers of a program are marked wherever they stand.  `lomit study analyse` writes such a file, and adds to each
-entry `people`, the share's 95 % interval (0..1) over participants, and `p`, of the test that both are chosen alike,
-participants being the unit, corrected for the number of questions; and `excluded`, how many participants do not count.
+`lomit study analyse` writes such a file, and adds to each entry `people`, the share's 95 % interval (0..1) over
+participants, and `p`, of the test that both are chosen alike, participants being the unit, corrected for the number of
+questions; and `excluded`, how many participants do not count.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lomit.data.gallery import Faces, SourceFaces
 from lomit.data.transforms import normalise, resize, to_uint8_chw
-from lomit.errors import LomitError
+from lomit.errors import LomitError, require
 from lomit.metrics.separation import FOLDS, coordinates, separation
 from lomit.report.figures import Subject, targets
 from lomit.report.parts import Charts, Content, PagePart, PageTable, Paragraph, counted, number, scatter
@@ -89,10 +89,9 @@ def embed(codes: Tensor, seed: int) -> list[tuple[float, float]]:
     """t-SNE (van der Maaten and Hinton, 2008) of N x D codes in the plane; codes that are all the same are one point.
     Raises LomitError where scikit-learn is missing.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError:
-        raise LomitError("t-SNE needs scikit-learn: pip install 'lomit[metrics]'") from None
+    require("t-SNE", "metrics", "sklearn")
+    from sklearn.manifold import TSNE
+
     x = coordinates(codes)
     if not x.any():
         return [(0.0, 0.0)] * len(x)  # scikit-learn would divide by their spread, and crash

@@ -168,7 +168,10 @@ def summary(experiment: Experiment, out: Path, ledger: Ledger) -> str:
     results = {model.name: _results(model, out) for model in experiment.models}
     parts = [costs_table(experiment.models, ledger)]
     if experiment.claims:
-        parts += [claims_table(experiment, results), "\n".join(f"- {note}" for note in _notes(results))]
+        # The protocols' own definitions, each once; those of the first model, whose attributes are the most.
+        first = next(iter(results.values()), [])
+        notes = dict.fromkeys(f"- {note}" for each in first for note in each.notes)
+        parts += [claims_table(experiment, results), "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -234,12 +237,6 @@ def _results(model: Trained, out: Path) -> list[Results]:
 def _find(results: Sequence[Results], measure: str, of: str) -> Row | None:
     """The row of that key in the first evaluation that has it."""
     return next((row for each in results if (row := each.row(measure, of)) is not None), None)
-
-
-def _notes(by_model: dict[str, list[Results]]) -> list[str]:
-    """The protocols' own definitions, each once; those of the first model, whose attributes are the most."""
-    first = next(iter(by_model.values()), [])
-    return list(dict.fromkeys(note for results in first for note in results.notes))
 
 
 def _say(line: str) -> None:

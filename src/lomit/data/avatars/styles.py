@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.util
 import json
 import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lomit.data.avatars.parts import STYLES
-from lomit.errors import LomitError
+from lomit.errors import require
 
 if TYPE_CHECKING:
     from dicebear import Style
@@ -65,9 +64,7 @@ CHANGES = {
 
 def require_renderer() -> None:
     """Raises LomitError where the packages of the `avatars` extra are missing."""
-    for module in ("dicebear", "dicebear_styles", "resvg_py"):
-        if importlib.util.find_spec(module) is None:
-            raise LomitError(f"rendering faces needs '{module}': pip install 'lomit[avatars]'")
+    require("rendering faces", "avatars", "dicebear", "dicebear_styles", "resvg_py")
 
 
 @functools.cache

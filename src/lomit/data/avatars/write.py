@@ -160,19 +160,14 @@ def _render(jobs: Sequence[Task], workers: int) -> Iterator[list[int]]:
     if workers == 1:
         yield from map(_write_face, jobs)
         return
-    # Not fork: the calling process may hold threads and locks.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_ignore_interrupt) as pool:
+    # Not fork: the calling process may hold threads and locks.  Ctrl-C is left to the one that cleans up.
+    spawn, no_interrupt = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=signal.signal, initargs=no_interrupt) as pool:
         try:
             yield from pool.map(_write_face, jobs, chunksize=min(16, -(-len(jobs) // workers)))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _ignore_interrupt() -> None:
-    """Leaves Ctrl-C, which reaches every process of the terminal, to the one that cleans up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_face(job: Task) -> list[int]:
