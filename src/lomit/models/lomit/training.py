@@ -192,7 +192,7 @@ class TrainableLomit(Lomit, Trainable):
         known, _ = halves((told >= 0) & (swap_halves(told) >= 0))
         differs = torch.stack(seen.in_places(known), dim=1)
         drawn = (torch.rand(differs.shape, device=x.device) * differs).argmax(dim=1)
-        place_of = {k: number for number, place in enumerate(seen.places) for k in place}
+        place_of = {k: number for number, place in enumerate(seen.places.values()) for k in place}
         moved = torch.stack([known[:, k] & (drawn == place_of[k]) for k in range(known.shape[1])], dim=1)
         m = self.generator.pair_masks(x, c, moved=moved.to(c.dtype))
         return m, told.where(torch.cat([moved, moved]), -1.0)
