@@ -28,8 +28,7 @@ def calibrate(logits: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> 
 
     Args:
         logits, labels: as for `calibration_error`.
-        people: N numbers of the person each image shows.
-        seed: of the halves and of the interval.
+        people: N numbers of the person each image shows; halves and interval are drawn by the seed.
 
     Returns:
         `temperature`: what the logits are to be divided by; 1 unless the gain is above 0 by its whole interval.
@@ -66,12 +65,7 @@ def log_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
     """Expected calibration error: |share of positives - mean probability| in 15 bins of equal width, by their counts.
 
-    Args:
-        logits: N.
-        labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
-
-    Returns:
-        0..1; nan where nothing is annotated.
+    N logits and labels: 1 has it, 0 has not; -1 (not annotated) takes no part.  0..1; nan where nothing is annotated.
     """
     known = labels >= 0
     p, y = logits[known].double().sigmoid(), (labels[known] == 1).double()

@@ -82,11 +82,7 @@ class AttributeClassifier(nn.Module):
             parameter.div_(temperatures.to(parameter).view(-1, *[1] * (parameter.dim() - 1)))
 
     def columns(self, attributes: tuple[str, ...]) -> list[int]:
-        """Where these attributes stand among the logits.
-
-        Raises:
-            LomitError: for one that the classifier does not know.
-        """
+        """Where these attributes stand among the logits; LomitError for one that the classifier does not know."""
         missing = [a for a in attributes if a not in self.config.attributes]
         if missing:
             raise LomitError(

@@ -34,8 +34,7 @@ def train_classifier(
         cache: images of the classifier's size with labels for its attributes.
         prepare: called with the new network, to load the weights that it starts from.
 
-    Raises:
-        LomitError: where there is no training image, or the loss is no longer finite.
+    Raises LomitError where there is no training image, or the loss is no longer finite.
     """
     rows = torch.from_numpy(cache.subset("train"))
     if not len(rows):
@@ -107,11 +106,7 @@ def calibrate(
 ) -> dict[str, dict[str, float | None]]:
     """Divides each logit by the temperature that one split asks for, where that helps; the last layer takes it in.
 
-    Returns:
-        Attribute -> what `lomit.classifier.calibration.calibrate` says of it.
-
-    Raises:
-        LomitError: where the split is empty.
+    Attribute -> what `lomit.classifier.calibration.calibrate` says of it.  LomitError where the split is empty.
     """
     logits, labels, people = _answers(classifier, cache, split, device)
     columns = zip(cache.attributes, logits.T, labels.T, strict=True)
@@ -123,15 +118,12 @@ def calibrate(
 def validate(
     classifier: AttributeClassifier, cache: Cache, split: str = "val", seed: int = 0, device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, float | int | None]]:
-    """Scores per attribute on one split.
+    """Scores per attribute on one split; LomitError where it is empty.
 
     Returns:
         Attribute -> `accuracy` with its bootstrap interval over people (`low`, `high`), `balanced_accuracy`
         (`balanced_low`, `balanced_high`) and `auc` (`auc_low`, `auc_high`), None where the split has one class only,
         `images`, `positives`, `people`, `people_with`.
-
-    Raises:
-        LomitError: where the split is empty.
     """
     logits, labels, people = _answers(classifier, cache, split, device)
     scores: dict[str, dict[str, float | int | None]] = {}

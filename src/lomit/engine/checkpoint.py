@@ -72,8 +72,7 @@ def save(
 ) -> Path:
     """Writes the checkpoint of `step` and points `latest` at it.
 
-    Raises:
-        LomitError: where the disk is full or can't be written; what was saved before is untouched.
+    LomitError where the disk is full or can't be written; what was saved before is untouched.
     """
     root = run / "checkpoints"
     final = root / checkpoint_name(step)
@@ -158,8 +157,7 @@ def pointed(run: Path, name: str) -> Path | None:
 def read_state(folder: Path) -> dict[str, Any]:
     """What `state.json` says: `step`, `ema_updates`, `best` (a score or None) and what else was saved with them.
 
-    Raises:
-        LomitError: where it can't be read, or a value is missing or of a wrong kind.
+    LomitError where it can't be read, or a value is missing or of a wrong kind.
     """
     state = {"best": None} | read_json(folder / STATE)
     for key in ("step", "ema_updates"):
@@ -179,10 +177,9 @@ def networks_in(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(folder: Path, translator: Trainable, ema: Ema, runners: Sequence[Runner]) -> dict[str, Any]:
-    """Restores everything `save` wrote, in place.  Returns the JSON state.
+    """Restores everything `save` wrote, in place, and returns the JSON state.
 
-    Raises:
-        LomitError: where a file is missing, broken or of another shape.
+    LomitError where a file is missing, broken or of another shape.
     """
     try:
         state = read_state(folder)

@@ -21,16 +21,8 @@ COMPARED = 64
 def update(run: Path, cache: Cache, resumed: bool) -> str:
     """Writes down what a run learns from, and compares it with what stood there.
 
-    Args:
-        run: its folder.
-        cache: its images.
-        resumed: False: the run is new, and what stands there is of one that saved nothing.
-
-    Returns:
-        What has changed, in one line; empty where nothing has.
-
-    Raises:
-        LomitError: where images have other labels; the file stays as it was.
+    Where the run is not resumed, that is of one that saved nothing.  Returns what has changed, in one line, empty where
+    nothing has.  LomitError where images have other labels; the file stays as it was.
     """
     now = _described(cache)
     path, text = run / FILE, json.dumps(now) + "\n"

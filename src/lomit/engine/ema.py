@@ -15,15 +15,11 @@ from lomit.models.base import Trainable
 class Ema:
     """An exponential moving average that warms up.
 
-    The first update copies the generator; from then on the decay of the n-th is min(decay, n / (n + 9)), so that
-    the first hundred updates of a short run don't drag the random start along.  Buffers (batch norm's statistics)
-    are copied.
+    The first update copies the generator; from then on the decay of the n-th is min(decay, n / (n + 9)), so that the
+    first hundred updates of a short run don't drag the random start along.  Buffers (batch norm's statistics) are
+    copied.
 
     torch's `AveragedModel` keeps its count in a tensor, which makes every update wait for a GPU.
-
-    Args:
-        generator: the module to follow.
-        decay: in [0, 1); 0 copies the generator.
 
     Attributes:
         module: the averaged generator.

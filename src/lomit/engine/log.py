@@ -55,9 +55,7 @@ class Means:
 class RunLog:
     """`log.jsonl` and `tensorboard/` of a run.
 
-    Args:
-        folder: the run's folder.
-        after: lines of later steps, written by a run that was killed after its last checkpoint, are dropped.
+    Lines of steps later than `after`, written by a run that was killed after its last checkpoint, are dropped.
     """
 
     def __init__(self, folder: Path, after: int = 0) -> None:

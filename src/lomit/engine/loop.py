@@ -82,12 +82,8 @@ def _signals() -> Iterator[Outcome]:
 class Loop:
     """One run: data, translator, optimisers, average and log, and the steps that use them.
 
-    Args:
-        fabric: launched already.
-        method: the translator's method.
-        config: `config.model` must hold the attributes and the image size.
-        cache: decoded images.
-        folder: the run's folder.
+    The fabric is launched already, the config holds the attributes and the image size in `model`, the cache is of
+    decoded images.
     """
 
     def __init__(self, fabric: Fabric, method: Method, config: RunConfig, cache: Cache, folder: Path) -> None:
@@ -127,9 +123,7 @@ class Loop:
     def run(self, quiet: bool = False, began: float | None = None) -> Outcome:
         """Trains to the configured step, or until told to stop; always leaves a checkpoint behind.
 
-        Args:
-            quiet: no progress bar.
-            began: `time.monotonic()` when the command began, from which `train.max_minutes` counts; None: now.
+        `began` is `time.monotonic()` when the command began, from which `train.max_minutes` counts; None: now.
         """
         train, main = self.config.train, self.fabric.is_global_zero
         log = RunLog(self.folder, self.step) if main else None

@@ -21,11 +21,8 @@ TensorLoss = Callable[[dict[str, Tensor]], Objective]
 class PhaseLoss(nn.Module):
     """A phase's loss as a module's forward, which is where Fabric and DDP hook in.
 
-    Only the phase's own parameters require gradients while it is being wrapped and while it runs, so DDP
-    reduces those alone and the other networks can't be touched.
-
-    Attributes:
-        loss: what `forward` calls; a compiled function may take its place.
+    Only the phase's own parameters require gradients while it is being wrapped and while it runs, so DDP reduces those
+    alone and the other networks can't be touched.  A compiled function may take the place of `loss`.
     """
 
     loss: TensorLoss

@@ -19,16 +19,11 @@ from lomit.models.base import PerAttribute, Trainable
 
 
 def start_from(source: str, translator: Trainable, ema: Ema) -> str:
-    """Fills a new translator and its average with the weights of a run, a checkpoint or a model.
+    """Fills a new translator and its average with the weights of a run, a checkpoint or a model (as for `find_model`).
 
     A checkpoint holds every network, a model the averaged generator alone.  The generator has to fit; what else does
     not keeps its own start.  Where the attributes are others, or in another order, each takes over what stood for it
     (`Trainable.per_attribute`).
-
-    Args:
-        source: as for `find_model`.
-        translator: newly built, with its discriminators.
-        ema: the average of its generator.
 
     Returns:
         Words: where they differ, the attributes that the weights know and those that are new to them; and the networks,

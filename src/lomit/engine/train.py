@@ -33,11 +33,7 @@ from lomit.models import Method, get_method, method_of, methods
 
 
 def read_run_config(path: Path) -> RunConfig:
-    """Reads a run's `config.json`.
-
-    Raises:
-        LomitError: where the file can't be read, or a key or value is wrong.
-    """
+    """Reads a run's `config.json`; LomitError where it can't be read, or a key or value is wrong."""
     values = read_json(path)
     if "method" not in values:
         raise LomitError(f"{path}: needs the key 'method' (one of {', '.join(methods())})")
@@ -54,16 +50,9 @@ class _Rest:
 
 
 def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = False) -> Outcome:
-    """Trains a run, from nothing or from its newest checkpoint that can be read.
+    """Trains a run, from nothing or from the newest checkpoint in `out` that can be read; `quiet`: no progress bar.
 
-    Args:
-        config: the run; `model.attributes` and `model.image_size` are taken from `data`.
-        out: folder of the run.
-        resume: go on in `out`.
-        quiet: no progress bar.
-
-    Raises:
-        LomitError: for everything a user can mend.
+    `model.attributes` and `model.image_size` are taken from `data`.  LomitError for everything a user can mend.
     """
     began = time.monotonic()
     if not config.data.attributes:
@@ -156,8 +145,7 @@ def _alone(out: Path, main: bool) -> Iterator[None]:
 def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) -> list[Path]:
     """The checkpoints to resume from, as `checkpoints_in`; none for a new run.
 
-    Raises:
-        LomitError: where a new run would overwrite one, there is nothing to resume, or the configs differ.
+    LomitError where a new run would overwrite one, there is nothing to resume, or the configs differ.
     """
     checkpoints = checkpoints_in(out / "checkpoints")
     if not resume:
@@ -198,9 +186,8 @@ class MixedPrecision(FabricMixedPrecision):
 def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric for this machine: one process, or under `torchrun` as many as it started.
 
-    Raises:
-        LomitError: where there is no such device, for a numbered one under `torchrun`, and where the environment holds
-            a number of processes that is none.
+    LomitError where there is no such device, for a numbered one under `torchrun`, and where the environment holds a
+    number of processes that is none.
     """
     kind, _, index = config.accelerator.partition(":")
     on_gpu = kind != "cpu" and torch.cuda.is_available()

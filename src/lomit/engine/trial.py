@@ -18,13 +18,7 @@ from lomit.models.registry import method_of
 
 
 class TrialStep:
-    """A translator with all that an update needs, on noise.
-
-    Args:
-        config: the run.
-        device: where.
-        ending: keep phases that end after a while, too.
-    """
+    """A translator with all that an update needs, on noise; `ending` keeps phases that end after a while, too."""
 
     def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
         self.fabric = make_fabric(replace(config.train, accelerator=str(device)))

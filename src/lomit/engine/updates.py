@@ -30,9 +30,8 @@ Say = Callable[[str], None]
 def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[str | None, bool, str | None]:
     """What a setting comes to on a machine.
 
-    Returns:
-        The mode of `torch.compile`, None to leave it out; whether updates are replayed as CUDA graphs; and a line where
-        that is less than was asked for.
+    The mode of `torch.compile`, None to leave it out; whether updates are replayed as CUDA graphs; and a line where
+    that is less than was asked for.
     """
     if mode == "auto":
         mode = "graphs" if device.type == "cuda" else "none"
@@ -49,13 +48,7 @@ def plan(mode: CompileMode, device: torch.device, world: int) -> tuple[str | Non
 def make_updates(
     fabric: Fabric, translator: Trainable, runners: Sequence[Runner], mode: CompileMode, say: Say
 ) -> list[Update]:
-    """A run's updates, one for each phase, in their order.
-
-    Args:
-        fabric, translator, runners: as `make_runners` has them.
-        mode: `train.compile`.
-        say: shows a line to the user.
-    """
+    """A run's updates, one for each phase, in their order; `say` shows a line to the user."""
     inductor, graphs, why = plan(mode, fabric.device, fabric.world_size)
     if why is not None:
         say(why)

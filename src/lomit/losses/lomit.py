@@ -23,12 +23,7 @@ def at_least_float32(t: Tensor) -> Tensor:
 
 
 def split_regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
-    """Eq. 1: x^f = m * x, x^b = (1 - m) * x.
-
-    Args:
-        x: images, B x 3 x H x W.
-        m: masks, B x 1 x H x W in [0, 1].
-    """
+    """Eq. 1: x^f = m * x, x^b = (1 - m) * x.  Images are B x 3 x H x W, masks B x 1 x H x W in [0, 1]."""
     foreground = m * x
     return foreground, x - foreground
 
@@ -36,9 +31,7 @@ def split_regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
 def adain(c: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
     """Eq. 3: gamma * (c - mu(c)) / sigma(c) + beta, mean and standard deviation per channel over space.
 
-    Args:
-        c: content code, B x C x h x w.
-        gamma, beta: B x C.
+    The content code is B x C x h x w, gamma and beta are B x C.
     """
     return gamma[:, :, None, None] * normalise_content(c, eps) + beta[:, :, None, None]
 
@@ -71,13 +64,8 @@ def composed_hadain(
 ) -> Tensor:
     """Eq. 4 with K foregrounds: sum_k m_k * AdaIN(c, s_f^k) + (1 - sum_k m_k) * AdaIN(c, s_b); K = 1 is Eq. 4.
 
-    All terms scale the same normalised content, so the affine maps are mixed first and applied once.
-
-    Args:
-        masks: m_k on the content's grid, each B x 1 x h x w in [0, 1], whose sum is at most 1 (`shares`).
-        c: content code, B x C x h x w.
-        foregrounds: (gamma, beta) of MLP_f(s_f^k), each B x C.
-        background: (gamma, beta) of MLP_b(s_b), each B x C.
+    All terms scale the same normalised content, so the affine maps are mixed first and applied once.  Arguments are
+    those of `hadain`, K masks, whose sum is at most 1 (`shares`), and K foregrounds.
     """
     gamma_b, beta_b = (each[:, :, None, None] for each in background)
     pairs = list(zip(masks, foregrounds, strict=True))
@@ -91,13 +79,7 @@ def shares(masks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
     """Masks that compete for an image, made to sum to the largest of them: m_k <- max_j m_j * m_k / sum_j m_j.
 
     So the sum never exceeds 1, where one mask alone is more than 0 it stays as it is, and K equal masks get 1/K of it
-    each.  Not in the paper: it has one foreground.
-
-    Args:
-        masks: each B x 1 x h x w in [0, 1].
-
-    Returns:
-        The masks' shares and their sum, each B x 1 x h x w.
+    each.  Not in the paper: it has one foreground.  Masks, shares and their sum are B x 1 x h x w in [0, 1].
     """
     stacked = torch.stack(list(masks))
     largest, total = stacked.amax(0), stacked.sum(0)
@@ -142,11 +124,9 @@ def generator_adversarial_loss(fake: Tensor) -> Tensor:
 
 
 def interpolate_images(real: Tensor, fake: Tensor, alpha: Tensor | None = None) -> Tensor:
-    """x_hat of Eq. 10: a uniformly drawn point between each image and its own translation.
+    """x_hat of Eq. 10: a uniformly drawn point between each image and its own translation, B x 3 x H x W.
 
-    Args:
-        real, fake: B x 3 x H x W.
-        alpha: share of the real image, B; drawn when not given.
+    `alpha` is the share of the real image, B; drawn where it is not given.
     """
     if alpha is None:
         alpha = torch.rand(len(real), device=real.device, dtype=real.dtype)
@@ -157,21 +137,17 @@ def interpolate_images(real: Tensor, fake: Tensor, alpha: Tensor | None = None) 
 def gradient_penalty(gradient: Tensor) -> Tensor:
     """The penalty of Eq. 10: E[(|| grad D_src(x_hat) ||_2 - 1)^2].
 
-    D_src gives one value a patch; the gradient is that of their sum, as in StarGAN, whose D this is.
-
-    Args:
-        gradient: of D_src's sum with respect to the points x_hat, with a graph to D's weights, B x 3 x H x W.
+    D_src gives one value a patch; the gradient is that of their sum with respect to x_hat, B x 3 x H x W, as in
+    StarGAN, whose D this is.
     """
     norm = at_least_float32(gradient).flatten(1).norm(dim=1)
     return ((norm - 1) ** 2).mean()
 
 
 def classification_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """Eqs. 11 and 12: binary cross entropy, summed over attributes, mean over the batch.
+    """Eqs. 11 and 12: binary cross entropy of D_cls's logits, summed over attributes, mean over the batch.
 
-    Args:
-        logits: D_cls of an image, B x A.
-        y: labels, B x A in {0, 1}; -1 (not annotated) takes no part.
+    Labels are B x A in {0, 1}; -1 (not annotated) takes no part.
     """
     known = (y >= 0).to(logits.dtype)
     entropy = F.binary_cross_entropy_with_logits(logits, y.clamp(min=0).to(logits.dtype), reduction="none")
@@ -182,11 +158,8 @@ def mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
     """Eq. 13, R1: mean over pixel pairs of |m_i - m_j| times the cosine similarity of their content.
 
     The paper writes a sum over the pairs; this is the mean (what the authors ran), averaged over masks and batch.
-    No gradient reaches c.  N x N values for N pixels: training takes `losses.smoothness.fast_mask_smoothness`.
-
-    Args:
-        m: masks, B x K x h x w; an image's K masks share its content.
-        c: content codes, B x C x h x w.
+    Masks are B x K x h x w; an image's K masks share its content code, B x C x h x w, which no gradient reaches.  N x N
+    values for N pixels: training takes `losses.smoothness.fast_mask_smoothness`.
     """
     m, c = m.flatten(2), F.normalize(c.detach().flatten(2), dim=1)
     distance = (m[..., :, None] - m[..., None, :]).abs()
@@ -204,14 +177,11 @@ def mask_area(m: Tensor) -> Tensor:
 
 
 def mask_side(m: Tensor) -> Tensor:
-    """Not in the paper: the mean side of squares as large as the masks, in sides of the image.
+    """Not in the paper: the mean side of squares as large as the masks, ... x h x w in [0, 1], in sides of the image.
 
     sqrt(area + 1/64): a pixel costs the more, the smaller the region.  By the area alone, the weight that keeps cheeks
     out of a smile's mask empties the hair's (docs/experiments.md, 20).  Below an eighth of the image's side the cost
     rises no further, or a mask that lost its region would not find back.
-
-    Args:
-        m: masks, ... x h x w in [0, 1].
     """
     return (m.mean(dim=(-2, -1)) + 1 / 64).sqrt().mean()
 
@@ -224,11 +194,8 @@ def mask_doubt(m: Tensor) -> Tensor:
 def telltale_background(logits: Tensor, y: Tensor, y_partner: Tensor) -> Tensor:
     """Not in the paper: what D_cls tells from the background of attributes in which a pair differs.
 
-    The cross entropy to one half, above its least value ln 2; summed over attributes, mean over the batch.
-
-    Args:
-        logits: D_cls of x^b, B x A.
-        y, y_partner: labels of the images and of their partners, B x A in {0, 1}; -1 is not annotated.
+    The cross entropy to one half, above its least value ln 2, of D_cls's logits of x^b; summed over attributes, mean
+    over the batch.  Labels of the images and of their partners are B x A in {0, 1}; -1 is not annotated.
     """
     differs = (y >= 0) & (y_partner >= 0) & (y != y_partner)
     doubt = F.softplus(logits) - logits / 2 - math.log(2)
@@ -240,11 +207,8 @@ def background_change(x_translated: Tensor, x_self: Tensor, m: Tensor) -> Tensor
 
     Measured from the self translation, not from the input: what the decoder cannot draw is no change.  No gradient
     reaches x_{1->1}.  Where the mask costs lambda_3 a pixel and a change outside it the weight of this term, a pixel is
-    worth a mask where it changes by more than their ratio: the term is linear in m, so masks leave the middle.
-
-    Args:
-        x_translated, x_self: x_{1->2} and x_{1->1}, B x 3 x H x W.
-        m: masks of the inputs, B x 1 x H x W in [0, 1].
+    worth a mask where it changes by more than their ratio: the term is linear in m, so masks leave the middle.  Images
+    are B x 3 x H x W, masks of the inputs B x 1 x H x W in [0, 1].
     """
     return ((1 - m) * (x_translated - x_self.detach()).abs()).mean()
 
@@ -262,8 +226,7 @@ def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> T
 def discriminator_objective(terms: Mapping[str, Tensor], lambda_cls: float = 1.0, lambda_gp: float = 10.0) -> Tensor:
     """Eq. 16, first line: L_D = -L_adv + lambda_cls L_cls_r.
 
-    Args:
-        terms: `critic` (the Wasserstein part of -L_adv), `penalty` and `cls_r`, each summed over the directions.
+    The terms are `critic` (the Wasserstein part of -L_adv), `penalty` and `cls_r`, each summed over the directions.
     """
     return weighted_sum(terms, {"critic": 1.0, "penalty": lambda_gp, "cls_r": lambda_cls})
 
@@ -279,11 +242,8 @@ def generator_objective(
 ) -> Tensor:
     """Eq. 16, second line.
 
-    L_G = L_adv + lambda_cls L_cls_f + lambda_sc (L_sf + L_sb + L_c) + lambda_x (L_cyc + L_x)
-    + lambda_1 R1 + lambda_2 R2 + lambda_3 R3.
-
-    Args:
-        terms: `adv`, `cls_f`, `s_f`, `s_b`, `c`, `cyc`, `x`, `R1`, `R2`, `R3`, each summed over the directions.
+    L_G = L_adv + lambda_cls L_cls_f + lambda_sc (L_sf + L_sb + L_c) + lambda_x (L_cyc + L_x) + lambda_1 R1 + lambda_2
+    R2 + lambda_3 R3, of terms that are summed over the directions.
     """
     weights = {"adv": 1.0, "cls_f": lambda_cls, "s_f": lambda_sc, "s_b": lambda_sc, "c": lambda_sc}
     weights |= {"cyc": lambda_x, "x": lambda_x, "R1": lambda_1, "R2": lambda_2, "R3": lambda_3}

@@ -22,14 +22,10 @@ def _slopes_by_pairs(m: Tensor, c: Tensor) -> Tensor:
 
 
 def _slopes_by_sorting(m: Tensor, c: Tensor) -> Tensor:
-    """dR1/dm_k of Eq. 13 without its N x N matrices.
+    """dR1/dm_k of Eq. 13 without its N x N matrices, from masks, B x K x N, and unit content, B x N x C.
 
-    With the pixels sorted by mask value it is 2 / N^2 c_k.(sum of c_i with m_i < m_k - sum of c_i with m_i > m_k),
-    two prefix sums.  Pixels of equal value take no part: the derivative of |0| is taken as 0.
-
-    Args:
-        m: K masks of each image, B x K x N.
-        c: unit content vectors, B x N x C.
+    With the pixels sorted by mask value it is 2 / N^2 c_k.(sum of c_i with m_i < m_k - sum of c_i with m_i > m_k), two
+    prefix sums.  Pixels of equal value take no part: the derivative of |0| is taken as 0.
     """
     n, channels = c.shape[-2:]
     ordered, order = m.sort(dim=-1)
@@ -47,15 +43,8 @@ def _slopes_by_sorting(m: Tensor, c: Tensor) -> Tensor:
 def _from_slopes(slopes_of: Callable[[Tensor, Tensor], Tensor], m: Tensor, c: Tensor) -> Tensor:
     """A term that is homogeneous of degree 1 in the masks, as Eq. 13 is, from its slopes: sum_k m_k dR/dm_k (Euler).
 
-    The slopes are constant between ties, so the product with them has the term's own gradient, too.
-
-    Args:
-        slopes_of: from some images' masks and content vectors, B x K x N and B x N x C, to the slopes, B x K x N.
-        m: masks, B x K x h x w.
-        c: content codes, B x C x h x w; no gradient reaches them.
-
-    Returns:
-        The mean over images and masks.
+    The slopes are constant between ties, so the product with them has the term's own gradient, too.  `slopes_of` gives
+    them, B x K x N, from masks, B x K x N, and unit content, B x N x C; the mean over images and masks is returned.
     """
     m = at_least_float32(m).flatten(2)
     with torch.no_grad():
@@ -72,10 +61,6 @@ def fast_mask_smoothness(m: Tensor, c: Tensor) -> Tensor:
     """Eq. 13 and its gradient: what `losses.lomit.mask_smoothness` gives, in less time and memory.
 
     For N pixels, where N is large, O(N log N + N C) time and O(N C) memory.
-
-    Args:
-        m: masks, B x K x h x w; an image's K masks share its content.
-        c: content codes, B x C x h x w; no gradient reaches them.
     """
     by_pairs = m.shape[-2] * m.shape[-1] <= _PAIRS_UP_TO
     return _from_slopes(_slopes_by_pairs if by_pairs else _slopes_by_sorting, m, c)
@@ -86,18 +71,13 @@ _ANCHORS = 256
 
 
 def mask_agreement(m: Tensor, c: Tensor, alike: float) -> Tensor:
-    """Not in the paper: R1 among alike pixels, each with a say of its own.
+    """Not in the paper: R1 among alike pixels, each with a say of its own; arguments as for Eq. 13.
 
-    The mean over pixels i of sum_j w_ij |m_i - m_j| / sum_j w_ij, where w_ij = max(0, cos(c_i, c_j) - alike).  In
-    Eq. 13 a pixel is bound to a region by its similarity times the region's size: a mouth hangs on the skin around it
-    eight times as hard as on itself (docs/experiments.md, 18), and unlike regions are driven apart.  Here pixels below
-    the cut take no part, and a small region is bound to itself as hard as a large one.  No gradient reaches c.  Of more
-    than 256 pixels that many are drawn as i: the mean's expectation stays.
-
-    Args:
-        m: masks, B x K x h x w; an image's K masks share its content.
-        c: content codes, B x C x h x w.
-        alike: cosine similarity from which pixels count, below 1.
+    The mean over pixels i of sum_j w_ij |m_i - m_j| / sum_j w_ij, where w_ij = max(0, cos(c_i, c_j) - alike).  In Eq.
+    13 a pixel is bound to a region by its similarity times the region's size: a mouth hangs on the skin around it eight
+    times as hard as on itself (docs/experiments.md, 18), and unlike regions are driven apart.  Here pixels below the
+    cut, a cosine similarity below 1, take no part, and a small region is bound to itself as hard as a large one.  No
+    gradient reaches c.  Of more than 256 pixels that many are drawn as i: the mean's expectation stays.
     """
     n = m.shape[-2] * m.shape[-1]
     anchors = torch.arange(n, device=c.device) if n <= _ANCHORS else torch.randperm(n, device=c.device)[:_ANCHORS]

@@ -13,11 +13,9 @@ CA = "CA"
 
 
 def correct(logits: Tensor, target: Tensor) -> Tensor:
-    """Which decisions are right, bool, B x A.
+    """Which decisions are right, bool, B x A: a logit above 0 decides for the attribute.
 
-    Args:
-        logits: B x A, above 0 decides for the attribute.
-        target: B x A, 1 has it, 0 has not, -1 not annotated (never right).
+    The target is 1 (has it), 0 (has not) or -1 (not annotated, never right).
     """
     return ((logits > 0) == (target == 1)) & (target >= 0)
 

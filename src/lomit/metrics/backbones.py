@@ -18,12 +18,7 @@ PUBLISHER = "https://download.pytorch.org/models"
 
 
 def backbone_file(network: str, file_name: str, given: str | os.PathLike[str] | None = None) -> Path:
-    """Where a network's published weights are.
-
-    Args:
-        network: what messages call it.
-        file_name: its file at the publisher's, which torch's cache keeps it under.
-        given: a file of the user's, in its place.
+    """Where a network's published weights are: a file of the user's, or `file_name` in torch's cache.
 
     Raises:
         LomitError: where it is not there; the line says where to get it.
@@ -44,10 +39,8 @@ def backbone_file(network: str, file_name: str, given: str | os.PathLike[str] | 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a publisher's .pth file.
 
-    The latter is a pickle; it is read with `weights_only`, which makes tensors and runs no code.
-
-    Raises:
-        LomitError: where it is damaged or holds something else.
+    The latter is a pickle; it is read with `weights_only`, which makes tensors and runs no code.  LomitError where it
+    is damaged or holds something else.
     """
     try:
         if path.suffix == ".safetensors":

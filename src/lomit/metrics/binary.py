@@ -21,8 +21,7 @@ def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int 
     Args:
         scores: N, above 0 decides for the attribute.
         labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
-        people: N numbers of the person each image shows.
-        seed: of the resampling.
+        people: N numbers of the person each image shows; they are resampled, by the seed.
     """
     s, y, who = _annotated(scores, labels, people)
     if y.all() or not y.any():

@@ -35,13 +35,10 @@ def same_person(distances: Tensor) -> Tensor:
 
 
 class FaceEmbedder:
-    """dlib's embedding of a face and of what became of it.
+    """dlib's embedding of a face and of what became of it; LomitError where the `faces` extra is not installed.
 
     Both are cut out by the landmarks of the first: a translation leaves the face where it is, and so an output in which
     the detector finds no face still counts, as the bad output that it is.
-
-    Raises:
-        LomitError: where the `faces` extra is not installed.
     """
 
     def __init__(self) -> None:

@@ -23,11 +23,7 @@ FEATURES = 2048
 class Inception(nn.Module):
     """Inception-v3 up to its pooled features, with weights that mean nothing until some are loaded.
 
-    Attributes:
-        name: what scores of its features carry in their names.
-
-    Raises:
-        LomitError: where torchvision is not installed or does not work.
+    LomitError where torchvision is not installed or does not work.  `name` is what scores of its features carry.
     """
 
     name = "inception-tv"
@@ -50,11 +46,8 @@ class Inception(nn.Module):
 def inception_features(weights: str | os.PathLike[str] | None = None) -> Inception:
     """The extractor `inception-tv`, in eval mode, with torchvision's ImageNet weights.
 
-    Args:
-        weights: torchvision's file, as .pth or .safetensors; by default from torch's cache.
-
-    Raises:
-        LomitError: where they are not to be had, or are those of another network.
+    They are a file of torchvision's, .pth or .safetensors, by default in torch's cache.  LomitError where they are not
+    to be had, or are those of another network.
     """
     with torch.random.fork_rng(devices=[]):  # building draws initial weights that nobody sees
         network = Inception()

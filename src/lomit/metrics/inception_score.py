@@ -32,13 +32,10 @@ def joint_table(p: Tensor) -> Tensor:
     """Probabilities of every pattern of K attributes that are independent given the image.
 
     Args:
-        p: ... x K in [0, 1], the probability of each attribute.
+        p: ... x K in [0, 1], the probability of each attribute; LomitError for more than 12.
 
     Returns:
         float64, ... x 2^K; in pattern number n the k-th attribute is bit k of n.
-
-    Raises:
-        LomitError: for more than 12 attributes.
     """
     if p.shape[-1] > MOST_ATTRIBUTES:
         raise LomitError(f"a combined class may have {MOST_ATTRIBUTES} attributes; this one has {p.shape[-1]}")
@@ -49,14 +46,10 @@ def joint_table(p: Tensor) -> Tensor:
 
 
 def divergences(table: Tensor) -> Tensor:
-    """KL(p(y|x) || p(y)) of each image, in nats.
+    """KL(p(y|x) || p(y)) of each image, in nats: float64, ... x N, not negative.
 
-    Args:
-        table: p(y|x), ... x N x C; p(y) is its mean over the N images.  With M x T x C, T translations of each of M
-            inputs, p(y) is taken per input, which gives MUNIT's conditional score.
-
-    Returns:
-        float64, ... x N, not negative.
+    p(y) is the mean of the table p(y|x), ... x N x C, over the N images.  With M x T x C, T translations of each of M
+    inputs, it is taken per input, which gives MUNIT's conditional score.
     """
     table = table.double()
     marginal = table.mean(dim=-2, keepdim=True)
@@ -72,9 +65,8 @@ def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int
 
     Args:
         table: p(y|x), N x C.
-        people: N numbers of the person each image shows.
+        people: N numbers of the person each image shows; they are resampled, by the seed.
         exponential: the exponentiated score in place of the raw one.
-        seed: of the resampling.
     """
 
     def score(sums: Tensor) -> Tensor:
@@ -99,11 +91,9 @@ def spread_estimate(table: Tensor, people: Tensor, seed: int = 0) -> Estimate:
 
 
 def conditional_estimate(p: Tensor, people: Tensor, seed: int = 0) -> Estimate:
-    """The conditional score, raw, with its bootstrap interval over the people in the inputs.
+    """The conditional score, raw, with its bootstrap interval over the people in the inputs, M numbers.
 
-    Args:
-        p: the probability of each attribute in T translations of each of M inputs, M x T x K; y is their pattern.
-        people: M numbers of the person each input shows.
+    `p` is the probability of each attribute in T translations of each of M inputs, M x T x K; y is their pattern.
     """
     # In parts: the patterns of twelve attributes are 4,096 numbers an image.
     scores = [divergences(joint_table(part)).mean(dim=-1) for part in p.split(INPUTS_AT_ONCE)]

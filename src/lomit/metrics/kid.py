@@ -26,14 +26,11 @@ def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0)
     """The unbiased squared discrepancy, with a jackknife interval over the people in the first set.
 
     Pairs of a sample with itself are left out.  Kernels are computed once; they take 8 (N^2 + M^2 + N M) bytes.
+    LomitError for fewer than two samples in either.
 
     Args:
-        features: N x D.
-        people: N numbers of the person each image shows.
-        reference: M x D, stays as it is.
-        seed: of the groups that people are left out in.
-
-    Raises LomitError for fewer than two samples in either.
+        features, reference: N x D and M x D; the latter stays as it is.
+        people: N numbers of the person each image shows; they are left out in groups, by the seed.
     """
     n, m = len(features), len(reference)
     if min(n, m) < 2:

@@ -29,11 +29,9 @@ CHANNELS = (64, 192, 384, 256, 256)
 
 
 def distance(first: Sequence[Tensor], second: Sequence[Tensor], heads: Sequence[Tensor]) -> Tensor:
-    """LPIPS from the maps of two batches of images, B, not negative.
+    """LPIPS from the layers' maps of two batches of images, B x C_l x h_l x w_l each: B, not negative.
 
-    Args:
-        first, second: the layers' maps, B x C_l x h_l x w_l each.
-        heads: the channels' weights, C_l each, not negative.
+    `heads` are the channels' weights, C_l each, not negative.
     """
     total = torch.zeros(len(first[0]), dtype=first[0].dtype, device=first[0].device)
     for f, g, w in zip(first, second, heads, strict=True):
@@ -81,8 +79,7 @@ def load_lpips(weights: str | os.PathLike[str] | None = None, heads: str | os.Pa
         weights: torchvision's AlexNet, as .pth or .safetensors; by default from torch's cache.
         heads: the weights of the channels as published; by default from torchmetrics' package (extra `metrics`).
 
-    Raises:
-        LomitError: where one of them is not to be had or is something else.
+    Raises LomitError where one of them is not to be had or is something else.
     """
     path = backbone_file("AlexNet (for LPIPS)", ALEXNET, weights)
     convolutions = {k: v for k, v in read_tensors(path).items() if k.startswith("features.")}

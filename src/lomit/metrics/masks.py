@@ -17,8 +17,7 @@ def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     """Intersection over union of a soft mask and a true region, both cut at 0.5, at the image's resolution.
 
     Args:
-        mask: B x 1 x h x w in [0, 1]; enlarged bilinearly to the region's resolution before it is cut, as Eq. 1
-            enlarges it.
+        mask: B x 1 x h x w in [0, 1]; enlarged bilinearly before it is cut, as Eq. 1 enlarges it.
         coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1; nan where a pixel does not count.
 
     Returns:
@@ -47,15 +46,11 @@ def mean_in(mask: Tensor, coverage: Tensor) -> Tensor:
 
 
 def on_grid(coverage: Tensor, grid: tuple[int, int], binary: bool = False) -> Tensor:
-    """The true region as a mask of that many cells holds it: averaged over each cell.
+    """The true region as a mask of that many cells (height, width) holds it: averaged over each cell.
 
     Its `iou` with the region itself says what the grid costs.  It is no strict bound: a soft mask whose cells are
-    fitted to the outline could do better, so a trained one may.
-
-    Args:
-        coverage: B x 1 x H x W in [0, 1]; a cell is averaged over its pixels that are not nan, and 0 without one.
-        grid: height and width of the masks.
-        binary: cut at 0.5 as well: the best a mask of zeros and ones can be expected to do.
+    fitted to the outline could do better, so a trained one may.  A cell is averaged over its pixels that are not nan,
+    and 0 without one; `binary` cuts it at 0.5 as well.
     """
     mask = resize_mask(coverage.nan_to_num(), grid)
     if coverage.isnan().any():

@@ -38,19 +38,17 @@ class Separation:
 
 
 def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) -> Separation:
-    """Silhouette and cross-validated linear probe of codes.
+    """Silhouette and cross-validated linear probe of codes, N x D.
 
-    The interval of the silhouette resamples people with the distances as they are.
+    The interval of the silhouette resamples people with the distances as they are; equal calls give equal results.
 
     Args:
-        codes: N x D.
         domains: N whole numbers, at least two different ones.
         people: N numbers of the person each code is of.
-        seed: of the folds and of the bootstrap; equal calls give equal results.
+        seed: of the folds and of the bootstrap.
 
     Raises:
-        LomitError: where scikit-learn is missing, where fewer than two domains are given, or where a domain has
-            fewer than `FOLDS` people.
+        LomitError: without scikit-learn, for fewer than two domains, and for one with fewer than `FOLDS` people.
     """
     require("the linear probe", "metrics", "sklearn.linear_model")
     from sklearn.linear_model import LogisticRegression

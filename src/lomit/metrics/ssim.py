@@ -18,9 +18,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
     """SSIM at each pixel, per channel: float64, B x C x H x W in [-1, 1], meaningless outside `where`.
 
-    Args:
-        x, y: images, B x C x H x W in 0..255.
-        where: bool, B x 1 x H x W: the pixels that count.
+    Images are B x C x H x W in 0..255, `where` is bool, B x 1 x H x W: the pixels that count.
     """
     x, y, w = x.double(), y.double(), where.double()
     # At a pixel that counts, the total is at least the window's central weight, which is 1.

@@ -90,50 +90,25 @@ class Translator(nn.Module, ABC):
         """
 
     def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
-        """`translate` with masks given for some images only, for a method with masks.
-
-        Args:
-            x: inputs, B x 3 x H x W.
-            guide: with masks, B x 1 x H x W, that are NaN throughout where the predicted one is to be used.
-        """
+        """`translate` with masks, B x 1 x H x W, that are NaN throughout where the predicted one is to be used."""
         raise LomitError(f"the method '{method_of(self.config).name}' has no masks; leave out the masks you gave")
 
     def compose(self, x: Tensor, guides: Sequence[Guide]) -> Translation:
         """A translation in which each exemplar has a region of its own, for a method that can do so.
 
-        Args:
-            x: inputs, B x 3 x H x W.
-            guides: an exemplar each, with what it is to move (`moved`) or its masks, which have one resolution.
-
-        Returns:
-            The image, with the sum of the masks of the input and the exemplars' masks, B x K x h x w.
-
-        Raises:
-            LomitError: for a method that has one region alone, or none.
+        Each guide holds an exemplar with what it is to move (`moved`) or its masks, which have one resolution.  The
+        image comes with the sum of the input's masks and with the exemplars' masks, B x K x h x w.
         """
         raise LomitError(f"the method '{method_of(self.config).name}' can't compose exemplars; take a LOMIT model")
 
     def random_styles(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Style codes drawn from the method's prior, count x S, on the CPU.
-
-        Args:
-            count: how many.
-            generator: source of randomness; None: torch's own.
-
-        Raises:
-            LomitError: for a method without a prior.
-        """
+        """Style codes drawn from the method's prior, count x S, on the CPU; LomitError for a method without one."""
         raise LomitError(f"the method '{method_of(self.config).name}' has no random styles to draw")
 
     def codes(self, x: Tensor, partner: Tensor) -> dict[str, Tensor]:
-        """The codes of images beside partners, for methods that take an image apart; empty for others.
+        """The codes of images beside partners, each B x 3 x H x W in [-1, 1], for methods that take an image apart.
 
-        Args:
-            x: images, B x 3 x H x W in [-1, 1].
-            partner: what each is seen beside, the same shape.
-
-        Returns:
-            The code's name in the paper (`c`, `s_f`, `s_b`) -> B x D.
+        A code's name in the paper (`c`, `s_f`, `s_b`) -> B x D; empty for other methods.
         """
         return {}
 
@@ -166,16 +141,12 @@ class Editable(Translator):
     ) -> Translation:
         """A blend of several exemplars; an exemplar that is the input itself contributes the input's own style.
 
-        Args:
-            x: inputs, B x 3 x H x W.
-            exemplars: each B x 3 x H x W.
-            weights: one for each exemplar, summing to 1.
-            moved: as in `Guide`.
+        Images are B x 3 x H x W, the exemplars' weights sum to 1, `moved` is as in `Guide`.
         """
 
     @abstractmethod
     def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> Prepared:
-        """An input beside its exemplars, for edits of their masks; images are 1 x 3 x H x W, `moved` as in `Guide`."""
+        """An input beside its exemplars, each 1 x 3 x H x W, for edits of their masks; `moved` as in `Guide`."""
 
 
 @dataclass

@@ -94,13 +94,7 @@ def domain_of(label: Tensor) -> Tensor:
 
 
 def by_domain(run: Callable[..., Tensor], domains: Tensor, *tensors: Tensor) -> Tensor:
-    """`run(rows of the tensors, domain)` for the rows of each domain, put back into their order.
-
-    Args:
-        run: tensors of n rows and a domain -> a tensor of n rows.
-        domains: of each row, B.
-        tensors: each of B rows.
-    """
+    """`run(rows of the tensors, domain)` for the rows of each domain (B), put back into their order."""
     order = [(domains == domain).nonzero().flatten() for domain in DOMAINS]
     parts = [run(*(t[rows] for t in tensors), d) for d, rows in zip(DOMAINS, order, strict=True) if len(rows)]
     return torch.cat(parts)[torch.cat(order).argsort()]

@@ -39,24 +39,16 @@ class Method:
         """The method in use, built from a config."""
         return self.classes()[0]
 
-    @property
-    def trainable(self) -> type[Trainable] | None:
-        """The same with what training needs; None for a method that is used only."""
-        return self.classes()[1]
-
     def build(self, config: ModelConfig) -> Translator:
         """A translator with random weights."""
         return self.translator(config)
 
     def build_trainable(self, config: ModelConfig) -> Trainable:
-        """A translator with random weights, its discriminators among them.
-
-        Raises:
-            LomitError: for a method that is used only.
-        """
-        if self.trainable is None:
+        """The same with its discriminators; LomitError for a method that is used only."""
+        trainable = self.classes()[1]
+        if trainable is None:
             raise LomitError(f"the method '{self.name}' can be used, but not trained")
-        return self.trainable(config)
+        return trainable(config)
 
 
 _METHODS: dict[str, Method] = {}
@@ -79,11 +71,7 @@ def presets() -> dict[str, tuple[str, Callable[[], RunConfig]]]:
 
 
 def get_method(name: str) -> Method:
-    """The method of that name.
-
-    Raises:
-        LomitError: for an unknown name.
-    """
+    """The method of that name; LomitError for an unknown one."""
     if not isinstance(name, str) or name not in _METHODS:
         raise LomitError(f"unknown method '{name}'{did_you_mean(str(name), _METHODS)}; known: {', '.join(_METHODS)}")
     return _METHODS[name]
@@ -100,11 +88,7 @@ def saved_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def read_saved_config(values: dict[str, Any], where: str = "config.json") -> ModelConfig:
-    """The config that `saved_config` wrote.
-
-    Raises:
-        LomitError: for an unknown method, an unknown key or a wrong value.
-    """
+    """The config that `saved_config` wrote; LomitError for an unknown method, an unknown key or a wrong value."""
     if not isinstance(values, dict) or "method" not in values or "model" not in values:
         raise LomitError(f"{where}: needs the keys 'method' and 'model'")
     return from_dict(get_method(values["method"]).config, values["model"], f"{where}: model")

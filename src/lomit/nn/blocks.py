@@ -76,12 +76,9 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class ConvBlock(nn.Sequential):
-    """Pad, convolve, normalise, activate.
+    """Pad on each side, convolve, normalise, activate.
 
     Args:
-        c_in, c_out: channels.
-        kernel, stride: of the convolution.
-        padding: on each side.
         norm: makes a normalisation from a channel count; None for none.
         activation: module applied last; None for none.
         pad: `reflect` (the generator) or `zeros` (discriminators).
@@ -166,12 +163,7 @@ def at_least_float32(t: Tensor) -> Tensor:
 
 
 def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
-    """A soft mask at another resolution: averaged where it shrinks, bilinear where it grows.
-
-    Args:
-        m: B x 1 x h x w in [0, 1].
-        size: (height, width) wanted.
-    """
+    """A soft mask, B x 1 x h x w, at (height, width): averaged where it shrinks, bilinear where it grows."""
     if tuple(m.shape[-2:]) == size:
         return m
     if m.shape[-2] >= size[0] and m.shape[-1] >= size[1]:

@@ -44,10 +44,8 @@ def _fold_columns(grad: Tensor, p: int) -> Tensor:
 def reflection_pad(x: Tensor, padding: int) -> Tensor:
     """x with `padding` reflected pixels on each side; B x C x H x W -> B x C x (H + 2p) x (W + 2p).
 
-    Its gradient can be taken once, not twice (a gradient penalty needs zero padding).
-
-    Raises:
-        RuntimeError: where the padding reaches the image's size.
+    Its gradient can be taken once, not twice (a gradient penalty needs zero padding).  RuntimeError where the padding
+    reaches the image's size.
     """
     if kernels.usable(x):
         return kernels.pad(x, padding, "reflect")
@@ -67,14 +65,7 @@ def _pad(x: Tensor, padding: tuple[int, int, int, int], mode: str) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution with reflection or zero padding.
-
-    Args:
-        c_in, c_out: channels.
-        kernel, stride: of the convolution.
-        padding: on each side.
-        pad: `reflect` or `zeros`.
-    """
+    """A convolution with `padding` reflected or zero pixels (`pad`) on each side."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, padding: int = 0, pad: str = "reflect"):
         super().__init__(c_in, c_out, kernel, stride, padding if pad == "zeros" else 0)
@@ -124,15 +115,13 @@ class UpsampledConv2d(nn.Conv2d):
     """Nearest-neighbour upsampling by 2, reflection padding by 2, 5 x 5 convolution - computed before upsampling.
 
     Two neighbours of the upsampled image are one pixel of the small one, so of the 5 taps of a row some fall on the
-    same pixel and their weights can be summed first.  What remains is a 3 x 3 convolution for each of the four
-    (row, column) parities of the output: 9 products instead of 25, on an input a quarter the size.
+    same pixel and their weights can be summed first.  What remains is a 3 x 3 convolution for each of the four (row,
+    column) parities of the output: 9 products instead of 25, on an input a quarter the size.  `weight` is c_out x c_in
+    x 5 x 5, as without this rearrangement.
 
-    With the small image's own border pixel repeated once around it, every output pixel is right except in the
-    outermost rows and columns, where reflection takes the outermost tap from the second pixel instead of the first:
-    there the tap's weight times the difference of the two is added.
-
-    Args:
-        c_in, c_out: channels; `weight` is c_out x c_in x 5 x 5, as without this rearrangement.
+    With the small image's own border pixel repeated once around it, every output pixel is right except in the outermost
+    rows and columns, where reflection takes the outermost tap from the second pixel instead of the first: there the
+    tap's weight times the difference of the two is added.
     """
 
     def __init__(self, c_in: int, c_out: int) -> None:

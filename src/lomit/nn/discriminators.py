@@ -28,8 +28,7 @@ class PatchDiscriminator(nn.Module):
     """D_src and D_cls on one trunk; zero padding, LeakyReLU 0.01, no norm (paper 7.1).
 
     Args:
-        image_size: side of the images.
-        attributes: number of attributes.
+        image_size, attributes: side of the images, number of attributes.
         width: channels after the first convolution; each further one doubles them.
         bias: whether the two heads add a bias (StarGAN's do not).
     """
@@ -52,14 +51,10 @@ class PatchDiscriminator(nn.Module):
 
         Strided convolutions and LeakyReLU are linear between kinks, so the gradient is a chain of transposed
         convolutions whose only tie to x is on which side of its kink each unit lies.  Written out, it is itself an
-        ordinary forward pass: the weights' gradient needs one backward pass in place of a backward of a backward,
-        which compilers do not take, and nothing runs back through the first pass, where that gradient is zero.
+        ordinary forward pass: the weights' gradient needs one backward pass in place of a backward of a backward, which
+        compilers do not take, and nothing runs back through the first pass, where that gradient is zero.
 
-        Args:
-            x: B x 3 x H x W; no gradient reaches it.
-
-        Returns:
-            B x 3 x H x W, with a graph to the weights.
+        B x 3 x H x W each; the result has a graph to the weights, and no gradient reaches x.
         """
         h, passed = x.detach(), []
         for block in self.trunk:
@@ -88,10 +83,7 @@ def discriminator_scales(image_size: int) -> int:
 class MultiScaleDiscriminator(nn.Module):
     """One network for the image and one for each halved image; reflection padding, no norm (pix2pixHD, 2018).
 
-    Args:
-        width: channels after the first of four strided convolutions.
-        scales: number of networks.
-        slope: of LeakyReLU.
+    Each has four strided convolutions, the first with `width` channels, and LeakyReLU of this slope.
     """
 
     def __init__(self, width: int, scales: int, slope: float) -> None:
@@ -111,9 +103,5 @@ class MultiScaleDiscriminator(nn.Module):
 
 
 def mean_score(*scores: Sequence[Tensor]) -> Tensor:
-    """What discriminators make of images, as one number without a graph: the mean over them and their scales.
-
-    Args:
-        scores: of each discriminator, as `MultiScaleDiscriminator` gives them.
-    """
+    """What discriminators make of images, without a graph: the mean over them, their scales and patches."""
     return torch.stack([patches.detach().mean() for maps in scores for patches in maps]).mean()

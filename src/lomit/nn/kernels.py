@@ -73,16 +73,13 @@ def norm(
     """Instance norm (`layer`: layer norm over a whole feature map), affine per channel, then ReLU where asked for.
 
     Args:
-        x: B x C x H x W.
+        x: B x C x H x W; so is the result, channels-last, in x's type.
         weight, bias: C, or None.
         layer: statistics over channels and pixels instead of pixels alone.
         relu: of the result.
         before: C, added to x first: the bias of the convolution before, which costs nothing here, and whose gradient
             follows from sums that are there.
         eps: added to the variance.
-
-    Returns:
-        B x C x H x W, channels-last, in x's type.
     """
     return _Norm.apply(x, weight, bias, layer, relu, before, eps)  # type: ignore[no-any-return]
 
@@ -90,11 +87,7 @@ def norm(
 def pad(x: Tensor, padding: int, mode: Mode) -> Tensor:
     """x with `padding` pixels on each side; B x C x H x W -> B x C x (H + 2p) x (W + 2p), channels-last.
 
-    Args:
-        padding: less than the image's sides for `reflect`; 1 for `replicate`.
-
-    Raises:
-        RuntimeError: where it is neither.
+    RuntimeError unless the padding is less than the image's sides for `reflect`, and 1 for `replicate`.
     """
     most = min(x.shape[-2:]) - 1 if mode == "reflect" else 1
     if padding > most:

@@ -26,11 +26,7 @@ Pair = list[Tensor]
 
 
 class Drit(TwoDomainTranslator):
-    """Exemplar-guided and random translation between two domains with a shared content space.
-
-    Args:
-        config: `image_size` must be filled.
-    """
+    """Exemplar-guided and random translation between two domains with a shared content space."""
 
     config: DritConfig
     generator: DritGenerator

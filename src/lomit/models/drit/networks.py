@@ -186,14 +186,11 @@ def content_depth(image_size: int) -> int:
 
 
 class ContentDiscriminator(nn.Sequential):
-    """Up to three 7 x 7 convolutions with stride 2, one 4 x 4, one 1 x 1; LeakyReLU 0.01.
+    """D_content: up to three 7 x 7 convolutions with stride 2, one 4 x 4, one 1 x 1; LeakyReLU 0.01.
 
-    B x C x h x w -> logits, B x 1 x h' x w' (1 x 1 up to 128 pixels).  Padding by 3: with the authors' 1 their
-    three strided convolutions leave 1 x 1 of a code of 32 x 32 (128 pixels), too little for the 4 x 4 that follows.
-
-    Args:
-        channels: of the content code.
-        image_size: side of the images.
+    Content codes, B x C x h x w -> logits of their domain, B x 1 x h' x w' (1 x 1 up to 128 pixels).  Padding by 3:
+    with the authors' 1 their three strided convolutions leave 1 x 1 of a code of 32 x 32 (128 pixels), too little for
+    the 4 x 4 that follows.
     """
 
     def __init__(self, channels: int, image_size: int) -> None:

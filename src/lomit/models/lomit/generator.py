@@ -33,10 +33,7 @@ _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, 
 class StyleEncoders(nn.Module):
     """E_s^f and E_s^b: a shared stem, then two heads with their own parameters; no norm, LeakyReLU 0.01.
 
-    Args:
-        width: channels of the stem.
-        style_dim: entries of a code.
-        shared_head: both regions through one head (ablation).
+    With `shared_head` both regions go through one head (ablation).
     """
 
     def __init__(self, width: int, style_dim: int, shared_head: bool = False) -> None:
@@ -53,7 +50,7 @@ class StyleEncoders(nn.Module):
     def forward(self, x_f: Tensor, x_b: Tensor) -> tuple[Tensor, Tensor]:
         """Foreground and background regions, each B x 3 x H x W -> s_f, s_b, each B x S.
 
-        The stem sees both regions as one batch: it runs once, whatever the heads are.
+        The stem sees both regions as one batch.
         """
         h_f, h_b = halves(self.stem(torch.cat([x_f, x_b])))
         return self.foreground(h_f), self.background(h_b)
@@ -120,14 +117,9 @@ class CoSegmentation(nn.Module):
                 self.differences.zero_()
 
     def forward(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
-        """Masks of images with content c, each seen beside its partner.
+        """Masks of images with content c, B x C x h x w, each seen beside its partner: B x 1 x h x w in (0, 1).
 
-        Args:
-            c: B x C x h x w.
-            summary, partner: of each image and of its partner (`LomitGenerator.summary`), B x (C + A).
-
-        Returns:
-            B x 1 x h x w in (0, 1).
+        `summary` and `partner` are of each image and of its partner (`LomitGenerator.summary`), B x (C + A).
         """
         channels = c.shape[1]
         hidden = self.attention[0]((partner if self.exchange else summary)[:, :channels])
@@ -222,8 +214,7 @@ class LomitGenerator(nn.Module):
         far as these are given, else told from the foreground code of the whole image.
 
         Args:
-            x: B x 3 x H x W.
-            c: B x C x h x w.
+            x, c: B x 3 x H x W and B x C x h x w.
             y: labels, B x A in {0, 1}; -1 is not annotated.
             whole: `told` of x, where it is known already.
 
@@ -262,9 +253,7 @@ class LomitGenerator(nn.Module):
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
 
         Args:
-            x: 2B x 3 x H x W.
-            c: 2B x C x h x w.
-            y: labels, as in `summary`.
+            x, c, y: as for `summary`, 2B rows each.
             moved: attributes in which pairs count as different, in place of labels, B x A in {0, 1}.
         """
         summary = self.summary(x, c, y if moved is None else torch.cat([torch.zeros_like(moved), moved]))

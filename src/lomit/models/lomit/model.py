@@ -17,11 +17,7 @@ from lomit.nn.blocks import at_least_float32, halves, resize_mask
 
 
 class Lomit(Editable):
-    """Local mask-based image translation, guided by exemplars alone; labels beside one are ignored.
-
-    Args:
-        config: `image_size` must be filled.
-    """
+    """Local mask-based image translation, guided by exemplars alone; labels beside one are ignored."""
 
     config: LomitConfig
     generator: LomitGenerator

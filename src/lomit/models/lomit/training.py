@@ -22,11 +22,8 @@ from lomit.nn.discriminators import PatchDiscriminator
 class TrainableLomit(Lomit, Trainable):
     """LOMIT with its discriminator and, where `weights.style_cls` asks for it, a classifier of foreground codes.
 
-    Both directions of a pair are always one stacked batch: index i of the first half is x1, its partner in
-    the second half is x2, and `swap_halves` turns one into the other.
-
-    Args:
-        config: `attributes` and `image_size` must be filled.
+    Both directions of a pair are always one stacked batch: index i of the first half is x1, its partner in the second
+    half is x2, and `swap_halves` turns one into the other.
     """
 
     def __init__(self, config: LomitConfig) -> None:

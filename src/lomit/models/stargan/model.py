@@ -73,11 +73,7 @@ class StarganGenerator(nn.Module):
 
 
 class Stargan(Translator):
-    """Label-guided translation of any number of attributes by one generator.
-
-    Args:
-        config: `attributes` and `image_size` must be filled.
-    """
+    """Label-guided translation of any number of attributes; `attributes` and `image_size` must be filled."""
 
     config: StarganConfig
     generator: StarganGenerator

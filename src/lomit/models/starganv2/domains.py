@@ -26,11 +26,7 @@ def domain_of(labels: Tensor) -> Tensor:
 
 
 def domain_of_checked(labels: Tensor, attributes: tuple[str, ...]) -> Tensor:
-    """The same of labels that a user gave.
-
-    Raises:
-        LomitError: where one of them is in no domain.
-    """
+    """The same of labels that a user gave; LomitError where one of them is in no domain."""
     # On the meta device, where costs are counted, labels have no values.
     if not labels.is_meta and (EXCLUSIVE.of(labels.cpu().numpy()) < 0).any():
         raise LomitError(

@@ -36,10 +36,7 @@ LATENTS = 256
 class StarganV2(Translator):
     """Translation between several domains, by an exemplar, a latent code or the target domain alone.
 
-    The domain of the input is not asked for.
-
-    Args:
-        config: `attributes` and `image_size` must be filled.
+    The domain of the input is not asked for.  `attributes` and `image_size` of the config must be filled.
     """
 
     config: StarganV2Config
@@ -187,14 +184,10 @@ class TrainableStarganV2(StarganV2, Trainable):
         return self._terms(batch, target, s, s_2, s_own)
 
     def _terms(self, batch: Batch, target: Tensor, s: Tensor, s_2: Tensor, s_own: Tensor | None) -> Terms:
-        """The terms of Eq. 5.
+        """The terms of Eq. 5 for translations to the domains `target` with the styles s.
 
-        Args:
-            batch: x1, y1.
-            target: domain that each image is translated to.
-            s: style of the translation.
-            s_2: style of a second one, which carries no graph and only serves to differ from it.
-            s_own: the input's own style; None: E finds it in the same pass as that of the translation.
+        `s_2` are the styles of other translations, which carry no graph and only serve to differ from these.  `s_own`
+        are the inputs' own; where they are None, E finds them in the same pass as those of the translations.
         """
         g, x = self.generator, batch.x1
         c = g.content(x)

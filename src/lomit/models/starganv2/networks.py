@@ -48,13 +48,7 @@ class MappingNetwork(nn.Module):
 
 
 class Trunk(nn.Module):
-    """What E and D are made of: stem, blocks that halve the image down to 4 x 4, a convolution over what is left.
-
-    Args:
-        image_size: side of the images.
-        width: channels of the stem.
-        max_width: most channels.
-    """
+    """What E and D are made of: stem, blocks that halve the image down to 4 x 4, a convolution over what is left."""
 
     def __init__(self, image_size: int, width: int, max_width: int) -> None:
         super().__init__()
@@ -164,14 +158,11 @@ class StarganV2Discriminator(nn.Module):
         return of_domain(self.heads(self.trunk(x)), domain)
 
     def with_slope(self, x: Tensor, domain: Tensor) -> tuple[Tensor, Tensor]:
-        """The same logits, and the gradient of each with respect to its image: what R1 is of.
+        """The same logits, B, and the gradient of each with respect to its image, B x 3 x H x W: what R1 is of.
 
         Between the kinks of LeakyReLU the network is linear, so the gradient is the transposed network, and that is an
         ordinary forward pass: the penalty's gradient needs one backward pass, not one through another.  The kinks are
-        known from the pass that made the logits.
-
-        Returns:
-            B, and B x 3 x H x W with a graph to the weights.
+        known from the pass that made the logits.  The gradient has a graph to the weights.
         """
         h, kinks = self.trunk.with_kinks(x)
         slope = self.trunk.slope(self.heads.weight.index_select(0, domain), kinks)
