@@ -70,6 +70,10 @@ class TwoDomainTrainable(TwoDomainTranslator, Trainable):
 
     sampler = TwoDomainPairs
 
+    def random_for(self, x: Tensor) -> Tensor:
+        """A style for each of these images, drawn where they are, B x S."""
+        return torch.randn(len(x), self.style_dim, device=x.device, dtype=x.dtype)
+
     @torch.no_grad()
     def sample(self, batch: Batch) -> dict[str, Tensor]:
         """Domain 0 into 1 by the exemplar and by a random style, the way back, self reconstruction, and 1 into 0."""

@@ -162,6 +162,11 @@ def at_least_float32(t: Tensor) -> Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
+def with_planes(x: Tensor, code: Tensor) -> Tensor:
+    """A code, B x S, beside every pixel of x: B x C x h x w -> B x (C + S) x h x w."""
+    return torch.cat([x, code.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
+
+
 def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
     """A soft mask, B x 1 x h x w, at (height, width): averaged where it shrinks, bilinear where it grows."""
     if tuple(m.shape[-2:]) == size:

@@ -174,7 +174,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
     def _random_codes(self, like: Tensor) -> Pair:
         """One random style for each encoded image, the same for both directions; two for mode seeking."""
         count = 2 if self.config.weights.mode_seeking else 1
-        return [torch.randn(len(like), self.style_dim, device=like.device, dtype=like.dtype) for _ in range(count)]
+        return [self.random_for(like) for _ in range(count)]
 
 
 def _halves(batch: Batch) -> tuple[Pair, Pair]:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from lomit.models.domains import DOMAINS, TwoDomainGenerator
 from lomit.models.drit.config import DritConfig
-from lomit.nn.blocks import ConvBlock, LayerNorm, ResidualBlock, at_least_float32, plain_instance_norm
+from lomit.nn.blocks import ConvBlock, LayerNorm, ResidualBlock, at_least_float32, plain_instance_norm, with_planes
 from lomit.nn.encoders import StyleEncoder, mlp
 
 
@@ -87,8 +87,7 @@ class ConcatDecoder(nn.Module):
 
     def forward(self, c: Tensor, s: Tensor) -> Tensor:
         for stage in self.stages:
-            planes = s.to(c.dtype)[:, :, None, None].expand(-1, -1, *c.shape[-2:])
-            c = stage(torch.cat([c, planes], dim=1))
+            c = stage(with_planes(c, s))
         return torch.tanh(at_least_float32(c))
 
 
@@ -110,8 +109,7 @@ class _StyledResidualBlock(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = x
         for conv, mix in zip(self.convs, self.mixes, strict=True):
-            h = conv(h)
-            h = mix(torch.cat([h, z.to(h.dtype)[:, :, None, None].expand(-1, -1, *h.shape[-2:])], dim=1))
+            h = mix(with_planes(conv(h), z))
         return x + h
 
 

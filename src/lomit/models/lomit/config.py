@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lomit.config import Augmentation, ModelConfig, check_sizes
+from lomit.config import Augmentation, ModelConfig, check_range, check_sizes
 from lomit.errors import LomitError
 
 
@@ -110,9 +110,8 @@ class LomitConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         check_sizes(self, ["width", "d_width", "style_dim"], ["res_blocks", "mask_convs"], ["critic_steps"])
-        for name in ("warmup", "warmup_masks"):
-            if getattr(self, name) < 0:
-                raise LomitError(f"model.{name} must be at least 0; it is {getattr(self, name)}")
+        check_range("model.warmup", self.warmup, 0)
+        check_range("model.warmup_masks", self.warmup_masks, 0)
         alone = "model.warmup_masks" if self.warmup_masks else "model.masks_learn 'regions'"
         if (self.warmup_masks or self.masks_learn == "regions") and (self.masks == "ones" or not self.weights.erase):
             raise LomitError(

@@ -74,44 +74,29 @@ def places_of(attributes: Sequence[str]) -> dict[str, list[int]]:
 class CoSegmentation(nn.Module):
     """The co-segmentation networks: c_attn = sigmoid(W2 tanh(W1 GAP(c))), m1 = A(c2_attn * c1) (paper 3.1).
 
-    Args:
-        channels: of the content code.
-        convs: 3 x 3 convolutions in A.
-        norm: a key of `_MASK_NORMS`.
-        last_gain: factor on the initial weights of A's last convolution.
-        exchange: False lets each image attend to itself (ablation).
-        noise: standard deviation of Gaussian noise on the logits while training (not in the paper).
-        attributes: those that follow GAP(c) in a summary; none is the paper's.  Otherwise each place in which a pair
-            differs has a mask, and the pair's is the largest of them (`LomitConfig.mask_sees`).
+    Where masks see differences (`LomitConfig.mask_sees`), attributes follow GAP(c) in a summary; each place in which a
+    pair differs has a mask, and the pair's is the largest of them.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        convs: int,
-        norm: str,
-        last_gain: float,
-        exchange: bool = True,
-        noise: float = 0.0,
-        attributes: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, config: LomitConfig) -> None:
         super().__init__()
-        self.exchange, self.noise = exchange, noise
+        self.config = config
+        channels, norm = config.cell * config.width, _MASK_NORMS[config.mask_norm]
+        attributes = config.attributes if config.mask_sees == "differences" else ()
         self.differences = nn.Parameter(torch.empty(len(attributes), 2 * channels)) if attributes else None
         self.places = places_of(attributes)
         self.attention = nn.Sequential(
             nn.Linear(channels, 2 * channels), nn.Tanh(), nn.Linear(2 * channels, channels), nn.Sigmoid()
         )
         self.A = nn.Sequential(
-            *(ConvBlock(channels, channels, 3, 1, 1, _MASK_NORMS[norm], nn.ReLU(inplace=True)) for _ in range(convs)),
+            *(ConvBlock(channels, channels, 3, 1, 1, norm, nn.ReLU(inplace=True)) for _ in range(config.mask_convs)),
             nn.Conv2d(channels, 1, 1),
         )
-        self._last_gain = last_gain
 
     def reset_parameters(self) -> None:
         he_init(self)
         with torch.no_grad():
-            self.A[-1].weight.mul_(self._last_gain)  # type: ignore[union-attr, operator]
+            self.A[-1].weight.mul_(self.config.mask_init)  # type: ignore[union-attr, operator]
             if self.differences is not None:
                 # The paper's network at first: weights that were trained as that go on from what they are.
                 self.differences.zero_()
@@ -121,8 +106,8 @@ class CoSegmentation(nn.Module):
 
         `summary` and `partner` are of each image and of its partner (`LomitGenerator.summary`), B x (C + A).
         """
-        channels = c.shape[1]
-        hidden = self.attention[0]((partner if self.exchange else summary)[:, :channels])
+        channels, exchange = c.shape[1], self.config.masks == "cosegmentation"
+        hidden = self.attention[0]((partner if exchange else summary)[:, :channels])
         if self.differences is None:
             return self._attend(c, hidden)
         differs = self.in_places(partner[:, channels:] != summary[:, channels:])
@@ -141,8 +126,8 @@ class CoSegmentation(nn.Module):
         for layer in list(self.attention)[1:]:
             hidden = layer(hidden)
         logits = at_least_float32(self.A(hidden[:, :, None, None] * c))
-        if self.training and self.noise:
-            logits = logits + self.noise * torch.randn_like(logits)
+        if self.training and self.config.mask_noise:
+            logits = logits + self.config.mask_noise * torch.randn_like(logits)
         return torch.sigmoid(logits)
 
 
@@ -177,22 +162,9 @@ class LomitGenerator(nn.Module):
         self.config = config
         self.content_encoder = ContentEncoder(w, config.res_blocks, instance_norm, cell)
         self.style_encoders = StyleEncoders(w, config.style_dim, config.shared_style_head)
-        self.cosegmentation = (
-            None
-            if config.masks == "ones"
-            else CoSegmentation(
-                channels,
-                config.mask_convs,
-                config.mask_norm,
-                config.mask_init,
-                config.masks == "cosegmentation",
-                config.mask_noise,
-                config.attributes if config.mask_sees == "differences" else (),
-            )
-        )
-        self.told_attributes = (
-            nn.Linear(config.style_dim, len(config.attributes)) if config.mask_sees == "differences" else None
-        )
+        self.cosegmentation = None if config.masks == "ones" else CoSegmentation(config)
+        sees_differences = config.mask_sees == "differences"
+        self.told_attributes = nn.Linear(config.style_dim, len(config.attributes)) if sees_differences else None
         self.mlp_f = StyleMLP(config.style_dim, channels, config.gamma)
         self.mlp_b = StyleMLP(config.style_dim, channels, config.gamma)
         self.decoder = Decoder(w, config.res_blocks, cell)

@@ -114,7 +114,7 @@ class TrainableMunit(Munit, TwoDomainTrainable):
         real, fake = [], []
         for domain, d in zip(DOMAINS, self.discriminators, strict=True):
             with torch.no_grad():
-                translated = g.decode(g.content(x[1 - domain], 1 - domain), self._random(x[domain]), domain)
+                translated = g.decode(g.content(x[1 - domain], 1 - domain), self.random_for(x[domain]), domain)
             real.append(d(x[domain]))
             fake.append(d(translated))
             terms[f"adv_{domain + 1}"] = rivals.least_squares_critic(real[-1], fake[-1])
@@ -130,7 +130,7 @@ class TrainableMunit(Munit, TwoDomainTrainable):
         parts: list[Terms] = []
         for domain, d in zip(DOMAINS, self.discriminators, strict=True):
             other = 1 - domain
-            drawn = self._random(x[domain])
+            drawn = self.random_for(x[domain])
             own = g.decode(c[domain], s[domain], domain)
             fake = g.decode(c[other], drawn, domain)
             c_fake, s_fake = g.content(fake, domain), g.style(fake, domain)
@@ -156,6 +156,3 @@ class TrainableMunit(Munit, TwoDomainTrainable):
         terms["real"] = mean_score(*(d(x) for d, x in seen))
         score = self.config.weights.x * terms["x"] + self.config.weights.cyc * terms.get("cyc", torch.zeros(()))
         return terms | {"score": score}
-
-    def _random(self, like: Tensor) -> Tensor:
-        return torch.randn(len(like), self.style_dim, device=like.device, dtype=like.dtype)

@@ -21,8 +21,12 @@ from lomit.models.base import (
     detached,
 )
 from lomit.models.stargan.config import StarganConfig
-from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves
+from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves, with_planes
 from lomit.nn.discriminators import PatchDiscriminator
+
+
+def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
+    return [convolution, instance_norm(channels), nn.ReLU(inplace=True)]
 
 
 class _ResidualBlock(nn.Module):
@@ -30,13 +34,8 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            instance_norm(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            instance_norm(channels),
-        )
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=False) for _ in range(2))
+        self.body = nn.Sequential(*_normed(first, channels), second, instance_norm(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -50,26 +49,22 @@ class StarganGenerator(nn.Module):
     """
 
     def __init__(self, attributes: int, width: int, res_blocks: int) -> None:
-        def block(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            return [convolution, instance_norm(channels), nn.ReLU(inplace=True)]
-
         super().__init__()
         w = width
         self.layers = nn.Sequential(
-            *block(nn.Conv2d(3 + attributes, w, 7, 1, 3, bias=False), w),
-            *block(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), 2 * w),
-            *block(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), 4 * w),
+            *_normed(nn.Conv2d(3 + attributes, w, 7, 1, 3, bias=False), w),
+            *_normed(nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), 2 * w),
+            *_normed(nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), 4 * w),
             *(_ResidualBlock(4 * w) for _ in range(res_blocks)),
-            *block(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), 2 * w),
-            *block(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w),
+            *_normed(nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), 2 * w),
+            *_normed(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w),
             nn.Conv2d(w, 3, 7, 1, 3, bias=False),
             nn.Tanh(),
         )
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1], B x A in {0, 1} -> B x 3 x H x W in [-1, 1]."""
-        planes = label.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])
-        return at_least_float32(self.layers(torch.cat([x, planes], dim=1)))
+        return at_least_float32(self.layers(with_planes(x, label)))
 
 
 class Stargan(Translator):
