@@ -58,8 +58,7 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     if not config.data.attributes:
         raise LomitError("data.attributes is empty: name the attributes to learn, e.g. --data.attributes Smiling Male")
     config = replace(
-        config,
-        model=replace(config.model, attributes=config.data.attributes, image_size=config.data.image_size),
+        config, model=replace(config.model, attributes=config.data.attributes, image_size=config.data.image_size)
     )
     method = method_of(config.model)
     _check_folder(out, resume, config, method)

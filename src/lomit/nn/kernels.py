@@ -199,11 +199,7 @@ def _tile(x: Tensor) -> tuple[int, int]:
 
 
 def _sums(
-    x: Tensor,
-    grad: Tensor | None = None,
-    scale: Tensor | None = None,
-    shift: Tensor | None = None,
-    relu: bool = False,
+    x: Tensor, grad: Tensor | None = None, scale: Tensor | None = None, shift: Tensor | None = None, relu: bool = False
 ) -> Tensor:
     """Over each image's pixels: x and x^2, or g and g x with g the gradient before ReLU.  float32, 2 x B x C."""
     b, c, h, w = x.shape

@@ -9,17 +9,7 @@ from torch import Tensor, nn
 
 from lomit.errors import LomitError
 from lomit.losses import lomit as losses
-from lomit.models.base import (
-    Batch,
-    Guide,
-    Objective,
-    PerAttribute,
-    Phase,
-    Trainable,
-    Translation,
-    Translator,
-    detached,
-)
+from lomit.models.base import Batch, Guide, Objective, PerAttribute, Phase, Trainable, Translation, Translator, detached
 from lomit.models.stargan.config import StarganConfig
 from lomit.nn.blocks import at_least_float32, instance_norm, swap_halves, with_planes
 from lomit.nn.discriminators import PatchDiscriminator

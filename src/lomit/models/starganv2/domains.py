@@ -63,11 +63,7 @@ class DomainTriples(Sampler):
         source, target = p % k, p // k % k
         # How many earlier pairs had this source or this target.
         of_source, of_target = p // k, p // k**2 * k + p % k
-        return (
-            self._drawn(source, 0, of_source),
-            self._drawn(target, 1, of_target),
-            self._drawn(target, 2, of_target),
-        )
+        return (self._drawn(source, 0, of_source), self._drawn(target, 1, of_target), self._drawn(target, 2, of_target))
 
     def _drawn(self, domains: np.ndarray, stream: int, positions: np.ndarray) -> np.ndarray:
         rows = np.empty_like(positions)

@@ -8,16 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lomit.models.starganv2.blocks import (
-    AdainBlock,
-    Kinks,
-    NormBlock,
-    PoolingBlock,
-    halvings,
-    leaky,
-    passed,
-    widths,
-)
+from lomit.models.starganv2.blocks import AdainBlock, Kinks, NormBlock, PoolingBlock, halvings, leaky, passed, widths
 from lomit.models.starganv2.config import StarganV2Config
 from lomit.nn.blocks import at_least_float32, he_init, instance_norm
 from lomit.nn.encoders import mlp
