@@ -280,7 +280,7 @@ def test_a_rough_plan_measures_little_and_scales() -> None:
 
     costs._measure_training = costs._measure_translation = measure  # type: ignore[method-assign]
     train, translation = costs.training(config), costs.translation(config)
-    assert [(each.model.image_size, each.train.batch_size) for each in measured] == [(32, 1), (32, 3), (32, 1)]
+    assert [(each.model.image_size, each.train.batch_size) for each in measured] == [(32, 1), (32, 2), (32, 1)]
     assert (train.wall, train.cpu, train.images) == (pytest.approx(0.4 + 0.1 * 4 * 8), 0.25, 16)
     assert translation.wall == 0.5 * 4
 

@@ -27,6 +27,8 @@ ROUGH_SIDE = 32
 """Side of the images, in pixels, that a rough estimate measures with."""
 LONG = 5.0
 """Seconds: where the first repetition takes longer, it is the only one."""
+ROUGHLY_LONG = 0.2
+"""The same in a rough estimate."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Costs:
     Args:
         known: what an earlier process measured, which is taken instead of measuring again.
         say: gets a line before each measurement, which may take half a minute.
-        rough: measure one pair and three of at most 32 pixels, once or twice, and scale by pairs and pixels.
+        rough: measure one pair and two of at most 32 pixels, once or twice, and scale by pairs and pixels.
 
     Attributes:
         known: everything measured.
@@ -141,14 +143,14 @@ class Costs:
         return self._remember(name, lambda: (scaled if self.rough else measure)(config))
 
     def _scaled_training(self, config: RunConfig) -> Cost:
-        """From one pair and from three: updating the weights costs the same for any number, the rest grows with it."""
-        (one, three), factor = (self._measure_training(_smaller(config, pairs)) for pairs in (1, 3)), _pixels(config)
+        """From one pair and from two: updating the weights costs the same for any number, the rest grows with it."""
+        (one, two), factor = (self._measure_training(_smaller(config, pairs)) for pairs in (1, 2)), _pixels(config)
         more = config.train.batch_size * factor - 1
 
         def at(first: float, last: float) -> float:
-            return first + more * max(0.0, last - first) / 2
+            return first + more * max(0.0, last - first)
 
-        wall, cpu = at(one.wall, three.wall), at(one.cpu, three.cpu)
+        wall, cpu = at(one.wall, two.wall), at(one.cpu, two.cpu)
         return replace(one, wall=wall, cpu=cpu, images=2 * config.train.batch_size)
 
     def _scaled_translation(self, config: RunConfig) -> Cost:
@@ -200,7 +202,7 @@ class Costs:
             task()
             synchronise(self.device)
             times.append((time.perf_counter() - started, time.process_time() - spent))
-            if times[0][0] > (LONG / 10 if self.rough else LONG) or (self.rough and len(times) == 2):
+            if times[0][0] > (ROUGHLY_LONG if self.rough else LONG) or (self.rough and len(times) == 2):
                 break
         counted = times[1:] or times
         return Cost(*(statistics.median(values) for values in zip(*counted, strict=True)))
