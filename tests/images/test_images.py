@@ -403,12 +403,12 @@ def test_tags_that_lie_in_the_same_place_do_not_fill_the_memory() -> None:
     data = (struct.pack("<4sI", b"II*\0", 72) + bytes(range(64)) + table).ljust(1_000_000, b"\0")
     tracemalloc.start()
     try:
-        picture = read_upload(data, "small.tif", 1000)
+        with pytest.raises(LomitError, match="its tags are longer than the file"):
+            read_upload(data, "small.tif", 1000)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert most < 20 << 20
-    assert np.asarray(picture.rgb)[..., 0].ravel().tolist() == list(range(64))
 
 
 @pytest.mark.parametrize("head", [b"", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", b"hello"])

@@ -57,17 +57,19 @@ def tiff_file(
     width, kind = bits or 8 * pixels.dtype.itemsize, {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
     places = [8 + sum(map(len, data[:k])) for k in range(len(data))]
     tags = {
-        **{tag: entry(LONG, n, order=order) for tag, n in ((tiff.WIDTH, pixels.shape[1]), (tiff.HEIGHT, len(pixels)))},
-        **{tag: entry(SHORT, *[n] * samples, order=order) for tag, n in ((tiff.BITS, width), (tiff.FORMAT, kind))},
-        tiff.COMPRESSION: entry(SHORT, 1, order=order),
+        **{tag: entry(LONG, n, order=order) for tag, n in ((256, pixels.shape[1]), (257, len(pixels)))},
+        **{tag: entry(SHORT, *[n] * samples, order=order) for tag, n in ((tiff.BITS, width), (339, kind))},
+        259: entry(SHORT, 1, order=order),
         tiff.PHOTOMETRIC: entry(SHORT, photometric, order=order),
-        tiff.SAMPLES: entry(SHORT, samples, order=order),
+        277: entry(SHORT, samples, order=order),
         tiff.PLANAR: entry(SHORT, 1 + apart, order=order),
-        tiff.OFFSETS: entry(LONG, *places, order=order),
-        tiff.COUNTS: entry(LONG, *map(len, data), order=order),
-        tiff.ROWS: entry(LONG, len(pixels), order=order),
+        273: entry(LONG, *places, order=order),
+        279: entry(LONG, *map(len, data), order=order),
+        278: entry(LONG, len(pixels), order=order),
     }
-    return tiff.with_directory(bytes(8) + b"".join(data), order, tags)
+    pixels_of = b"".join(data) + b"\0" * (sum(map(len, data)) % 2)
+    body, begin = tiff.directory(order, tags, {}, 8 + len(pixels_of))
+    return tiff.header(order, begin) + pixels_of + body
 
 
 @functools.cache

@@ -70,13 +70,11 @@ class Network(Compute):
         see: Callable[[str | Path], Image.Image] | None = None,
     ) -> str:
         """The model that was named; where none was, the one for the first image that can be read, which is told.
+        Raises LomitError for a photograph where no model of photographs is at hand.
 
         Args:
             paths: of the inputs; none are rendered faces.
             see: what is looked at of a path, RGB; None: all of the image.
-
-        Raises:
-            LomitError: for a photograph where no model of photographs is at hand.
         """
         from lomit.images import read_image
         from lomit.inference.choice import RENDERED, choose_model
@@ -172,13 +170,10 @@ class Images(Group):
         return {Path(name) for name in given if name is not None} if self.pairs is None else set()
 
     def jobs(self, random: int | None = None) -> Jobs:
-        """What is translated.
+        """What is translated.  Raises LomitError for options that don't fit together and files that are missing.
 
         Args:
             random: so many random styles take the place of exemplars.
-
-        Raises:
-            LomitError: for options that don't fit together and files that are missing.
         """
         if self.pairs is not None:
             if self.input is not None:
@@ -277,14 +272,12 @@ def parse_label(words: Sequence[str], option: str = "--label") -> tuple[tuple[st
 
 
 def check_file(path: Path, overwrite: bool, read: Iterable[str | Path | None] = ()) -> None:
-    """Checks, before any work, that a file can be written.
+    """Checks, before any work, that a file can be written.  Raises LomitError for a folder, a file that is read, and
+    one that is in the way.
 
     Args:
         overwrite: whether another file may be replaced.
         read: files, and folders of files, that the command reads and never replaces; None is not given.
-
-    Raises:
-        LomitError: for a folder, a file that is read, and one that is in the way.
     """
     if path.is_dir():
         raise LomitError(f"{path} is a folder; give the file to write")

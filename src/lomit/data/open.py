@@ -100,13 +100,11 @@ def open_source(config: DataConfig) -> Source:
 def paper_split(source: Source, most: int | None = None) -> Source:
     """A set split as the paper's section 5.1 splits: `PAPER_TEST` images at random for testing, the others to train on.
 
-    The draw is by a hash of the images' names, so it is always the same.
+    The draw is by a hash of the images' names, so it is always the same.  Raises LomitError where the set has too few
+    images.
 
     Args:
         most: at most so many to train on; the others are left out.
-
-    Raises:
-        LomitError: where the set has too few images.
     """
     count = len(source)
     if count <= PAPER_TEST:

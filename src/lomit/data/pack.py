@@ -153,7 +153,8 @@ def write_pack(
     progress: bool = True,
     encoding: Encoding = "jpeg",
 ) -> int:
-    """Writes the crops, labels, splits, people and true masks of a source as one file.
+    """Writes the crops, labels, splits, people and true masks of a source as one file.  Raises LomitError for a file
+    that is already there, a wrong argument, too many unreadable images, no space left.
 
     Args:
         source: the set; all of its attributes are written.
@@ -166,9 +167,6 @@ def write_pack(
 
     Returns:
         The number of images in the file.
-
-    Raises:
-        LomitError: for a file that is already there, a wrong argument, too many unreadable images, no space left.
     """
     rows = _chosen(source, splits, max_images)
     if not 1 <= quality <= 95:

@@ -165,13 +165,11 @@ def _pixels(cache: Cache, rows: np.ndarray, device: torch.device) -> Tensor:
 
 
 def keep_resident(cache: Cache, device: torch.device, wanted: Literal["auto", "yes", "no"]) -> None:
-    """Copies all images into the device's memory, from which a batch is picked without leaving it.
+    """Copies all images into the device's memory, from which a batch is picked without leaving it.  Raises LomitError
+    where they are wanted and don't fit.
 
     Args:
         wanted: `auto`: on a GPU, where they take at most a quarter of the memory that is free.
-
-    Raises:
-        LomitError: where they are wanted and don't fit.
     """
     fits = device.type == "cuda" and cache.images.nbytes <= torch.cuda.mem_get_info(device)[0] / 4
     if wanted == "no" or (wanted == "auto" and not fits):

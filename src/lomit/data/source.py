@@ -270,13 +270,11 @@ def rows_with_one_of(source: Source, required: Sequence[str]) -> np.ndarray:
 def check_classes(labels: np.ndarray, split: np.ndarray, attributes: Sequence[str]) -> None:
     """Checks that, among the training images, each attribute holds for some and not for others.
 
-    A set without training images passes (a test part of its own, say); the sampler refuses to draw from it.
+    A set without training images passes (a test part of its own, say); the sampler refuses to draw from it.  Raises
+    LomitError where one of the two classes is empty, so that there is nothing to learn it from.
 
     Args:
         labels: N x A of these attributes.
-
-    Raises:
-        LomitError: where one of the two classes is empty, so that there is nothing to learn it from.
     """
     train = labels[split == TRAIN]
     if not len(train):

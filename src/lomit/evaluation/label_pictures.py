@@ -36,13 +36,10 @@ COUNTS = 0.5
 
 
 class LabelPictures:
-    """The label pictures of a folder.
+    """The label pictures of a folder.  Raises LomitError where it holds no PNG.
 
     Args:
         path: the folder of PNGs, or one with `labels/` or `masks/`; `valid/` stands beside the PNGs' folder.
-
-    Raises:
-        LomitError: where it holds no PNG.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,13 +80,11 @@ class LabelPictures:
 
     def shares(self, source: Source, config: DataConfig, index: int) -> Tensor:
         """How much of each pixel of an image lies in each region; the labels are cut like it and averaged over a pixel.
+        Raises LomitError for a picture of another size or with other values, and where faces are cut out.
 
         Returns:
             float32, 5 x S x S in [0, 1], in the order of `LABELS`; they sum to 1, and are nan where less than half of a
             pixel is labelled.
-
-        Raises:
-            LomitError: for a picture of another size or with other values, and where faces are cut out.
         """
         if config.face_crop != "none":
             raise LomitError("label pictures don't follow faces that are cut out; leave out --data.face-crop")

@@ -98,16 +98,13 @@ def draw_pairs(
     """Draws ordered pairs that differ in at least one attribute, each at most once, all with equal probability.
 
     Which pairs are drawn depends on `differ` and `alike` alone, where both are given: methods that know different
-    attributes then get the same pairs.
+    attributes then get the same pairs.  Raises LomitError where there are not that many.
 
     Args:
         labels: int8, images x A: 1, 0, -1 (not annotated; it never differs).
         seed: equal calls give equal pairs.
         differ: labels of the attributes of which a pair must differ in one, images x B; by default `labels`.
         alike: labels in which no pair may differ, images x C, and all of which must be annotated.
-
-    Raises:
-        LomitError: where there are not that many.
     """
     rng = np.random.default_rng(seed)
     if alike is not None:

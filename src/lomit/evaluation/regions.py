@@ -100,14 +100,12 @@ class TrueRegions(Regions):
 
 
 class ExpectedRegions(Regions):
-    """Regions by landmarks, found once in each image at the size that its file has.
+    """Regions by landmarks, found once in each image at the size that its file has.  Raises LomitError for an attribute
+    that no region is known for, or where nothing finds landmarks.
 
     Args:
         setting: finds the landmarks.
         names: attributes whose regions are meant; by default the model's.
-
-    Raises:
-        LomitError: for an attribute that no region is known for, or where nothing finds landmarks.
     """
 
     kind, target = "expected", "expected region"

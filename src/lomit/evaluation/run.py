@@ -41,7 +41,8 @@ def evaluate(
     keep_images: bool = False,
     overwrite: bool = False,
 ) -> tuple[Results, str]:
-    """Runs a protocol; one that was stopped is taken up.
+    """Runs a protocol; one that was stopped is taken up.  Raises LomitError for models, data, classifiers and folders
+    that can't be used.
 
     Args:
         translator, device, split, seed, batch_size: as of `Setting`.
@@ -51,9 +52,6 @@ def evaluate(
 
     Returns:
         The results, and a table of them in Markdown.
-
-    Raises:
-        LomitError: for models, data, classifiers and folders that can't be used.
     """
     if not data.attributes:
         raise LomitError("the model does not say which attributes it was trained on")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from lomit.classifier.network import AttributeClassifier
 from lomit.config import DataConfig
 from lomit.data.cache import Cache
 from lomit.data.source import Source
@@ -20,16 +20,6 @@ from lomit.evaluation.results import Row
 from lomit.evaluation.store import Store
 from lomit.metrics.features import Extractor
 from lomit.models.base import Translator
-
-
-class Judge(Extractor, Protocol):
-    """The attribute classifier, on the device."""
-
-    def columns(self, attributes: tuple[str, ...]) -> list[int]:
-        """Where these attributes stand among the logits.  Raises LomitError for one that it does not know."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """B x 3 x H x W in [-1, 1] -> logits, B x A."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +42,7 @@ class Judges:
     source: Source
     data: DataConfig
     device: torch.device
-    classifier: Judge | None = None
+    classifier: AttributeClassifier | None = None
     extractor: Extractor | None = None
     lpips: Callable[[Tensor, Tensor], Tensor] | None = None
     find_landmarks: Callable[[Image.Image], np.ndarray | None] | None = None

@@ -98,15 +98,13 @@ def open_store(
     out: Path, settings: Mapping[str, object], keep_images: bool = False, overwrite: bool = False
 ) -> Iterator[Store]:
     """The store of an evaluation, new or taken up; a second evaluation is kept out, and no empty folder left behind.
+    Raises LomitError where an unfinished evaluation has other settings and `overwrite` is False, where images of
+    another run are in the way, or another process writes there.
 
     Args:
         settings: name -> value of all that decides the parts, JSON values.
         keep_images: keep translated images, in `out/images`.
         overwrite: start afresh where an unfinished evaluation had other settings.
-
-    Raises:
-        LomitError: where an unfinished evaluation has other settings and `overwrite` is False, where images of another
-            run are in the way, or another process writes there.
     """
     lock = FileLock(out / LOCK, timeout=0)
     try:

@@ -21,7 +21,7 @@ def grid(
     gap: int = 6,
     rows: Sequence[str] | None = None,
 ) -> Image.Image:
-    """A table of pictures on white paper.
+    """A table of pictures on white paper.  Raises LomitError for columns of different lengths.
 
     Args:
         columns: heading -> one picture a row; every column has as many.  Pictures of any size and mode; one
@@ -32,9 +32,6 @@ def grid(
 
     Returns:
         An RGB image.
-
-    Raises:
-        LomitError: for columns of different lengths.
     """
     counts = {len(column) for column in columns.values()}
     if len(counts) != 1 or (rows is not None and counts != {len(rows)}):

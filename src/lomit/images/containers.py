@@ -6,8 +6,8 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 
-from lomit.images import tiff
 from lomit.images.exif import MARK
+from lomit.images.tiff import HEADS
 
 HEAD = 64
 """Bytes of a file that tell its kind."""
@@ -36,7 +36,7 @@ def is_heic(head: bytes) -> bool:
 
 def is_known(head: bytes) -> bool:
     """Whether a file that begins so is a JPEG, PNG, WebP, TIFF, AVIF or HEIC."""
-    begins = head[:2] == _JPEG or head[:8] == PNG or head[:4] in tiff.HEADS
+    begins = head[:2] == _JPEG or head[:8] == PNG or head[:4] in HEADS
     return begins or _is_webp(head) or is_heic(head) or bool(_AVIF & _brands(head))
 
 
@@ -51,7 +51,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 
 def without_metadata(data: bytes, but: Collection[str] = ()) -> bytes:
-    """A JPEG, PNG, WebP, TIFF or AVIF file without what stands beside its pixels; a TIFF stays turned.
+    """A JPEG, PNG, WebP or AVIF file without what stands beside its pixels.
 
     Args:
         but: kinds that a JPEG, PNG or WebP file keeps: `EXIF`, `PROFILE`.
@@ -65,8 +65,6 @@ def without_metadata(data: bytes, but: Collection[str] = ()) -> bytes:
         return PNG + b"".join(_png_chunks(data, but))
     if _is_webp(data):
         return _webp(data, but)
-    if data[:4] in tiff.HEADS:
-        return tiff.without_metadata(data)
     if data[4:8] == b"ftyp" and (at := data.find(b"iinf")) > 0:
         # The list of the file's items: one whose type is unknown is passed over.
         end = at - 4 + int.from_bytes(data[at - 4 : at], "big")

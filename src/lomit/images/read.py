@@ -45,13 +45,11 @@ def read_rgb(path: str | os.PathLike[str]) -> Image.Image:
 
 
 def read_upload(data: bytes, name: str, max_pixels: int) -> Picture:
-    """Reads an image that came from elsewhere: only formats whose decoders run no other program.
+    """Reads an image that came from elsewhere: only formats whose decoders run no other program.  Raises LomitError as
+    `read_image`.
 
     Args:
         max_pixels: larger images are refused before they are decoded.
-
-    Raises:
-        LomitError: as `read_image`.
     """
     return read_with_header(data, name, UPLOADED, max_pixels)[0]
 

@@ -21,14 +21,8 @@ TEXT, SHORT, LONG = 2, 3, 4
 MOST = 1000
 """Tags of one directory; what has more is no directory."""
 
-WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
-OFFSETS, ORIENTATION, SAMPLES, ROWS, COUNTS, PLANAR = 273, 274, 277, 278, 279, 284
-TILE_OFFSETS, TILE_COUNTS, FORMAT, ICC = 324, 325, 339, 34675
-PIXELS = {
-    *(254, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, 266, OFFSETS, SAMPLES, ROWS, COUNTS, PLANAR, 317, 292, 293),
-    *(320, 322, 323, TILE_OFFSETS, TILE_COUNTS, 338, FORMAT, 347, 529, 530, 531, 532),
-}
-"""Tags that say how the pixels lie in the file."""
+BITS, PHOTOMETRIC, ORIENTATION, PLANAR = 258, 262, 274, 284
+"""Tags that say how pixels are stored, and how they are turned."""
 
 
 @dataclass(frozen=True)
@@ -158,31 +152,6 @@ def block(order: str, entries: Entries, nested: dict[int, Entries]) -> bytes:
     return header(order, begin) + body
 
 
-def with_directory(data: bytes, order: str, entries: Entries) -> bytes:
-    """A TIFF file whose first directory is replaced by this one."""
-    data += b"\0" * (len(data) % 2)
-    body, begin = directory(order, entries, {}, len(data))
-    return header(order, begin) + data[8:] + body
-
-
 def header(order: str, begin: int) -> bytes:
     """The first eight bytes of a TIFF whose directory lies at `begin`."""
     return next(head for head, its in HEADS.items() if its == order) + struct.pack(f"{order}I", begin)
-
-
-def without_metadata(data: bytes) -> bytes:
-    """A TIFF file with those of its tags alone that say how the pixels lie, how they are turned, and their profile."""
-    order, entries = read_directory(io.BytesIO(data), wanted=lambda tag: tag in PIXELS | {ORIENTATION, ICC})
-    _check_whole(data, order, entries)
-    return with_directory(data, order, entries)
-
-
-def _check_whole(data: bytes, order: str, tags: Entries) -> None:
-    """Raises ValueError or KeyError where there are not as many pixels as the tags say."""
-    places, lengths = (TILE_OFFSETS, TILE_COUNTS) if TILE_OFFSETS in tags else (OFFSETS, COUNTS)
-    ends = [sum(pair) for pair in zip(tags[places].numbers(order), tags[lengths].numbers(order), strict=True)]
-    packed = COMPRESSION in tags and tags[COMPRESSION].numbers(order)[:1] != (1,)
-    (width,), (height,) = tags[WIDTH].numbers(order), tags[HEIGHT].numbers(order)
-    bits = sum(tags[BITS].numbers(order)) if BITS in tags else 1
-    if max(ends) > len(data) or (not packed and sum(tags[lengths].numbers(order)) < width * height * bits // 8):
-        raise ValueError("the pixels are cut off")

@@ -28,13 +28,10 @@ def fit_similarity(source: np.ndarray, target: np.ndarray) -> Matrix:
     """The rotation, scale and shift that bring `source` closest to `target` in the least-squares sense.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991, equations 40 to
-    43; never a reflection.
+    43; never a reflection.  Raises LomitError where either set of points lies on one spot.
 
     Args:
         source, target: N x 2 each, N at least 2.
-
-    Raises:
-        LomitError: where either set of points lies on one spot.
     """
     centre, target_centre = source.mean(axis=0), target.mean(axis=0)
     a, b = source - centre, target - target_centre

@@ -122,12 +122,10 @@ class PhotoWorker:
 
 def look(photograph: str | Path | Picture, faces: Sequence[Face] | None = None) -> Image.Image:
     """The square around a photograph's largest face, by which its model is chosen; all of it where none is found.
+    Raises LomitError where it can't be read.
 
     Args:
         faces: in place of those that the detector finds.
-
-    Raises:
-        LomitError: where it can't be read.
     """
     picture = photograph if isinstance(photograph, Picture) else read_image(photograph)
     found = find_faces(picture) if faces is None else faces

@@ -76,15 +76,13 @@ class Face:
 
 
 def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Sequence[int] | None = None) -> list[Face]:
-    """The faces of a photograph, the largest first; an empty list where there is none.
+    """The faces of a photograph, the largest first; an empty list where there is none.  Raises LomitError where the
+    `faces` extra is not installed, or the image can't be used.
 
     Args:
         longest: the photograph is searched at this size at most (longer side, in pixels).  Several, rising: at each of
             them, and what is found at any counts (`SIZES`; takes some seconds).  None: at 640, and where nothing is
             found there, at 1280.  Faces are found from about 40 pixels on at that size.
-
-    Raises:
-        LomitError: where the `faces` extra is not installed, or the image can't be used.
     """
     check_detector()
     seen = as_picture(picture).on_white()
@@ -131,14 +129,11 @@ def check_detector() -> None:
 def choose_faces(
     faces: Sequence[Face], which: int | Literal["all"], name: str = "the photograph", option: str = "--face-box"
 ) -> list[int]:
-    """Positions of the chosen faces.
+    """Positions of the chosen faces.  Raises LomitError where there is no face, or not that one.
 
     Args:
         which: position in `faces`, 0 being the largest, or "all".
         option: the option with which to say where its face is.
-
-    Raises:
-        LomitError: where there is no face, or not that one.
     """
     if not faces:
         raise LomitError(

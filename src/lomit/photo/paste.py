@@ -39,9 +39,10 @@ def paste(
 ) -> Image.Image:
     """The photograph with the change of a face's crop applied to it.
 
-    Where only colour changed, the change (after - before) is added to the photograph, which so keeps its detail.
-    Where structure changed, detail finer than the crop is taken back as far as the crop's structure before does not
-    explain the crop's structure after.  Pixels whose weight is 0 keep their value.
+    Where only colour changed, the change (after - before) is added to the photograph, which so keeps its detail. Where
+    structure changed, detail finer than the crop is taken back as far as the crop's structure before does not explain
+    the crop's structure after.  Pixels whose weight is 0 keep their value.  Raises LomitError for crops that don't fit
+    together, and a strength out of range.
 
     Args:
         crop_before: what the network makes of the crop when nothing is to change, or the crop itself; RGB in sRGB,
@@ -53,9 +54,6 @@ def paste(
 
     Returns:
         RGB, or RGBA where the photograph is transparent, with its colour profile, at its size.
-
-    Raises:
-        LomitError: for crops that don't fit together, and a strength out of range.
     """
     if crop_before.size != crop_after.size or crop_before.width != crop_before.height:
         raise LomitError(f"the crops must be squares of one size; they are {crop_before.size} and {crop_after.size}")

@@ -129,15 +129,13 @@ class _Writer:
 def transcode(
     source: Any, target: Any, container: str, change: Change, progress: Callable[[int, int], object]
 ) -> VideoResult:
-    """Every packet of a container into another: frames through `change`, sound as it is.
+    """Every packet of a container into another: frames through `change`, sound as it is.  Raises LomitError where there
+    is no video in it.
 
     Args:
         source, target: PyAV's containers, opened.
         container: FFmpeg's name of the target's format.
         progress: called with the number of frames done and the number that the film says it has (0: it does not).
-
-    Raises:
-        LomitError: where there is no video in it.
     """
     stream = next((s for s in source.streams.video if not s.disposition & type(s.disposition).attached_pic), None)
     if stream is None:

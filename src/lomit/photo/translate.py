@@ -90,7 +90,8 @@ def translate_photo(
     """Gives faces of a photograph the style of an exemplar's face.
 
     What is carried back is how the output differs from the network's own reconstruction of the crop, see
-    `translate_crops`.
+    `translate_crops`.  Raises LomitError where no such face is found or it lies elsewhere, an image can't be used, the
+    `faces` extra is not installed, or the method can't do what is asked.
 
     Args:
         exemplar: the exemplar, aligned in the same way; None where a label takes its place.
@@ -103,10 +104,6 @@ def translate_photo(
         exemplar_mask: the same for the exemplar.
         label: as in `Predictor.translate`.
         strength: factor on the change, from 0 (the photograph stays) to 2.
-
-    Raises:
-        LomitError: where no such face is found or it lies elsewhere, an image can't be used, the `faces` extra is not
-            installed, or the method can't do what is asked.
     """
     picture = load_picture(photo, "photograph")
     found = list(faces) if faces is not None else find_faces(picture, sizes_for(face))
@@ -194,13 +191,10 @@ def translate_crops(
 
 
 def crop_mask(mask: MaskLike | None, picture: Picture, face: Face, size: int) -> Image.Image | None:
-    """A mask on the crop, mode L, size x size; None for None.
+    """A mask on the crop, mode L, size x size; None for None.  Raises LomitError for a mask of another shape.
 
     Args:
         mask: white = foreground; as large as the photograph, or a square that stands for the crop.
-
-    Raises:
-        LomitError: for a mask of another shape.
     """
     if mask is None:
         return None

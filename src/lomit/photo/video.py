@@ -50,7 +50,9 @@ def translate_video(
 
     Frames without the face pass through.  The exemplar's mask is predicted once, beside the first face, so that its
     style is the same throughout; the masks of a followed face are averaged over time.  A video that says that it is to
-    be shown turned or mirrored is written so.  What can't be kept is told by a line in the log.
+    be shown turned or mirrored is written so.  What can't be kept is told by a line in the log.  Raises LomitError
+    where the `video` or the `faces` extra is missing, for a file that is not a video or is damaged, and as
+    `lomit.images.write_file`.
 
     Args:
         out: the result; its suffix is one of `CONTAINERS`.
@@ -58,10 +60,6 @@ def translate_video(
         face, label, strength: as for `translate_photo`.
         tracker: gives the faces of each frame; None: one that follows `face`.
         progress: called with the number of frames done and the number that the video says it has (0: it does not).
-
-    Raises:
-        LomitError: where the `video` or the `faces` extra is missing, for a file that is not a video or is damaged, and
-            as `lomit.images.write_file`.
     """
     container = container_of(out)
     av = load_av()

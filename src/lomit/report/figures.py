@@ -139,13 +139,11 @@ def pairs(
     faces: Faces, attributes: Sequence[str], count: int, seed: int, about: Sequence[str] | None = None
 ) -> list[FacePair]:
     """Pairs for a figure: for each target in turn one that differs in it and in little else, then one that does in all.
+    Raises LomitError where the faces are labelled with none of the attributes, or no two differ.
 
     Args:
         attributes: that the models know.
         about: the attributes among them that the figure is about; None, all of them.
-
-    Raises:
-        LomitError: where the faces are labelled with none of the attributes, or no two differ.
     """
     names = [a for a in attributes if a in faces.attributes]
     if not names:

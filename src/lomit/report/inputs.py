@@ -38,15 +38,13 @@ class Item:
 def collect(words: Sequence[str]) -> list[Item]:
     """Finds what each word stands for.
 
-    What has one label is one thing: `hair=runs/hair hair=evaluations/hair` is a run with its evaluation.
+    What has one label is one thing: `hair=runs/hair hair=evaluations/hair` is a run with its evaluation.  Raises
+    LomitError for a word that is none of these, and where two runs, two models or two evaluations by the same protocol
+    that tell of the same have one label.
 
     Args:
         words: `PATH`, called after its folder, or `LABEL=PATH`.  A path is a training run, a model (also by name or
             Hub id), a results.json or a folder with one.
-
-    Raises:
-        LomitError: for a word that is none of these, and where two runs, two models or two evaluations by the same
-            protocol that tell of the same have one label.
     """
     items: dict[str, Item] = {}
     for word in words:

@@ -12,8 +12,9 @@ from lomit.config import DEMO_SEED, RunConfig, to_dict
 from lomit.errors import LomitError, did_you_mean
 from lomit.evaluation.results import MEAN
 from lomit.inference.weights import checkpoints_in
-from lomit.models.lomit.presets import ABLATIONS, HAIR
+from lomit.models.lomit.presets import ABLATIONS
 from lomit.models.registry import Method, methods
+from lomit.models.runs import HAIR
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.stages import Stage
 

@@ -48,7 +48,8 @@ def reproduce(
     overwrite: bool = False,
     **given: Any,
 ) -> int:
-    """Goes through the stages that are not finished.
+    """Goes through the stages that are not finished.  Raises LomitError for a folder of other settings, and what the
+    commands raise.
 
     Args:
         name: of the experiment; a folder belongs to one.
@@ -59,9 +60,6 @@ def reproduce(
 
     Returns:
         0, or the code of the command that was stopped.
-
-    Raises:
-        LomitError: for a folder of other settings, and what the commands raise.
     """
     before = read_plan(out, name)
     measured = before.costs if before is not None and before.device == device.type else None

@@ -130,13 +130,11 @@ class Ledger:
             self._path(stage.name).unlink()
 
     def run(self, call: Call, say: Callable[[str], None]) -> int:
-        """Runs every stage that is not finished, in order.
+        """Runs every stage that is not finished, in order.  Raises LomitError where another process works in the
+        folder; and what the commands raise.
 
         Returns:
             0, or the code of the command that was stopped.
-
-        Raises:
-            LomitError: where another process works in the folder; and what the commands raise.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         try:

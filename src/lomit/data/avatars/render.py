@@ -40,15 +40,13 @@ class RenderedFace:
 
 
 def render_face(seed: int, index: int, size: int, regions: bool = True) -> RenderedFace:
-    """Face `index` of the set `seed` with its labels, a pure function of both.
+    """Face `index` of the set `seed` with its labels, a pure function of both.  Raises LomitError where the `avatars`
+    extra is missing.
 
     Args:
         seed: at least 0.
         index: at least 0.
         regions: measure the true masks, too, which takes about seven times as long.
-
-    Raises:
-        LomitError: where the `avatars` extra is missing.
     """
     face = draw_face(seed, index)
     masks = measure_regions(face, size) if regions else {}

@@ -47,16 +47,14 @@ def write_avatars(
     """Renders faces 0 to `count` - 1 of the set `seed` into the folder `out`, which appears when all is written.
 
     OUT/images/000000.png, OUT/regions/000000.png (8-bit grey, bit k is region k), OUT/attributes.csv (0/1, with the
-    columns split and identity) and OUT/dataset.json (groups, regions, region_of, credits).
+    columns split and identity) and OUT/dataset.json (groups, regions, region_of, credits).  Raises LomitError for a
+    number out of its range, a folder in use, a disk that is full or can't be written, and where the `avatars` extra is
+    missing.
 
     Args:
         workers: processes that render; one renders in this process, more are started with `spawn`.
         overwrite: replace a set that was written by this function before, where nothing else lies in its folder.
         regions: faces that get true masks: all, those of the test part, none.
-
-    Raises:
-        LomitError: for a number out of its range, a folder in use, a disk that is full or can't be written, and where
-            the `avatars` extra is missing.
     """
     _check_range("count", count, 1, MAX_COUNT)
     _check_range("seed", seed, 0, 2**63 - 1)
