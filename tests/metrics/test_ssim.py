@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lomit.metrics.ssim import C1, C2, RADIUS, SIGMA, ssim, ssim_map
+from lomit.metrics.background import C1, C2, RADIUS, SIGMA, ssim, ssim_map
 
 
 def images(size: int = 24, seed: int = 0) -> tuple[Tensor, Tensor]:

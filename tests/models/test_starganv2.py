@@ -13,11 +13,20 @@ from torch.nn import functional as F
 from lomit.errors import LomitError
 from lomit.models import get_method
 from lomit.models.base import Batch, Guide, Masks, Phase
-from lomit.models.starganv2.blocks import AdainBlock, NormBlock, PoolingBlock, doubled, halved, halvings, widths
 from lomit.models.starganv2.config import StarganV2Config, StarganV2Weights
 from lomit.models.starganv2.domains import EXCLUSIVE, DomainTriples, domain_of, domain_of_checked
 from lomit.models.starganv2.model import StarganV2, TrainableStarganV2
-from lomit.models.starganv2.networks import MappingNetwork, StarganV2Discriminator
+from lomit.models.starganv2.networks import (
+    AdainBlock,
+    MappingNetwork,
+    NormBlock,
+    PoolingBlock,
+    StarganV2Discriminator,
+    doubled,
+    halved,
+    halvings,
+    widths,
+)
 from lomit.nn.blocks import count_parameters
 from support.tiny import tiny_config, tiny_trainable, tiny_translator
 

@@ -23,7 +23,7 @@ from lomit.evaluation.results import Row
 from lomit.evaluation.settings import Findings, Setting
 from lomit.evaluation.translating import as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import accuracy, background, identity, masks
-from lomit.metrics.ssim import ssim
+from lomit.metrics.background import ssim
 from lomit.models.base import Masks, Translation
 from lomit.models.registry import method_of
 from lomit.nn.blocks import resize_mask
