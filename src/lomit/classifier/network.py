@@ -110,10 +110,8 @@ def _small_trunk(width: int) -> nn.Module:
 class ClassifierCard:
     """What is known about a trained classifier.
 
-    Attributes:
-        training: how it was trained: data, counts, settings.
-        validation: attribute -> score -> value, on people that were not trained on, calibration included.
-        sha256: of the weights' file; empty before it is written.
+    `training` says how it was trained: data, counts, settings.  `validation` is attribute -> score -> value, on people
+    that were not trained on, calibration included.  `sha256` is that of the weights' file, empty before it is written.
     """
 
     training: dict[str, Any] = field(default_factory=dict)

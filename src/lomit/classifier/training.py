@@ -30,11 +30,9 @@ def train_classifier(
 ) -> AttributeClassifier:
     """Trains on the train split: a classifier in eval mode, not calibrated.
 
-    Args:
-        cache: images of the classifier's size with labels for its attributes.
-        prepare: called with the new network, to load the weights that it starts from.
-
-    Raises LomitError where there is no training image, or the loss is no longer finite.
+    The cache holds images of the classifier's size with labels for its attributes; `prepare` is called with the new
+    network, to load the weights that it starts from.  LomitError where there is no training image, or the loss is no
+    longer finite.
     """
     rows = torch.from_numpy(cache.subset("train"))
     if not len(rows):

@@ -13,17 +13,13 @@ from lomit.models.base import Trainable
 
 
 class Ema:
-    """An exponential moving average that warms up.
+    """An exponential moving average of a generator, `module`, that warms up.
 
     The first update copies the generator; from then on the decay of the n-th is min(decay, n / (n + 9)), so that the
     first hundred updates of a short run don't drag the random start along.  Buffers (batch norm's statistics) are
-    copied.
+    copied.  Whoever loads an average into `module` sets `updates`, how often it was updated.
 
     torch's `AveragedModel` keeps its count in a tensor, which makes every update wait for a GPU.
-
-    Attributes:
-        module: the averaged generator.
-        updates: how often it was updated; whoever loads an average into `module` sets it.
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:

@@ -47,10 +47,8 @@ def hadain(
 ) -> Tensor:
     """Eq. 4: m * AdaIN(c, s_f) + (1 - m) * AdaIN(c, s_b).
 
-    Args:
-        m: mask of the input on the content's grid, B x 1 x h x w in [0, 1].
-        c: content code, B x C x h x w.
-        foreground, background: (gamma, beta) of MLP_f(s_f) and MLP_b(s_b), each B x C.
+    The input's mask on the content's grid is B x 1 x h x w in [0, 1], the content code B x C x h x w; foreground and
+    background are (gamma, beta) of MLP_f(s_f) and MLP_b(s_b), each B x C.
     """
     return composed_hadain([m], c, [foreground], background, eps)
 

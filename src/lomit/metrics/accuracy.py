@@ -23,11 +23,8 @@ def correct(logits: Tensor, target: Tensor) -> Tensor:
 def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence[str]) -> dict[str, Tally]:
     """The accuracies of N pairs, each named for what it counts.
 
-    Args:
-        right: bool, N x A, from `correct`.
-        target: N x A, the exemplar's labels; -1 (not annotated) takes no part.
-        differs: bool, N x A: the attributes in which a pair differs, both images being annotated.
-        attributes: A names.
+    `right` is what `correct` says, N x A, the target N x A, the exemplar's labels; `differs` says in which attributes a
+    pair differs, both images being annotated.
 
     Returns:
         An attribute: pairs that differ in it, in either direction.  `changed, each`: every decision about an

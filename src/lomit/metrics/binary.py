@@ -16,12 +16,8 @@ CHUNK = 512
 def balanced_estimate(scores: Tensor, labels: Tensor, people: Tensor, seed: int = 0) -> Estimate:
     """Balanced accuracy with its bootstrap interval; resampled sets that lack a class have no say in it.
 
-    Its value is None where a class is empty.
-
-    Args:
-        scores: N, above 0 decides for the attribute.
-        labels: N, 1 has it, 0 has not; -1 (not annotated) takes no part.
-        people: N numbers of the person each image shows; they are resampled, by the seed.
+    N scores, above 0 for the attribute; N labels, 1 has it, 0 has not, -1 (not annotated) takes no part; N numbers of
+    the person each image shows.  The value is None where a class is empty.
     """
     s, y, who = _annotated(scores, labels, people)
     if y.all() or not y.any():

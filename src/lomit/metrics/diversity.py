@@ -30,11 +30,9 @@ def feature_distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def pair_mean(outputs: Tensor, distance: Callable[[Tensor, Tensor], Tensor] = feature_distance) -> Tensor:
-    """Mean distance over all pairs of outputs of each input, float64, M; LomitError for fewer than two an input.
+    """Mean distance over all pairs of outputs of each input, M x T x ... -> float64, M; LomitError for T < 2.
 
-    Args:
-        outputs: M x T x ..., T outputs of each of M inputs, images or features.
-        distance: M x ..., M x ... -> M.
+    The distance takes images or features, M x ..., M x ... -> M.
     """
     if outputs.shape[1] < 2:
         raise LomitError(f"diversity needs two outputs of an input at least; there are {outputs.shape[1]}")

@@ -29,13 +29,10 @@ MOST_ATTRIBUTES = 12
 
 
 def joint_table(p: Tensor) -> Tensor:
-    """Probabilities of every pattern of K attributes that are independent given the image.
+    """Probabilities of every pattern of K attributes that are independent given the image, float64.
 
-    Args:
-        p: ... x K in [0, 1], the probability of each attribute; LomitError for more than 12.
-
-    Returns:
-        float64, ... x 2^K; in pattern number n the k-th attribute is bit k of n.
+    ... x K in [0, 1] -> ... x 2^K; in pattern number n the k-th attribute is bit k of n.  LomitError for more than 12
+    attributes.
     """
     if p.shape[-1] > MOST_ATTRIBUTES:
         raise LomitError(f"a combined class may have {MOST_ATTRIBUTES} attributes; this one has {p.shape[-1]}")
@@ -58,15 +55,11 @@ def divergences(table: Tensor) -> Tensor:
 
 
 def estimate(table: Tensor, people: Tensor, exponential: bool = False, seed: int = 0) -> Estimate:
-    """The score with its bootstrap interval over people; p(y) is taken anew from each resampled set.
+    """The score, raw or exponential, with its bootstrap interval over people; p(y) is anew from each resampled set.
 
     Uses that the mean of KL(p(y|x) || p(y)) is H(p(y)) - mean H(p(y|x)), a function of two means.  A small set of
-    images has a p(y) that fits it, so resampled scores lie a little lower than the value.
-
-    Args:
-        table: p(y|x), N x C.
-        people: N numbers of the person each image shows; they are resampled, by the seed.
-        exponential: the exponentiated score in place of the raw one.
+    images has a p(y) that fits it, so resampled scores lie a little lower than the value.  The table p(y|x) is N x C,
+    `people` are N numbers of the person each image shows.
     """
 
     def score(sums: Tensor) -> Tensor:

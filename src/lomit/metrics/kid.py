@@ -25,12 +25,9 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
 def estimate(features: Tensor, people: Tensor, reference: Tensor, seed: int = 0) -> Estimate:
     """The unbiased squared discrepancy, with a jackknife interval over the people in the first set.
 
-    Pairs of a sample with itself are left out.  Kernels are computed once; they take 8 (N^2 + M^2 + N M) bytes.
-    LomitError for fewer than two samples in either.
-
-    Args:
-        features, reference: N x D and M x D; the latter stays as it is.
-        people: N numbers of the person each image shows; they are left out in groups, by the seed.
+    Features are N x D, the reference is M x D and stays as it is; `people` are N numbers of the person each image
+    shows, left out in groups that the seed draws.  Pairs of a sample with itself are left out.  Kernels are computed
+    once; they take 8 (N^2 + M^2 + N M) bytes.  LomitError for fewer than two samples in either.
     """
     n, m = len(features), len(reference)
     if min(n, m) < 2:

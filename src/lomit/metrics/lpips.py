@@ -73,13 +73,10 @@ class Lpips(nn.Module):
 
 
 def load_lpips(weights: str | os.PathLike[str] | None = None, heads: str | os.PathLike[str] | None = None) -> Lpips:
-    """LPIPS as it is published.
+    """LPIPS as it is published; LomitError where weights are not to be had or are something else.
 
-    Args:
-        weights: torchvision's AlexNet, as .pth or .safetensors; by default from torch's cache.
-        heads: the weights of the channels as published; by default from torchmetrics' package (extra `metrics`).
-
-    Raises LomitError where one of them is not to be had or is something else.
+    `weights` are torchvision's AlexNet, .pth or .safetensors, by default from torch's cache; `heads` those of the
+    channels, by default from torchmetrics' package (extra `metrics`).
     """
     path = backbone_file("AlexNet (for LPIPS)", ALEXNET, weights)
     convolutions = {k: v for k, v in read_tensors(path).items() if k.startswith("features.")}

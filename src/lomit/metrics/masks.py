@@ -16,12 +16,9 @@ SATURATED = 0.05
 def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     """Intersection over union of a soft mask and a true region, both cut at 0.5, at the image's resolution.
 
-    Args:
-        mask: B x 1 x h x w in [0, 1]; enlarged bilinearly before it is cut, as Eq. 1 enlarges it.
-        coverage: B x 1 x H x W, the share of each pixel that the region takes, 0..1; nan where a pixel does not count.
-
-    Returns:
-        float64, B in [0, 1]; nan where the true region is empty.
+    Masks are B x 1 x h x w in [0, 1], enlarged bilinearly before they are cut, as Eq. 1 enlarges them.  Coverage is B x
+    1 x H x W, the share of each pixel that the region takes, 0..1; nan where a pixel does not count.  The value is
+    float64, B; nan where the true region is empty.
     """
     found = (_enlarged(mask, coverage) >= THRESHOLD) & ~coverage.isnan()
     truth = coverage >= THRESHOLD

@@ -22,15 +22,10 @@ CUTOUT = 1 / 2
 
 
 def augment(x: Tensor, kinds: Sequence[Augmentation]) -> Tensor:
-    """Every image changed for itself, in the order of `kinds`; nothing waits for the device.
+    """Every image, B x 3 x H x W in [-1, 1], changed for itself in the order of `kinds`, with a gradient to it.
 
-    Args:
-        x: B x 3 x H x W in [-1, 1].
-        kinds: `shift`, by up to `SHIFT` of either side, grey where nothing is left; `cutout`, a grey square of `CUTOUT`
-            of the sides around any pixel.
-
-    Returns:
-        B x 3 x H x W, with a gradient to x.
+    `shift` moves by up to `SHIFT` of either side, grey where nothing is left; `cutout` is a grey square of `CUTOUT` of
+    the sides around any pixel.  Nothing waits for the device.
     """
     for kind in kinds:
         x = _KINDS[kind](x)

@@ -27,10 +27,8 @@ def _strided(width: int, depth: int, slope: float, pad: Padding) -> list[nn.Modu
 class PatchDiscriminator(nn.Module):
     """D_src and D_cls on one trunk; zero padding, LeakyReLU 0.01, no norm (paper 7.1).
 
-    Args:
-        image_size, attributes: side of the images, number of attributes.
-        width: channels after the first convolution; each further one doubles them.
-        bias: whether the two heads add a bias (StarGAN's do not).
+    `width` are the channels after the first convolution; each further one doubles them.  `bias`: whether the two heads
+    add one (StarGAN's do not).
     """
 
     def __init__(self, image_size: int, attributes: int, width: int, bias: bool = True) -> None:

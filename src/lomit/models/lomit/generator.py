@@ -182,16 +182,10 @@ class LomitGenerator(nn.Module):
     def summary(self, x: Tensor, c: Tensor, y: Tensor | None = None, whole: Tensor | None = None) -> Tensor:
         """What an image's own mask and its partner's know of it: GAP(c), and the attributes where masks see them.
 
-        Attributes are 0 or 1: masks by probabilities are faint wherever a label is in doubt.  They are the labels, as
-        far as these are given, else told from the foreground code of the whole image.
-
-        Args:
-            x, c: B x 3 x H x W and B x C x h x w.
-            y: labels, B x A in {0, 1}; -1 is not annotated.
-            whole: `told` of x, where it is known already.
-
-        Returns:
-            B x C or B x (C + A).
+        Attributes are 0 or 1: masks by probabilities are faint wherever a label is in doubt.  They are the labels y, B
+        x A in {0, 1}, as far as these are given (-1 is not annotated), else told from the foreground code of the whole
+        image, `whole` where that is known already.  x is B x 3 x H x W, c is B x C x h x w, the summary is B x C or B x
+        (C + A).
         """
         pooled = c.mean(dim=(2, 3))
         if self.told_attributes is None:
@@ -224,9 +218,8 @@ class LomitGenerator(nn.Module):
     def pair_masks(self, x: Tensor, c: Tensor, y: Tensor | None = None, moved: Tensor | None = None) -> Tensor:
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
 
-        Args:
-            x, c, y: as for `summary`, 2B rows each.
-            moved: attributes in which pairs count as different, in place of labels, B x A in {0, 1}.
+        x, c and y are those of `summary`, 2B rows each; `moved`, B x A in {0, 1}, names the attributes in which pairs
+        count as different, in place of labels.
         """
         summary = self.summary(x, c, y if moved is None else torch.cat([torch.zeros_like(moved), moved]))
         if self.told_attributes is not None and y is None and moved is None:

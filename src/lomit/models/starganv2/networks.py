@@ -198,10 +198,7 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x 3 x H x W in [-1, 1] -> B x C."""
-        h = self.stem(x)
-        for block in self.blocks:
-            h = block(h)
-        return leaky(self.last(leaky(h))).flatten(1)
+        return self.with_kinks(x)[0]
 
     def with_kinks(self, x: Tensor) -> tuple[Tensor, list[Kinks]]:
         """The features and what `slope` needs; the last of the list is that of the two activations at the end."""
