@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lomit.errors import LomitError
+    from lomit.inference import masks
     from lomit.inference.catalogue import KnownModel, list_models
     from lomit.inference.editing import Edit, Editing
     from lomit.inference.predictor import Predictor, Result
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Edit", "Editing", "KnownModel", "LomitError", "Predictor", "Result", "__version__", "list_models",
-    "translate_photo",
+    "masks", "translate_photo",
 ]  # fmt: skip
 
 _HOME = {
@@ -29,10 +30,12 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Imports the public names when they are first used, so that `import lomit` does not load torch."""
+    from importlib import import_module
+
+    if name == "masks":
+        return import_module("lomit.inference.masks")
     for home, names in _HOME.items():
         if name in names:
-            from importlib import import_module
-
             return getattr(import_module(home), name)
     raise AttributeError(f"module 'lomit' has no attribute '{name}'")
 

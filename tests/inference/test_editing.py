@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from doubles import double
+from lomit import masks
 from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.inference.editing import Edit, Editing
@@ -52,6 +53,33 @@ def test_given_masks_do_what_they_do_in_a_translation(predictor: Predictor) -> N
     edited = predictor.edit(noise(0), [noise(1)]).render(Edit(own, (guide,)))
     (result,) = predictor.translate([noise(0)], [noise(1)], input_masks=[own], exemplar_masks=[guide])
     assert np.abs(edited.raw - result.raw).max() < 1e-5
+
+
+def test_steps_are_done_to_given_and_predicted_masks(editing: Editing) -> None:
+    own = Image.fromarray(np.asarray(noise(3, 256, 256))[..., 0])
+    predicted = editing.predicted(masks.SIDE)
+    grow, select = {"do": "grow", "radius": 20}, {"do": "select", "at": [0.4, 0.6], "alike": 0.2, "erase": True}
+
+    def after(mask: Image.Image, *steps: masks.Step, of: int = 0) -> Image.Image:
+        m = np.asarray(mask)
+        for step in steps:
+            m = masks.apply(m, step, editing.content[of])
+        return masks.to_image(m)
+
+    for edit, by_hand in (
+        (Edit(own, steps=((grow, select),)), Edit(after(own, grow, select))),
+        (Edit(steps=((), (select,))), Edit(None, (after(predicted[1], select, of=1),))),
+        (Edit(steps=((), (), (grow,)), blend=0.7), Edit(None, (None, after(predicted[2], grow)), blend=0.7)),
+    ):
+        assert np.array_equal(editing.render(edit).raw, editing.render(by_hand).raw)
+        assert not np.array_equal(editing.render(edit).raw, editing.render(replace(edit, steps=())).raw)
+    assert [c.shape for c in editing.content] == [(16, 8, 8)] * 3
+    for edit, says in (
+        (Edit(steps=((),) * 4), "steps for 4 masks"),
+        (Edit(steps=(({"do": "grwo"},),)), r"no operation 'grwo' \(did you mean 'grow'"),
+    ):
+        with pytest.raises(LomitError, match=says):
+            editing.render(edit)
 
 
 def test_ends_of_the_blend_are_the_exemplars_alone(predictor: Predictor, editing: Editing) -> None:

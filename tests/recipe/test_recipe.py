@@ -73,6 +73,27 @@ def test_made_again(work: Path, capsys: pytest.CaptureFixture[str], face: Face |
     assert "exists already" in capsys.readouterr().err
 
 
+def test_steps_that_a_person_writes_are_done(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow, lasso = {"do": "grow", "radius": 9}, {"do": "lasso", "points": [[0, 0], [1, 0], [0, 1]], "erase": True}
+    stepped, image = made(work, input_mask=MASK, steps=((grow,), (lasso,)))
+    values = json.loads(stepped.to_json())
+    assert (values["input"]["steps"], values["exemplars"][0]["steps"]) == ([grow], [lasso])
+    assert read_recipe("recipe.json").edit.steps == stepped.edit.steps
+    plain, _ = made(work, input_mask=MASK)
+    values = json.loads(plain.to_json())
+    assert "steps" not in values["input"]
+    values["input"]["steps"], values["exemplars"][0]["steps"] = [grow], [lasso]
+    Path("recipe.json").write_text(json.dumps(values))
+    assert main(["recipe", "recipe.json", "--out", "out", "--device", "cpu"]) == 0
+    assert "not the same bits" in capsys.readouterr().out
+    assert np.array_equal(np.asarray(Image.open("out/me__you.png")), np.asarray(image))
+    for wrong, says in ((grow, "steps must be a list"), (["grow"], "steps must be a list"), ([{}], "no operation")):
+        values["input"]["steps"] = wrong
+        Path("recipe.json").write_text(json.dumps(values))
+        assert main(["recipe", "recipe.json", "--out", "other"]) == 2
+        assert says in capsys.readouterr().err
+
+
 def test_the_recipe_and_its_images_are_never_overwritten(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(work)
     before = {path: path.read_bytes() for path in work.glob("*.*")}

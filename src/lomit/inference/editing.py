@@ -13,6 +13,8 @@ from torch import Tensor
 from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
+from lomit.inference import masks as operations
+from lomit.inference.masks import Step
 from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
 from lomit.models.registry import method_of
@@ -30,6 +32,8 @@ class Edit:
         input_mask: in place of the predicted one, white = foreground: square (it stands for the centre square), or as
             large as the input.  None: the predicted one.
         exemplar_masks: the same for each exemplar; may be shorter than the exemplars are many.
+        steps: what is done to the input's mask, given or predicted, and to each exemplar's, in this order, at
+            `lomit.masks.SIDE` pixels a side; see `lomit.masks.apply`.  May be shorter than the images are many.
         threshold: what masks have below this is cut off and the rest stretched over 0..1: (m - t) / (1 - t).  From 0
             to `MAX_THRESHOLD`.
         strength: 0 keeps the input's own style, 1 takes the exemplar's, more exaggerates it; up to `MAX_STRENGTH`.
@@ -41,6 +45,7 @@ class Edit:
 
     input_mask: MaskLike | None = None
     exemplar_masks: tuple[MaskLike | None, ...] = ()
+    steps: tuple[tuple[Step, ...], ...] = ()
     threshold: float = 0.0
     strength: float = 1.0
     blend: float = 0.0
@@ -96,6 +101,8 @@ class Editing:
 
     Attributes:
         has_masks: whether there are masks to edit.
+        content: content codes of the input and of each exemplar, C x h x w, for `lomit.masks.select`; empty where the
+            model gives none.
     """
 
     def __init__(
@@ -118,6 +125,7 @@ class Editing:
                 else _Plain(translator, x, seen, label)
             )
             self.has_masks = bool(self._prepared.masks)
+            self.content = [c[0].float().cpu().numpy() for c in self._prepared.content]
 
     def predicted(self, side: int, blend: float = 0.0) -> list[Image.Image]:
         """The predicted masks of the input and of each exemplar, mode L, side x side; empty where there are none."""
@@ -137,10 +145,12 @@ class Editing:
         given += [None] * (len(self._pictures) - len(given))
         if len(given) > len(self._pictures):
             raise LomitError(f"{len(given) - 1} masks for {len(self._pictures) - 1} exemplars; give one for each")
-        if not self.has_masks and any(mask is not None for mask in given):
-            raise LomitError("the method has no masks; leave out the masks you gave")
+        if len(edit.steps) > len(self._pictures):
+            raise LomitError(f"steps for {len(edit.steps)} masks; give them for one input and each exemplar")
+        if not self.has_masks and (any(mask is not None for mask in given) or any(edit.steps)):
+            raise LomitError("the method has no masks; leave out the masks and steps you gave")
         with torch.inference_mode():
-            masks = self._used(given, weights, edit.threshold)
+            masks = self._used(given, weights, edit)
             translation = self._prepared.translate(masks, weights, edit.strength)
             return Edited(translation.image, [mask[0, 0] for mask in masks])
 
@@ -162,15 +172,26 @@ class Editing:
             own = sum((w * pair.input for w, pair in zip(weights, pairs, strict=True)), torch.zeros_like(own))
         return [own, *(pair.exemplar for pair in pairs)]
 
-    def _used(self, given: Sequence[MaskLike | None], weights: Sequence[float], threshold: float) -> list[Tensor]:
+    def _used(self, given: Sequence[MaskLike | None], weights: Sequence[float], edit: Edit) -> list[Tensor]:
         if not self.has_masks:
             return []
-        masks = []
-        for mask, predicted, picture in zip(given, self._predicted(weights), self._pictures, strict=True):
-            plane = mask_planes([mask], [picture], self._size, self._device)
-            m = predicted if plane is None else plane
-            masks.append(m if threshold == 0 else ((m - threshold) / (1 - threshold)).clamp(0, 1))
+        masks, t = [], edit.threshold
+        for k, (mask, m) in enumerate(zip(given, self._predicted(weights), strict=True)):
+            if k < len(edit.steps) and edit.steps[k]:
+                mask = self._after(edit.steps[k], k, mask, m)
+            plane = mask_planes([mask], [self._pictures[k]], self._size, self._device)
+            m = m if plane is None else plane
+            masks.append(m if t == 0 else ((m - t) / (1 - t)).clamp(0, 1))
         return masks
+
+    def _after(self, steps: Sequence[Step], position: int, mask: MaskLike | None, predicted: Tensor) -> Image.Image:
+        """A mask, or the predicted one, after these steps, `lomit.masks.SIDE` pixels a side."""
+        side = operations.SIDE
+        plane = mask_planes([mask], [self._pictures[position]], side, self._device)
+        m = np.asarray(mask_image(predicted[0, 0], side)) if plane is None else plane[0, 0].cpu().numpy()
+        for step in steps:
+            m = operations.apply(m, step, self.content[position] if self.content else None)
+        return operations.to_image(m)
 
 
 class _Plain:
@@ -183,6 +204,7 @@ class _Plain:
         self._guide = Guide(exemplars[0] if exemplars else None, label)
         self._first = translator.translate(x, self._guide)
         self.masks = [] if self._first.masks is None else [self._first.masks]
+        self.content: list[Tensor] = []
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         if strength != 1:

@@ -118,9 +118,11 @@ class Prepared(Protocol):
 
     Attributes:
         masks: the predicted ones, for each exemplar those of the input beside it and its own; 1 x 1 x h x w.
+        content: content codes of the input and of each exemplar, 1 x C x h x w; empty where there are none to see.
     """
 
     masks: list[Masks]
+    content: list[Tensor]
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         """The translation under these masks.

@@ -22,6 +22,7 @@ from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference.catalogue import CONFIG
 from lomit.inference.editing import Edit
+from lomit.inference.masks import Step
 from lomit.inference.onnx import is_exported
 from lomit.inference.squares import MaskLike, load_mask
 from lomit.inference.weights import WEIGHTS, find_model
@@ -33,6 +34,8 @@ FORMAT = 1
 MAX_BYTES = 8 * 2**20
 """Larger files are not recipes."""
 MAX_MASK_SIDE = 4096
+MAX_STEPS = 100
+"""Of one mask."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class Recipe:
         """The file's text."""
         masks = [self.edit.input_mask, *self.edit.exemplar_masks]
         masks += [None] * (1 + len(self.exemplars) - len(masks))
-        images = [_image(o, m) for o, m in zip((self.input, *self.exemplars), masks, strict=True)]
+        steps = [*self.edit.steps, *[()] * (len(masks) - len(self.edit.steps))]
+        images = [_image(o, m, s) for o, m, s in zip((self.input, *self.exemplars), masks, steps, strict=True)]
         values = {
             "lomit_recipe": FORMAT,
             "lomit_version": __version__,
@@ -143,7 +147,7 @@ def model_hash(name_or_path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _image(origin: Origin, mask: MaskLike | None) -> dict[str, Any]:
+def _image(origin: Origin, mask: MaskLike | None, steps: Sequence[Step]) -> dict[str, Any]:
     face, rendered = origin.face, origin.rendered
     return {
         "name": origin.name,
@@ -151,6 +155,7 @@ def _image(origin: Origin, mask: MaskLike | None) -> dict[str, Any]:
         "face": None if face is None else {"box": list(face.box), "landmarks": face.landmarks.tolist()},
         "rendered": None if rendered is None else [rendered.seed, rendered.index, rendered.size],
         "mask": None if mask is None else encode_mask(mask),
+        **({"steps": [dict(step) for step in steps]} if steps else {}),
     }
 
 
@@ -180,9 +185,11 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     images = [values["input"], *values["exemplars"]]
     origins = [_origin(image) for image in images]
     masks = [None if image["mask"] is None else decode_mask(image["mask"]) for image in images]
+    steps = tuple(_steps(image.get("steps", [])) for image in images)
     edit = Edit(
         masks[0],
         tuple(masks[1:]),
+        steps if any(steps) else (),
         *(float(values[name]) for name in ("threshold", "strength", "blend")),
     )
     label = values["label"]
@@ -200,6 +207,13 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
         threads,
         str(values["result_sha256"]),
     )
+
+
+def _steps(values: Any) -> tuple[Step, ...]:
+    """Steps for a mask: their arguments are checked by whoever takes them."""
+    if not isinstance(values, list) or not all(isinstance(step, dict) for step in values) or len(values) > MAX_STEPS:
+        raise LomitError(f"steps must be a list of up to {MAX_STEPS} objects")
+    return tuple(values)
 
 
 def _origin(values: Mapping[str, Any]) -> Origin:

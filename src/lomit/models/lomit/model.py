@@ -116,11 +116,13 @@ class PreparedLomit:
         self._generator, self._x, self._exemplars = generator, x, list(exemplars)
         self._content: list[Tensor] = []
         self.masks: list[Masks] = []
+        self.content: list[Tensor] = []
         for exemplar in exemplars:
             # Stacked as in `Lomit.translate`, so that an unedited result has the same bits.
             both = torch.cat([x, exemplar])
             c = generator.content(both)
             self._content.append(c[:1])
+            self.content += [c[1:]] if self.content else [c[:1], c[1:]]
             self.masks.append(Masks(*halves(generator.pair_masks(both, c, moved=moved))))
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
