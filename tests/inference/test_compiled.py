@@ -57,6 +57,16 @@ def test_small_batches_are_filled_up(translator: Lomit, sizes: list[int]) -> Non
             assert np.abs(a.raw - b.raw).max() < 1e-5
 
 
+def test_compositions_are_compiled_too(translator: Lomit, sizes: list[int]) -> None:
+    image, *exemplars = (np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8) for i in range(3))
+    top = np.zeros((8, 8))
+    top[:4] = 1
+    masks = [(exemplars[0], top, top), (exemplars[1], 1 - top, top)]
+    got, expected = (Predictor(translator, "cpu", compile=way).compose(image, masks=masks) for way in (True, False))
+    assert sizes == [1]
+    assert np.abs(got.raw - expected.raw).max() < 1e-5
+
+
 @pytest.mark.usefixtures("sizes")
 def test_methods_without_masks_to_fill() -> None:
     x = torch.zeros(1, 3, 16, 16)
@@ -88,4 +98,7 @@ def test_compiled_code_gives_what_eager_code_gives(translator: Lomit) -> None:
     ).abs().max() < 1e-4
     masks = Masks(torch.rand(2, 1, 32, 32), torch.full((2, 1, 32, 32), torch.nan))
     got, expected = (f.translate_filling(x, Guide(exemplar, masks=masks)) for f in (compiled, translator))
+    assert (got.image - expected.image).abs().max() < 1e-4
+    halves = [Guide(exemplar, masks=Masks(m, m)) for m in (masks.input, 1 - masks.input)]
+    got, expected = (f.compose(x, halves) for f in (compiled, translator))
     assert (got.image - expected.image).abs().max() < 1e-4

@@ -13,9 +13,10 @@ from doubles import double
 from lomit import Predictor
 from lomit.errors import LomitError
 from lomit.images import as_picture
-from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.generator import places_of
 from lomit.models.lomit.model import Lomit
+from support.tiny import seeing_places
 
 RNG = np.random.default_rng(0)
 S = 16
@@ -229,24 +230,6 @@ def test_lomit_interpolates_from_its_self_translation_to_the_exemplar(lomit: Lom
     assert np.abs(results[-1].raw - predictor.translate([image], [exemplar])[0].raw).max() < 1e-4
 
 
-def seeing_places(names: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Smiling")) -> Lomit:
-    """Untrained, with masks that differ between places."""
-    torch.manual_seed(0)
-    sizes = {"width": 2, "d_width": 2, "res_blocks": 1, "mask_convs": 2, "mask_norm": "group"}
-    config = LomitConfig(
-        names,
-        32,
-        mask_sees="differences",
-        weights=LossWeights(style_cls=1.0),
-        **sizes,  # type: ignore[arg-type]
-    )
-    seeing = Lomit(config)
-    assert seeing.generator.cosegmentation is not None
-    assert seeing.generator.cosegmentation.differences is not None
-    torch.nn.init.normal_(seeing.generator.cosegmentation.differences)
-    return seeing
-
-
 def test_the_hair_is_no_facial_hair() -> None:
     names = ("Black_Hair", "Facial_Hair", "Brown_Hair", "No_Beard", "AU25_26")
     assert places_of(names) == {"hair": [0, 2], "beard": [1, 3], "26": [4]}
@@ -332,6 +315,37 @@ def test_a_composition_within_drawn_masks_keeps_the_rest(lomit: Lomit) -> None:
     assert np.array_equal(np.asarray(result.input_mask), 255 * (top + bottom))
 
 
+def test_regions_are_predicted_as_compose_takes_them() -> None:
+    predictor, (image, a, b) = Predictor(seeing_places(), "cpu"), (noise(48, 40), noise(40, 40), noise(32, 50))
+    regions = predictor.predict_regions(image, {"Smiling": b, "hair": a})
+    for (exemplar, own, guide), name, given in zip(regions, ("Smiling", "hair"), (b, a), strict=True):
+        assert np.array_equal(np.asarray(exemplar.rgb), np.asarray(given))
+        expected = predictor.predict_masks(image, given, only=name)[0]
+        assert np.array_equal(own, expected[0])
+        assert np.array_equal(guide, expected[1])
+    composed = predictor.compose(image, masks=regions)
+    assert np.array_equal(
+        np.asarray(composed.input_mask), np.asarray(predictor.compose(image, masks=regions[::-1]).input_mask)
+    )
+    # The masks went through images, which blurs them by a cell; so much and no more.
+    by_name = predictor.compose(image, {"hair": a, "Smiling": b})
+    apart = np.abs(by_name.raw - predictor.translate(image, a).raw).mean()
+    assert np.abs(by_name.raw - composed.raw).mean() < apart / 3
+    with pytest.raises(LomitError, match="both name"):
+        predictor.predict_regions(image, {"hair": a, "Blond_Hair": b})
+    with pytest.raises(LomitError, match="give one of the two"):
+        predictor.compose(image, masks=predictor.predict_regions(image, {}))
+
+
+def test_names_take_the_place_of_the_default() -> None:
+    seeing, image, exemplar = seeing_places(), noise(40, 40), noise(40, 40)
+    plain, other = Predictor(seeing, "cpu"), Predictor(seeing, "cpu", only="hair")
+    assert np.array_equal(
+        other.compose(image, {"Smiling": exemplar}).raw, plain.compose(image, {"Smiling": exemplar}).raw
+    )
+    assert not np.array_equal(other.translate(image, exemplar).raw, other.compose(image, {"Smiling": exemplar}).raw)
+
+
 def test_what_can_not_be_composed(lomit: Lomit, predictor: Predictor) -> None:
     seeing, mask = Predictor(seeing_places(), "cpu"), np.ones((8, 8))
     no_masks = Predictor(double(S, has_masks=False), "cpu")
@@ -346,7 +360,10 @@ def test_what_can_not_be_composed(lomit: Lomit, predictor: Predictor) -> None:
         (lambda: seeing.compose(RED, {"hair": "no-such.png"}), "no-such.png"),
         (lambda: seeing.compose(RED, masks=[(RED, mask, None)]), "part 0 of 'masks' must be"),  # type: ignore[list-item]
         (lambda: seeing.compose(RED, masks=[(RED, np.ones((8, 9)), mask)]), "mask of input is 9 x 8"),
-        (lambda: Predictor(lomit, "cpu").compose(RED, {"Smiling": RED}), "don't go by names: .* or give masks="),
+        (
+            lambda: Predictor(lomit, "cpu").compose(RED, {"Smiling": RED}),
+            "don't go by names: .* draw the masks",
+        ),
         (lambda: predictor.compose(RED, masks=[(RED, mask, mask)]), "can't compose exemplars; take a LOMIT model"),
         (lambda: no_masks.compose(RED, masks=[(RED, mask, mask)]), "has no masks"),
     ):

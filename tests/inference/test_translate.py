@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from doubles import saved_double
+from lomit import Predictor
 from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.inference.batch import JobOutcome, Settings
@@ -25,6 +26,7 @@ from lomit.inference.weights import save_pretrained
 from lomit.inference.worker import AHEAD, Worker
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.model import Lomit
+from support.tiny import seeing_places
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -245,6 +247,54 @@ def test_steps_from_the_inputs_own_style(work: Path) -> None:
     assert run("exemplars/blue.png", "exemplars/red.png", "--steps", "2", "--save-masks") == 0
     assert len(made()) == 4
     assert [left_colour(f"blue__red_step-0{i}.png") for i in (1, 2)] == [COLOURS["blue"], COLOURS["red"]]
+
+
+def test_each_exemplar_in_a_region_of_its_own(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_pretrained(seeing_places(), "places")
+    words = ["translate", "inputs", "hair=exemplars/red.png", "smiling=exemplars/blue.png", "--out", "out"]
+    assert main([*words, "--model", "places", "--device", "cpu", "--save-masks", "--json", "-"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["pairs"], told["files"]) == (3, 6)
+    stems = [f"{name}__hair-red__smiling-blue" for name in "abc"]
+    assert made() == sorted(f"{stem}{end}.png" for stem in stems for end in ("", "_input-mask"))
+    predictor = Predictor.from_pretrained("places", "cpu")
+    result = predictor.compose("inputs/a.png", {"smiling": "exemplars/blue.png", "hair": "exemplars/red.png"})
+    with Image.open(f"out/{stems[0]}.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(result.image))
+    assert main([*words, "--model", "places", "--device", "cpu"]) == 2
+    assert "would overwrite what is there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("hair=exemplars/red.png", "exemplars/blue.png"), "say what is taken from each exemplar, NAME=IMAGE"),
+        (("hair=",), "say what is taken from each exemplar, NAME=IMAGE; there is 'hair='"),
+        (("hair=none.png",), "no such file: none.png"),
+        (("hair=exemplars",), "exemplars is a folder: give an image"),
+        (("hair=exemplars/red.png", "hair=exemplars/blue.png"), "'hair' is given two exemplars"),
+        (("hair=exemplars/red.png", "--only", "hair"), "NAME=IMAGE says what is moved; leave out --only"),
+        (("hair=exemplars/red.png", "--steps", "3"), "NAME=IMAGE does not go with --steps"),
+        (("hair=exemplars/red.png", "--input-mask", "exemplars/red.png"), "leave out --input-mask"),
+        (("hair=exemplars/red.png", "--label", "Smiling=1"), "NAME=IMAGE takes the place of --label"),
+        (("hair=exemplars/red.png", "--random", "1"), "--random takes the place of EXEMPLAR"),
+        (("hiar=exemplars/red.png",), "the masks of this model don't go by names: take one whose masks do"),
+    ],
+)
+def test_regions_that_can_not_be(
+    work: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert run("inputs/a.png", *words) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_a_file_may_have_an_equals_sign_in_its_name(work: Path) -> None:
+    Path("exemplars/red.png").rename("hair=red.png")
+    assert run("inputs/a.png", "hair=red.png") == 0
+    assert made() == ["a__hair=red.png"]
 
 
 def test_composite_leaves_the_rest_to_the_bit(work: Path) -> None:

@@ -12,8 +12,12 @@ from PIL import Image
 
 import lomit.photo.batch
 from doubles import saved_double
+from lomit import Predictor
 from lomit.cli import main
-from support.photos import smooth
+from lomit.inference.weights import save_pretrained
+from lomit.photo import Face, translate_photo
+from support.photos import noise, smooth
+from support.tiny import seeing_places
 
 THEIRS = ("--exemplar-box", "0", "0", "40", "40")
 BOXES = ("--face-box", "40", "30", "140", "130", *THEIRS)
@@ -72,6 +76,39 @@ def test_a_folder_and_its_masks() -> None:
 def test_another_format() -> None:
     assert run("photos/plain.png", *BOXES, "--format", "jpeg", "--quality", "80") == 0
     assert made() == ["plain__red.jpg"]
+
+
+def test_each_exemplar_in_a_region_of_its_own(work: Path) -> None:
+    save_pretrained(seeing_places(), "places")
+    noise(40, 40).save("noise.png")
+    words = ["photo", "photos/plain.png", "hair=red.png", "smiling=noise.png", "--model", "places", "--device", "cpu"]
+    assert main([*words, "--out", "out", "--save-masks", *BOXES]) == 0
+    name = "plain__hair-red__smiling-noise"
+    assert made() == sorted(
+        f"{name}{end}.png" for end in ("", "_mask", "_face-1_crop", "_face-1_input-mask", "_face-1_output")
+    )
+    predictor = Predictor.from_pretrained("places", "cpu")
+    faces = [Face.from_crop((40, 30, 140, 130))]
+    theirs = {name: [Face.from_crop((0, 0, 40, 40))] for name in ("hair", "smiling")}
+    exemplars = {"hair": "red.png", "smiling": "noise.png"}
+    result = translate_photo(predictor, "photos/plain.png", exemplars, faces=faces, exemplar_faces=theirs)
+    with Image.open(f"out/{name}.png") as image, Image.open(f"out/{name}_mask.png") as mask:
+        assert np.array_equal(np.asarray(image), np.asarray(result.image))
+        weight, changed = np.asarray(mask), (np.asarray(image) != np.asarray(smooth(200, 150))).any(axis=2)
+    assert changed.any()
+    assert not changed[weight == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("hair=red.png", "--only", "hair"), "NAME=IMAGE says what is moved; leave out --only"),
+        (("hair=red.png",), "the masks of this model don't go by names: take one whose masks do (docs/models.md), or"),
+    ],
+)
+def test_regions_that_can_not_be(words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photo", "photos/plain.png", *words, "--model", "model", "--device", "cpu", *BOXES]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_no_strength_no_change() -> None:

@@ -19,6 +19,7 @@ from lomit.photo.align import fit_error
 from lomit.photo.faces import SIZES, sizes_for
 from lomit.photo.translate import ExemplarFace, translate_crops
 from support.photos import smooth, turned
+from support.tiny import seeing_places
 
 FACES = [turned(15, 120, (100, 100)), turned(-10, 80, (240, 130))]
 RED = Image.new("RGB", (40, 40), (250, 10, 10))
@@ -72,6 +73,30 @@ def test_one_face_the_other_or_all(predictor: Predictor) -> None:
     assert not changed(1)[:180].any()
     assert changed(1)[180:].any()
     assert np.array_equal(changed("all"), changed(0) | changed(1))
+
+
+def test_exemplars_by_name_change_their_own_regions() -> None:
+    predictor, photo = Predictor(seeing_places(), "cpu"), smooth(300, 220)
+    other = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    theirs = {"hair": RED_FACE, "smiling": RED_FACE}
+    result = translate_photo(
+        predictor, photo, {"hair": RED, "smiling": other}, face="all", faces=FACES, exemplar_faces=theirs
+    )
+    assert (result.exemplar, list(result.exemplars)) == (None, ["hair", "smiling"])
+    assert len(result.results) == 2
+    for each in result.results:
+        regions = predictor.predict_regions(each.crop, {"hair": RED.resize((32, 32)), "smiling": other})
+        assert each.input_mask is not None
+        union = np.maximum(*(own for _, own, _ in regions))
+        assert np.abs(np.asarray(each.input_mask) / 255 - union).max() < 0.01
+        assert each.exemplar_mask is None
+    # A face as its own exemplar in every region changes nothing.
+    itself = {"hair": photo, "smiling": photo}
+    same = translate_photo(predictor, photo, itself, faces=FACES[:1], exemplar_faces=dict.fromkeys(itself, FACES[:1]))
+    difference = np.abs(np.asarray(same.image, dtype=int) - np.asarray(photo)).mean()
+    assert difference < 0.2 * np.abs(np.asarray(result.image, dtype=int) - np.asarray(photo)).mean()
+    with pytest.raises(LomitError, match="leave out masks and label"):
+        translate_photo(predictor, photo, itself, faces=FACES, input_mask=photo)
 
 
 def test_an_exemplar_equal_to_the_photograph_changes_nothing(predictor: Predictor) -> None:

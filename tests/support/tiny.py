@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.models import Method, get_method, methods
 from lomit.models.base import Batch, Trainable, Translator
+from lomit.models.lomit.config import LomitConfig, LossWeights
+from lomit.models.lomit.model import Lomit
 
 SIZES = {
     "width": 4,
@@ -90,6 +92,21 @@ def _noise(
     generator, sides = torch.Generator().manual_seed(seed), range(1, images + 1)
     x = {f"x{k}": 2 * torch.rand(count, 3, size, size, generator=generator, dtype=dtype) - 1 for k in sides}
     return x | {f"y{k}": torch.randint(-1, 2, (count, attributes), generator=generator).to(dtype) for k in sides}
+
+
+def seeing_places(names: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Smiling")) -> Lomit:
+    """Untrained, with masks that differ between places."""
+    torch.manual_seed(0)
+    config = tiny_config(
+        attributes=names, image_size=32, mask_sees="differences",
+        weights=LossWeights(style_cls=1.0), width=2, style_dim=8, mask_norm="group",
+    )  # fmt: skip
+    assert isinstance(config, LomitConfig)
+    seeing = Lomit(config)
+    assert seeing.generator.cosegmentation is not None
+    assert seeing.generator.cosegmentation.differences is not None
+    torch.nn.init.normal_(seeing.generator.cosegmentation.differences)
+    return seeing
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lomit.commands.options import Group, named, positional
 from lomit.config import MAX_THREADS, DataConfig, FacesConfig
 from lomit.errors import LomitError, within
-from lomit.inference.pairs import Jobs, by_label, by_random_styles, pair_up, read_pairs, with_masks
+from lomit.inference.pairs import Jobs, by_label, by_random_styles, by_region, pair_up, read_pairs, with_masks
 
 if TYPE_CHECKING:
     import torch
@@ -148,7 +148,8 @@ class Images(Group):
     input: str | None = field(default=None, metadata=positional("[INPUT]"))
     """Image to translate, or a folder of images."""
     exemplar: tuple[str, ...] = field(default=(), metadata=positional("[EXEMPLAR ...]"))
-    """Image whose style is taken, or a folder of images."""
+    """Image whose style is taken, or a folder of images.  Or NAME=IMAGE for each of several regions, such as
+    hair=a.jpg smiling=b.jpg, for a model whose masks go by names: attributes by their names or words of them."""
     pairs: str | None = None
     """CSV table with the columns input and exemplar, in place of INPUT and EXEMPLAR."""
     match: Literal["all", "zip"] = "all"
@@ -166,8 +167,24 @@ class Images(Group):
     @property
     def named(self) -> set[Path]:
         """Files that were named themselves, not through a folder or a table."""
-        given = (self.input, *self.exemplar, self.input_mask, self.exemplar_mask)
+        exemplars = self.exemplar if self.regions is None else [path for _, path in self.regions]
+        given = (self.input, *exemplars, self.input_mask, self.exemplar_mask)
         return {Path(name) for name in given if name is not None} if self.pairs is None else set()
+
+    @property
+    def regions(self) -> list[tuple[str, str]] | None:
+        """(name, path) of each exemplar that is given as NAME=IMAGE; None where none is.  A file may be called so.
+
+        Raises:
+            LomitError: where only some are.
+        """
+        if self.pairs is not None or not any("=" in word and not os.path.exists(word) for word in self.exemplar):
+            return None
+        parts = [word.partition("=") for word in self.exemplar]
+        for word, (name, _, path) in zip(self.exemplar, parts, strict=True):
+            if not name or not path:
+                raise LomitError(f"say what is taken from each exemplar, NAME=IMAGE; there is '{word}'")
+        return [(name, path) for name, _, path in parts]
 
     def jobs(self, random: int | None = None) -> Jobs:
         """What is translated.  Raises LomitError for options that don't fit together and files that are missing.
@@ -184,6 +201,8 @@ class Images(Group):
         elif self.input is not None and self.exemplar:
             if random is not None:
                 raise LomitError("--random takes the place of EXEMPLAR; give one or the other")
+            if self.regions is not None:
+                return self._by_region(self.input, self.regions)
             jobs = pair_up(self.input, self.exemplar, self.match)
         elif self.input is not None and (self.label or random is not None):
             if self.exemplar_mask is not None:
@@ -196,6 +215,16 @@ class Images(Group):
                 "lomit translate, --random"
             )
         return with_masks(jobs, self.input_mask, self.exemplar_mask)
+
+    def _by_region(self, inputs: str, regions: Sequence[tuple[str, str]]) -> Jobs:
+        if self.input_mask is not None or self.exemplar_mask is not None:
+            raise LomitError(
+                "NAME=IMAGE predicts a mask for each region; leave out --input-mask and --exemplar-mask, or give masks "
+                "in Python (Predictor.compose)"
+            )
+        if self.label:
+            raise LomitError("NAME=IMAGE takes the place of --label; give one or the other")
+        return by_region(inputs, regions)
 
 
 @dataclass

@@ -42,7 +42,10 @@ class Photo:
 
     def main(self) -> int:
         images, output = self.images, self.output
-        if len(images.exemplar) > 1:
+        regions = images.regions
+        if regions is not None and self.network.only:
+            raise LomitError("NAME=IMAGE says what is moved; leave out --only")
+        if len(images.exemplar) > 1 and regions is None:
             raise LomitError(f"one exemplar at most; {len(images.exemplar)} given (or give a folder)")
         jobs = images.jobs()
         output.check_json([self.network.model, images.pairs, *jobs.files])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 class Compiled:
-    """Calls like `Translator.translate` and `translate_filling`, compiled.
+    """Calls like `Translator.translate`, `translate_filling` and `compose`, compiled.
 
     Compiling takes about a minute.  Compiled code holds for one batch size: the first call decides it, smaller
     batches are filled up with copies of their last image, larger ones compile anew.
@@ -37,6 +37,7 @@ class Compiled:
         translator = rewritten(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._translate, filling = _compile(translator.translate), translator.translate_filling
         self._translate_filling = _compile(filling) if translator.has_masks else filling
+        self._compose = _compile(translator.compose)
         self._size = 0
 
     def translate(self, x: Tensor, guide: Guide) -> Translation:
@@ -46,6 +47,10 @@ class Compiled:
     def translate_filling(self, x: Tensor, guide: Guide) -> Translation:
         """See `Translator.translate_filling`."""
         return self._call(self._translate_filling, x, guide)
+
+    def compose(self, x: Tensor, guides: Sequence[Guide]) -> Translation:
+        """See `Translator.compose`; compiled for each number of exemplars."""
+        return _run(lambda: self._compose(x, guides))
 
     def _call(self, compiled: Callable[[Tensor, Guide], Translation], x: Tensor, guide: Guide) -> Translation:
         n, self._size = len(x), max(self._size, len(x))
@@ -64,7 +69,7 @@ class Compiled:
         return _first(_run(lambda: compiled(filled_up(x), guide)), n)
 
 
-def _compile(function: Callable[[Tensor, Guide], Translation]) -> Callable[[Tensor, Guide], Translation]:
+def _compile(function: Callable[..., Translation]) -> Callable[..., Translation]:
     # Freezing folds what depends on weights alone and packs them for the CPU's kernels.
     return torch.compile(function, dynamic=False, options={"freezing": True})
 

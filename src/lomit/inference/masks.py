@@ -47,7 +47,7 @@ def load(mask: MaskLike, size: tuple[int, int] | None = None) -> Mask:
             raise LomitError("a mask of floats must hold values in [0, 1]; scale or clip it")
         m = mask.astype(np.float32)
     else:
-        m = np.asarray(load_mask(mask, "mask"), dtype=np.float32) / 255
+        m = np.asarray(load_mask(mask, "mask"), dtype=np.float32) / np.float32(255)
     return m if size is None else resize(m, size)
 
 

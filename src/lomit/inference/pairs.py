@@ -44,12 +44,14 @@ class Guidance:
         name: its part of the results' names.
         exemplars: path of the exemplar, or of both ends of an interpolation; none where a label or a random style
             guides.
+        regions: what each exemplar gives its style to, by name; empty: the whole foreground.
         mask: the exemplar's mask to use, or None.
         style: number of the random style, from 0.
     """
 
     name: str
     exemplars: tuple[Path, ...] = ()
+    regions: tuple[str, ...] = ()
     mask: Path | None = None
     style: int | None = None
 
@@ -188,6 +190,27 @@ def pair_up(inputs: str, exemplars: Sequence[str], match: Literal["all", "zip"])
         )
     names = [f"{source.name}__{guidance.name}" for source, guidance in zip(sources, guidances, strict=True)]
     return Jobs(sources, guidances, names)
+
+
+def by_region(inputs: str, exemplars: Sequence[tuple[str, str]]) -> Jobs:
+    """Jobs in which each exemplar has a region of its own, called INPUT__NAME-EXEMPLAR__NAME-EXEMPLAR.
+
+    Args:
+        inputs: an image or a folder.
+        exemplars: (name of the region, path of an image) each.
+
+    Raises:
+        LomitError: for missing files, folders as exemplars, and a name that is given twice.
+    """
+    names = [name for name, _ in exemplars]
+    if (twice := _first_repeated(names)) is not None:
+        raise LomitError(f"'{twice}' is given two exemplars; leave out one of them")
+    for _, path in exemplars:
+        if Path(path).is_dir() or not Path(path).exists():
+            raise LomitError(f"{path} is a folder: give an image" if Path(path).is_dir() else f"no such file: {path}")
+    paths = tuple(Path(path) for _, path in exemplars)
+    called = "__".join(f"{name}-{path.stem}" for name, path in zip(names, paths, strict=True))
+    return Jobs(_inputs(inputs), [Guidance(_short(called), paths, tuple(names))])
 
 
 def by_label(inputs: str, label: Sequence[tuple[str, float]]) -> Jobs:

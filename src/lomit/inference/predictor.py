@@ -58,8 +58,8 @@ class Predictor:
     Args:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
-        compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations stay as they are.
-        only: what is moved where a call doesn't say it, as in `translate`.
+        compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations and edits stay as they are.
+        only: what is moved where a call doesn't say it, as in `translate`; the names given to `compose` say it.
 
     Raises:
         LomitError: where the device or a compiler is not to be had, and for names that the model doesn't know.
@@ -246,8 +246,7 @@ class Predictor:
             LomitError: as `translate`, for an attribute that is given two exemplars, and where both or none of
                 `exemplars` and `masks` are given.
         """
-        if not self.has_masks:
-            raise LomitError(f"the method '{self._method}' has no masks, so exemplars can't have regions of their own")
+        self._check_regions()
         if bool(exemplars) == bool(masks):
             raise LomitError(
                 "compose takes exemplars by name ({'hair': image, ...}), or masks=[(exemplar, input mask, exemplar "
@@ -267,7 +266,7 @@ class Predictor:
             drawn = self._masks(([part[1]], [picture]), ([part[2]], [exemplar]))
             guides.append(Guide(self._tensor([exemplar]), masks=drawn))
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            translation = self.translator.compose(self._tensor([picture]), guides)
+            translation = self._network.compose(self._tensor([picture]), guides)
         (result,) = self._results(translation, [picture], [picture], composite)
         return replace(result, exemplar_mask=None)
 
@@ -296,6 +295,27 @@ class Predictor:
             (_whole(result.input_mask, picture), _whole(result.exemplar_mask, guide))
             for result, picture, guide in zip(results, pictures, guides, strict=True)
         ]
+
+    def predict_regions(
+        self, image: ImageLike, exemplars: Mapping[str, ImageLike]
+    ) -> list[tuple[Picture, np.ndarray, np.ndarray]]:
+        """The masks of exemplars by name, to look at, change and give back to `compose` as `masks`.
+
+        Args:
+            image, exemplars: as for `compose`.
+
+        Returns:
+            For each exemplar, in the order given: its image, and the masks of the input and of itself as
+            `predict_masks` has them.
+
+        Raises:
+            LomitError: as `compose`.
+        """
+        self._check_regions()
+        self._apart(exemplars)
+        picture = load_picture(image, "input")
+        guides = [(name, load_picture(each, f"exemplar for '{name}'")) for name, each in exemplars.items()]
+        return [(guide, *self.predict_masks(picture, guide, only=name)[0]) for name, guide in guides]
 
     def random_styles(self, count: int, seed: int = 0) -> Tensor:
         """`count` style codes for `translate(styles=...)`, count x S; the same for the same seed.
@@ -437,12 +457,16 @@ class Predictor:
             raise LomitError("'only' is empty: name an attribute that is to be moved, or leave it out")
         return named
 
+    def _check_regions(self) -> None:
+        if not self.has_masks:
+            raise LomitError(f"the method '{self._method}' has no masks, so exemplars can't have regions of their own")
+
     def _apart(self, names: Collection[str]) -> list[Tensor]:
         """`_moved` of each name, where no two name the same attribute."""
         if names and not self.translator.places:
             raise LomitError(
-                "the masks of this model don't go by names: take one whose masks do (docs/models.md), or give "
-                "masks=[(exemplar, input mask, exemplar mask), ...]"
+                "the masks of this model don't go by names: take one whose masks do (docs/models.md), or draw the "
+                "masks (lomit edit; in Python give masks=[(exemplar, input mask, exemplar mask), ...])"
             )
         taken: dict[str, str] = {}
         apart = []

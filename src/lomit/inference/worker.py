@@ -173,8 +173,26 @@ class Worker:
         return images
 
     def _translate(self, batch: Sequence[_Images], writes: list[_Write]) -> list[JobOutcome]:
+        results = self._compose(batch) if batch[0].job.guidance.regions else self._translate_batch(batch)
+        outcomes = []
+        for images, result in zip(batch, results, strict=True):
+            writes.append(self._write(f"{images.job.name}.png", result.image))
+            outcomes.append(JobOutcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
+        return outcomes
+
+    def _compose(self, batch: Sequence[_Images]) -> list[Result]:
+        return [
+            self.predictor.compose(
+                images.input,
+                dict(zip(images.job.guidance.regions, images.exemplars, strict=True)),
+                composite=self.settings.composite,
+            )
+            for images in batch
+        ]
+
+    def _translate_batch(self, batch: Sequence[_Images]) -> list[Result]:
         jobs = [images.job for images in batch]
-        results = self.predictor.translate(
+        return self.predictor.translate(
             [images.input for images in batch],
             [images.exemplars[0] for images in batch] if jobs[0].guidance.exemplars else None,
             label=dict(self.settings.label) or None,
@@ -184,11 +202,6 @@ class Worker:
             composite=self.settings.composite,
             batch_size=len(batch),
         )
-        outcomes = []
-        for images, result in zip(batch, results, strict=True):
-            writes.append(self._write(f"{images.job.name}.png", result.image))
-            outcomes.append(JobOutcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
-        return outcomes
 
     def _interpolate(self, images: _Images, steps: int, writes: list[_Write]) -> JobOutcome:
         name = images.job.name
@@ -205,11 +218,12 @@ class Worker:
         """Has the masks written if they are wanted; returns how many."""
         if not self.settings.save_masks:
             return 0
-        if result.input_mask is None or result.exemplar_mask is None:
+        if result.input_mask is None:
             raise LomitError(f"the model '{self.settings.model}' has no masks; leave out --save-masks")
-        writes.append(self._write(f"{name}_input-mask.png", result.input_mask))
-        writes.append(self._write(f"{name}_exemplar-mask.png", result.exemplar_mask))
-        return 2
+        masks = {"input": result.input_mask, "exemplar": result.exemplar_mask}
+        made = {whose: mask for whose, mask in masks.items() if mask is not None}  # several exemplars have no one mask
+        writes += [self._write(f"{name}_{whose}-mask.png", mask) for whose, mask in made.items()]
+        return len(made)
 
     def _write(self, name: str, image: Image.Image) -> _Write:
         return partial(write_png, self.settings.out / name, image, self.settings.overwrite)

@@ -77,26 +77,30 @@ class PhotoWorker:
             chosen = [faces[i] for i in choose_faces(faces, self.face, photo.picture.name)]
             for face in chosen:
                 check_place(face, photo.picture)
-            exemplar, theirs, own, guide = None, None, None, None
+            own, guide = None, None
             if job.input.mask is not None:
                 own = read_mask(job.input.mask)
                 crop_mask(own, photo.picture, chosen[0], 1)  # fits?
+            seen = []
             for path in job.guidance.exemplars:
-                exemplar, theirs = self._exemplar(path)
-            if job.guidance.mask is not None and exemplar is not None and theirs is not None:
+                seen.append(self._exemplar(path))
+            if job.guidance.mask is not None and seen:
                 path = job.guidance.mask
                 guide = read_mask(path)
+                exemplar, theirs = seen[0]
                 crop_mask(guide, exemplar, theirs[self.exemplar_face], 1)  # fits?
         except LomitError as error:
             return JobOutcome(job, bad=path, error=str(error))
+        regions = job.guidance.regions
+        pictures, found = [picture for picture, _ in seen], [theirs for _, theirs in seen]
         result = translate_photo(
             self.predictor,
             photo.picture,
-            exemplar,
+            dict(zip(regions, pictures, strict=True)) if regions else (pictures[0] if seen else None),
             face=self.face,
             exemplar_face=self.exemplar_face,
             faces=faces,
-            exemplar_faces=theirs,
+            exemplar_faces=dict(zip(regions, found, strict=True)) if regions else (found[0] if seen else None),
             input_mask=own,
             exemplar_mask=guide,
             label=self.label,

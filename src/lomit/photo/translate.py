@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from PIL import Image, ImageChops
@@ -63,7 +63,8 @@ class PhotoResult:
             photograph's values are kept.
         faces: every face found, the largest first.
         results: one for each translated face.
-        exemplar: what the network saw of the exemplar; None where a label guided.
+        exemplar: what the network saw of the exemplar; None where a label guided, and where exemplars were composed.
+        exemplars: what it saw of each exemplar that was composed, by name.
     """
 
     image: Image.Image
@@ -71,17 +72,18 @@ class PhotoResult:
     faces: list[Face]
     results: list[FaceResult]
     exemplar: ExemplarFace | None = None
+    exemplars: Mapping[str, ExemplarFace] = field(default_factory=dict)
 
 
 def translate_photo(
     predictor: Predictor,
     photo: ImageLike,
-    exemplar: ImageLike | None,
+    exemplar: ImageLike | Mapping[str, ImageLike] | None,
     *,
     face: int | Literal["all"] = 0,
     exemplar_face: int = 0,
     faces: Sequence[Face] | None = None,
-    exemplar_faces: Sequence[Face] | None = None,
+    exemplar_faces: Sequence[Face] | Mapping[str, Sequence[Face]] | None = None,
     input_mask: MaskLike | None = None,
     exemplar_mask: MaskLike | None = None,
     label: Mapping[str, float] | None = None,
@@ -94,11 +96,12 @@ def translate_photo(
     `faces` extra is not installed, or the method can't do what is asked.
 
     Args:
-        exemplar: the exemplar, aligned in the same way; None where a label takes its place.
+        exemplar: the exemplar, aligned in the same way; None where a label takes its place.  Or several, by what is
+            taken from each, as in `Predictor.compose`: {"hair": ..., "smiling": ...}; without masks or a label.
         face: which face: its position by size, 0 being the largest, or "all".
-        exemplar_face: the same for the exemplar.
+        exemplar_face: the same for the exemplar, or for each.
         faces: the faces of the photograph, in place of the detector's.
-        exemplar_faces: the same for the exemplar.
+        exemplar_faces: the same for the exemplar; of several, by their names.
         input_mask: mask to use in place of the predicted one, white = foreground; as large as the photograph, or a
             square that stands for the crop.
         exemplar_mask: the same for the exemplar.
@@ -111,22 +114,26 @@ def translate_photo(
     for one in chosen:
         check_place(one, picture)
     size = predictor.image_size
-    guide = None
-    if exemplar is not None:
-        guide = align_exemplar(exemplar, size, exemplar_face, exemplar_faces, exemplar_mask)
-    results = translate_crops(
-        predictor,
-        [(each, align(picture, each, size)) for each in chosen],
-        guide,
-        input_masks=None if input_mask is None else [crop_mask(input_mask, picture, each, size) for each in chosen],
-        label=label,
-    )
+    crops = [(each, align(picture, each, size)) for each in chosen]
+    guide, guides = None, {}
+    if isinstance(exemplar, Mapping):
+        if input_mask is not None or exemplar_mask is not None or label is not None:
+            raise LomitError("exemplars by name predict their masks; leave out masks and label, or give one exemplar")
+        theirs = exemplar_faces if isinstance(exemplar_faces, Mapping) else {}
+        guides = {name: align_exemplar(each, size, exemplar_face, theirs.get(name)) for name, each in exemplar.items()}
+        results = compose_crops(predictor, crops, guides)
+    else:
+        if exemplar is not None:
+            given = None if isinstance(exemplar_faces, Mapping) else exemplar_faces
+            guide = align_exemplar(exemplar, size, exemplar_face, given, exemplar_mask)
+        own = None if input_mask is None else [crop_mask(input_mask, picture, each, size) for each in chosen]
+        results = translate_crops(predictor, crops, guide, input_masks=own, label=label)
     image, weight = picture, Image.new("L", picture.size)
     for each in results:
         pasted = paste(image, each.face, each.before, each.after, each.input_mask, strength=strength)
         image = as_picture(pasted, picture.name)
         weight = ImageChops.lighter(weight, on_photo(each.input_mask, each.face, picture.size, size))
-    return PhotoResult(image.with_colours(image.rgb), weight, found, results, guide)
+    return PhotoResult(image.with_colours(image.rgb), weight, found, results, guide, guides)
 
 
 def align_exemplar(
@@ -182,12 +189,35 @@ def translate_crops(
     if guide is not None and reference == "self" and all(mask is not None for mask in masks):
         # Once more under the masks as images, so that the two outputs differ in the style alone.
         results = translate(masks, [result.exemplar_mask for result in results])
-        itself = predictor.translate(images, images, input_masks=masks, exemplar_masks=masks)
-        before = [result.image.convert("RGB") for result in itself]
+        before = _as_their_own_exemplars(predictor, images, masks)
     return [
         FaceResult(face, crop, unchanged, r.image.convert("RGB"), mask, r.exemplar_mask)
         for (face, crop), unchanged, r, mask in zip(crops, before, results, masks, strict=True)
     ]
+
+
+def compose_crops(
+    predictor: Predictor, crops: Sequence[tuple[Face, Image.Image]], guides: Mapping[str, ExemplarFace]
+) -> list[FaceResult]:
+    """Translates aligned faces by several exemplars, each in a region of its own; see `Predictor.compose`.
+
+    What the output is compared with is made under the same masks, as in `translate_crops`.  A result has no
+    `exemplar_mask`: there are several.
+    """
+    exemplars = {name: guide.crop for name, guide in guides.items()}
+    # As in `translate_crops` the masks that count are images.
+    results = [predictor.compose(crop, masks=predictor.predict_regions(crop, exemplars)) for _, crop in crops]
+    before = _as_their_own_exemplars(predictor, [crop for _, crop in crops], [each.input_mask for each in results])
+    return [
+        FaceResult(face, crop, unchanged, r.image.convert("RGB"), r.input_mask, None)
+        for (face, crop), unchanged, r in zip(crops, before, results, strict=True)
+    ]
+
+
+def _as_their_own_exemplars(predictor: Predictor, crops: Sequence[Image.Image], masks: Masks) -> list[Image.Image]:
+    """What the network makes of crops in their own style, under given masks: RGB, S x S each."""
+    results = predictor.translate(crops, crops, input_masks=masks, exemplar_masks=masks)
+    return [result.image.convert("RGB") for result in results]
 
 
 def crop_mask(mask: MaskLike | None, picture: Picture, face: Face, size: int) -> Image.Image | None:
