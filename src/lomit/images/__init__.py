@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lomit.images.picture import MAX_PIXELS, Picture, as_picture
-from lomit.images.read import read_image, read_mask, read_rgb, read_upload
+from lomit.images.read import mask_of, read_image, read_mask, read_rgb, read_upload
 from lomit.images.write import (
     SOFTWARE,
     save_png,
@@ -20,6 +20,7 @@ __all__ = [
     "SOFTWARE",
     "Picture",
     "as_picture",
+    "mask_of",
     "read_image",
     "read_mask",
     "read_rgb",

@@ -58,9 +58,14 @@ def read_mask(path: str | os.PathLike[str]) -> Image.Image:
     """Reads a mask: mode L, white is foreground.  Colours are turned into grey; of 0 and 1 alone, 1 is white.  Raises
     LomitError as `read_image`.
     """
-    mask = read_image(path).on_white().convert("L")
+    return mask_of(read_image(path))
+
+
+def mask_of(picture: Picture) -> Image.Image:
+    """A picture as a mask, as `read_mask` has it."""
+    mask = picture.on_white().convert("L")
     if mask.getextrema()[1] == 1:
-        logger.warning("%s holds no value above 1: 1 is taken for white", path)
+        logger.warning("%s holds no value above 1: 1 is taken for white", picture.name)
         return mask.point(lambda value: 255 * value)
     return mask
 

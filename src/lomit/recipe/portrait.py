@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from lomit.data.transforms import centre_box, resize
+from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
 from lomit.inference.editing import Edit, Edited
 from lomit.inference.predictor import Predictor
-from lomit.photo.align import align, covered
+from lomit.photo.align import align, covered, view
 from lomit.photo.faces import Face
 from lomit.photo.paste import paste
 
@@ -64,6 +65,29 @@ class Portrait:
                 square = resize(picture.on_white().crop(centre_box(picture.size)), size)
             self._seen[size] = Picture(square, name=self.name)
         return self._seen[size]
+
+    def seen_mask(self, mask: Image.Image, size: int) -> Image.Image:
+        """A mask as it lies on what is translated: mode L, size x size.
+
+        Args:
+            mask: mode L, square (it stands for what is translated) or of the whole image's shape, at any size.
+            size: side of the result.
+
+        Raises:
+            LomitError: for a mask of another shape.
+        """
+        if mask.width != mask.height:
+            width, height = self.read().size
+            if abs(mask.width * height - mask.height * width) > max(width, height):
+                raise LomitError(
+                    f"the mask of {self.name} is {mask.width} x {mask.height}; make it square, or of the image's shape "
+                    f"({width} x {height})"
+                )
+            whole = mask.resize((width, height), Image.Resampling.BILINEAR)
+            if self.face is not None:
+                return view(whole, self.face, size)
+            mask = whole.crop(centre_box(whole.size))
+        return mask.resize((size, size), Image.Resampling.BILINEAR)
 
     def close_up(self) -> Portrait:
         """The part of the image around the face; the same where no face is meant."""

@@ -120,7 +120,7 @@ class Visitor:
         """A mask as the page sends it."""
         slot = self.page.sessions.get(self.hash).slots[pane]
         assert slot is not None
-        return {"pane": pane, "revision": slot.stamp, "mask": encode_mask(mask)}
+        return {"pane": pane, "revision": slot.stamp, "operation": slot.operation, "mask": encode_mask(mask)}
 
     def save(self, what: str, *sliders: Any, **told: Any) -> dict[str, Any]:
         (file,) = self.send(self.page.viewer, "save", {"what": what, **told}, *(sliders or SLIDERS))

@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from doubles import bomb
+from lomit import Predictor, masks
 from lomit.apps.editor.page import Page
+from lomit.apps.editor.samples import draw_samples
 from lomit.apps.editor.session import Session
 from lomit.cli import main
 from lomit.inference.editing import Edited
@@ -115,7 +117,7 @@ def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def masks(data: bytes) -> dict[str, np.ndarray]:
+def unpacked(data: bytes) -> dict[str, np.ndarray]:
     pack = zipfile.ZipFile(io.BytesIO(data))
     return {name: np.asarray(Image.open(pack.open(name))) for name in pack.namelist()}
 
@@ -133,14 +135,14 @@ def test_edit_download_reproduce(
         choice.select_option(label="Centre square as it is")
         person.changed(before)
     first = pixels(person.save("Save result"))
-    whole = masks(person.save("Masks"))["face0__face1_input-mask.png"]
+    whole = unpacked(person.save("Masks"))["face0__face1_input-mask.png"]
     before = person.result()
     # Over the hair of the left half, where the predicted mask lies.
     person.tab.locator(".soft").uncheck()
     person.stroke(0, [(0.05, 0.05), (0.45, 0.05), (0.45, 0.15), (0.05, 0.15), (0.05, 0.25), (0.45, 0.25), (0.05, 0.35)])
     person.changed(before)
     second = pixels(person.save("Save result"))
-    edited = masks(person.save("Masks"))["face0__face1_input-mask.png"]
+    edited = unpacked(person.save("Masks"))["face0__face1_input-mask.png"]
     assert whole.shape == edited.shape == (160, 160)
     removed = (whole > 60) & (edited == 0)
     assert removed.sum() > 200
@@ -190,6 +192,109 @@ def test_undo_invert_reset_and_the_keyboard(person: Person) -> None:
     tab.get_by_role("button", name="Sample as exemplar").nth(2).click()
     person.changed(before)
     assert "edited" in note.inner_text()
+
+
+def saved_mask(person: Person, pane: str = "input") -> np.ndarray:
+    data = person.save(f"Save the mask: {pane}")
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_operations_and_their_keys_are_pythons_and_can_be_undone(person: Person) -> None:
+    tab = person.tab
+    operations = {
+        "+": lambda m: masks.grow(m, 3),
+        "-": lambda m: masks.shrink(m, 3),
+        "f": lambda m: masks.feather(m, 3),
+        "h": masks.fill_holes,
+        "d": lambda m: masks.drop_specks(m, 150),
+    }
+    for key, same in operations.items():
+        before = saved_mask(person)
+        tab.locator(".stage").first.focus()
+        tab.keyboard.press(key)
+        person.settle()
+        after = saved_mask(person)
+        assert np.array_equal(after, np.asarray(masks.to_image(same(before)))), key
+        assert key == "d" or not np.array_equal(after, before), key  # there may be no speck
+        tab.locator(".stage").first.focus()
+        tab.keyboard.press("Control+z")
+        assert np.array_equal(saved_mask(person), before) or key == "d", key
+    # Clicked twice before the first is answered: each counts, and each is undone by itself.
+    before = saved_mask(person)
+    grow = tab.get_by_role("button", name="Grow the mask: input")
+    grow.click()
+    grow.click()
+    tab.get_by_role("button", name="Invert the mask: input").click()
+    person.settle()
+    once = masks.grow(before, 3)
+    assert np.array_equal(saved_mask(person), 255 - np.asarray(masks.to_image(masks.grow(once, 3))))
+    for expected in (masks.grow(once, 3), once, before):
+        tab.get_by_role("button", name="Undo the last edit of the mask: input").click()
+        person.settle()
+        assert np.array_equal(saved_mask(person), np.asarray(masks.to_image(expected)))
+
+
+def test_a_region_is_selected_and_one_is_drawn_around(person: Person) -> None:
+    tab = person.tab
+    sources = [sample.source().seen(64) for sample in draw_samples()[:2]]
+    content = Predictor.from_pretrained("avatars", "cpu").edit(sources[0], [sources[1]]).content[0]
+    before, shown = saved_mask(person), person.result()
+    tab.get_by_text("Select", exact=True).click()
+    tab.get_by_text("Paint", exact=True).click()
+    person.stroke(0, [(0.51, 0.52)])
+    person.changed(shown)
+    selected = saved_mask(person)
+    region = masks.select(content, (0.51, 0.52))
+    assert 0.05 < region.mean() < 0.6
+    assert np.array_equal(selected, np.asarray(masks.to_image(masks.add(before, region))))
+    tab.get_by_text("Lasso", exact=True).click()
+    tab.locator(".modes").get_by_text("Erase").click()
+    shown, corners = person.result(), [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]
+    person.stroke(0, corners)
+    person.changed(shown)
+    left = saved_mask(person)
+    assert left[70:186, 70:186].max() == 0
+    assert np.array_equal(np.delete(left, np.r_[62:194], axis=0), np.delete(selected, np.r_[62:194], axis=0))
+    # By keys: corners with the space bar, closed with Enter; Escape gives up.
+    tab.locator(".stage").first.focus()
+    note = tab.locator(".pane .note").first.inner_text()
+    for key in ("p", "l", "Space", "Shift+ArrowLeft", "Space", "Shift+ArrowUp", "Space", "Escape", "Enter"):
+        tab.keyboard.press(key)
+    person.settle()
+    assert tab.locator(".pane .note").first.inner_text() == note
+    for key in ("Space", "Shift+ArrowRight", "Space", "Shift+ArrowDown", "Space", "Enter"):
+        tab.keyboard.press(key)
+    person.settle()
+    assert (saved_mask(person).astype(int) - left).sum() > 0.8 * 255 * 24**2 / 2
+    tab.locator(".stage").first.focus()
+    tab.keyboard.press("Control+z")
+    assert np.array_equal(saved_mask(person), left)
+    tab.locator(".stage").first.focus()
+    tab.keyboard.press("b")
+    assert tab.locator(".radius").is_visible()
+    person.settle()
+
+
+def test_masks_from_files_and_to_files(person: Person, tmp_path: Path) -> None:
+    tab, alert = person.tab, person.tab.locator(".bench .alert")
+    before = saved_mask(person, "exemplar")
+    half = Image.new("L", (50, 50))
+    half.paste(255, (0, 0, 25, 50))
+    half.save(tmp_path / "half.png")
+    Image.new("L", (30, 20)).save(tmp_path / "wide.png")
+    shown = person.result()
+    tab.get_by_label("Load a mask for the exemplar").set_input_files(tmp_path / "half.png")
+    person.changed(shown)
+    loaded = saved_mask(person, "exemplar")
+    assert loaded[:, :124].min() == 255
+    assert loaded[:, 132:].max() == 0
+    tab.get_by_label("Load a mask for the exemplar").set_input_files(tmp_path / "wide.png")
+    tab.wait_for_function("() => document.querySelector('.bench .alert').textContent.includes('is 30 x 20')")
+    assert alert.is_visible()
+    assert np.array_equal(saved_mask(person, "exemplar"), loaded)
+    tab.get_by_role("button", name="Undo the last edit of the mask: exemplar").click()
+    assert np.array_equal(saved_mask(person, "exemplar"), before)
+    person.settle()
 
 
 def fingers(person: Person, *steps: tuple[str, list[tuple[int, float, float]]]) -> None:

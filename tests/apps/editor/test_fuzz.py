@@ -37,6 +37,9 @@ def bodies(visitor: Visitor) -> list[Any]:
         {"action": "keep"}, {"action": "sample", "pane": 0, "sample": 1}, {"action": "face", "pane": 0, "face": 0},
         {"action": "open", "pane": 0, "name": "x.png", "data": "aGFsbG8="}, {"action": "restore", "id": 1},
         {"action": "swap", "masks": [drawn], "settings": 1}, {"action": "close", "on": 1},
+        {"action": "operate", "pane": 0, "step": {"do": "grow", "radius": 3}},
+        {"action": "operate", "pane": 1, "step": {"do": "select", "at": [0.5, 0.5], "alike": 0.4, "erase": True}},
+        {"action": "load_mask", "pane": 0, "name": "m.png", "data": "aGFsbG8="},
     ]  # fmt: skip
     made = [visitor.request(page.bench, "act", told, *SLIDERS) for told in actions]
     made += [

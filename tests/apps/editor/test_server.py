@@ -107,6 +107,10 @@ def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
         {"action": "face", "pane": 2, "face": 0}, {"action": "restore", "id": 77}, {"action": "__class__"},
         {"action": "keep", "masks": 7}, {"action": "keep", "masks": [None]}, {"action": "keep", "masks": [{}]},
         {"action": "keep", "masks": [{"pane": 0, "revision": 0}] * 4},
+        {"action": "operate", "pane": 0}, {"action": "operate", "pane": 0, "step": {"do": "load"}},
+        {"action": "operate", "pane": 0, "step": {"do": "lasso", "points": "abc"}},
+        {"action": "operate", "pane": 0, "step": {"do": "grow", "radius": "9"}},
+        {"action": "load_mask", "pane": 0, "name": "x", "data": "?"},
     ],
 )  # fmt: skip
 def test_nonsense_is_answered_with_a_line(visitor: Visitor, told: dict[str, Any]) -> None:
@@ -121,7 +125,9 @@ def test_masks_of_another_size_are_refused(visitor: Visitor) -> None:
     visitor.load()
     for mask in ("?", encode_mask(Image.new("L", (3, 3)))):
         with pytest.raises(RuntimeError, match="mask must be"):
-            visitor.send(visitor.page.bench, "stroke", {"masks": [{"pane": 0, "revision": 1, "mask": mask}]})
+            visitor.send(
+                visitor.page.bench, "stroke", {"masks": [visitor.drawn(0, Image.new("L", (1, 1))) | {"mask": mask}]}
+            )
 
 
 def test_what_is_clicked_brings_masks_and_sliders_along(visitor: Visitor) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lomit import masks
 from lomit.apps.editor import views
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
@@ -73,6 +75,102 @@ def test_a_stroke_that_comes_late_is_not_for_the_next_image(session: Session) ->
     session.stroke(0, black(), drawn_on.stamp)
     assert session.slots[0].mask is None
     assert np.array_equal(finished(session), before)
+
+
+STEPS = (
+    {"do": "grow", "radius": 3}, {"do": "lasso", "points": [[0.1, 0.1], [0.9, 0.2], [0.5, 0.9]], "erase": True},
+    {"do": "select", "at": [0.5, 0.1], "alike": 0.3},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pane", [0, 1])
+def test_operations_are_those_of_python(session: Session, pane: int) -> None:
+    expected = np.asarray(session.mask(pane))
+    scene = session.scene
+    assert scene is not None
+    for number, step in enumerate(STEPS, start=1):
+        session.operate(pane, step)
+        expected = np.asarray(masks.to_image(masks.apply(expected, step, scene.editing.content[pane])))
+        slot = session.slots[pane]
+        assert slot is not None
+        assert (slot.operation, slot.mask) == (number, session.mask(pane))
+        assert np.array_equal(np.asarray(session.mask(pane)), expected)
+    by_hand, result = np.asarray(session.mask(pane)), finished(session)
+    # A recipe that says the same steps gives the same result.
+    session.stroke(pane, None)
+    assert not np.array_equal(np.asarray(session.mask(pane)), by_hand)
+    done = ((STEPS[0],), ()) if pane == 0 else ((), (STEPS[0],))
+    once = scene.render(replace(session.edit, steps=done))
+    session.operate(pane, STEPS[0])
+    assert np.array_equal(scene.render(session.edit).raw, once.raw)
+    assert not np.array_equal(finished(session), result)
+
+
+def test_operations_that_fail_change_nothing(session: Session, models: Models) -> None:
+    before = list(session.slots)
+    for call, says in (
+        (lambda: session.operate(0, {"do": "grow", "radius": -1}), "'radius' of grow must be a number"),
+        (lambda: session.operate(0, None), "a step must be an object"),
+        (lambda: session.operate(2, STEPS[0]), "open an image first"),
+        (lambda: session.load_mask(0, "mask.png", b"no image"), r"mask\.png is not an image"),
+    ):
+        with pytest.raises(LomitError, match=says):
+            call()
+    assert session.slots == before
+    alone = Session(models, Limits(), session.samples, EditorSettings("tiny"))
+    alone.sample(0, 0)
+    with pytest.raises(LomitError, match="there is no mask yet"):
+        alone.operate(0, STEPS[0])
+
+
+def test_a_stroke_drawn_before_an_operation_is_left_out(session: Session) -> None:
+    slot = session.slots[0]
+    assert slot is not None
+    session.operate(0, STEPS[0])
+    session.stroke(0, black(), slot.stamp, 0)
+    assert np.asarray(session.mask(0)).any()
+    session.stroke(0, black(), slot.stamp, 1)
+    assert not np.asarray(session.mask(0)).any()
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_masks_are_saved_and_loaded_at_any_size(session: Session) -> None:
+    session.operate(0, STEPS[1])
+    drawn = np.asarray(session.mask(0))
+    told = views.mask_file(session, 0)
+    assert told["name"] == f"{session.samples[0].source().name.removesuffix('.png')}_mask.png"
+    with Image.open(io.BytesIO(base64.b64decode(told["data"]))) as saved:
+        assert (saved.mode, saved.size) == ("L", (MASK_SIDE, MASK_SIDE))
+        session.stroke(0, None)
+        session.load_mask(0, told["name"], base64.b64decode(told["data"]))
+        assert np.array_equal(np.asarray(session.mask(0)), drawn)
+        session.load_mask(0, "small.png", png(saved.resize((64, 64), Image.Resampling.BOX)))
+    assert 0 < np.abs(np.asarray(session.mask(0), dtype=int) - drawn).mean() < 6
+    session.load_mask(0, "bits.png", png(Image.fromarray((drawn > 127).astype(np.uint8))))
+    assert np.array_equal(np.asarray(session.mask(0)), 255 * (drawn > 127))
+    with pytest.raises(LomitError, match=r"is 30 x 20; make it square, or of the image's shape \(256 x 256\)"):
+        session.load_mask(0, "wide.png", png(Image.new("L", (30, 20))))
+
+
+def test_a_mask_of_the_whole_image_is_cut_as_the_image_is(session: Session) -> None:
+    photo = Picture(noise(900, 600))
+    whole = np.zeros((300, 450), dtype=np.uint8)  # half as large
+    whole[:, 225:] = 255
+    session.slots[0] = Slot(Portrait("me.png", lambda: photo))
+    session.load_mask(0, "mask.png", png(Image.fromarray(whole)))
+    mask = np.asarray(session.mask(0))
+    assert mask[:, :126].max() == 0
+    assert mask[:, 130:].min() == 255
+    session.slots[0] = Slot(Portrait("me.png", lambda: photo, Face.from_crop((350, 200, 550, 400))))
+    session.load_mask(0, "mask.png", png(Image.fromarray(whole)))
+    mask = np.asarray(session.mask(0))
+    assert mask[128, :122].max() == 0
+    assert mask[128, 134:].min() == 255
 
 
 def test_swap_takes_masks_along(session: Session) -> None:

@@ -87,6 +87,7 @@ class Page:
         each = one | {"trigger_mode": "multiple"}
         self.bench.act(_handler(self._act), controls, everything, show_progress="minimal", **each)
         self.bench.stroke(_handler(self._stroke), None, [self.viewer], **quiet)
+        self.bench.save(_handler(self._save), controls, self.saver, show_progress="hidden", **each)
         self.viewer.act(_handler(self._act), controls, everything, show_progress="hidden", **each)
         self.viewer.save(_handler(self._save), controls, self.saver, show_progress="hidden", **each)
         self.model.input(_handler(self._choose), self.model, everything, show_progress="minimal", **one)
@@ -135,7 +136,8 @@ class Page:
             raise _unknown()
         for each in masks:
             image = None if each.get("mask") is None else decode_mask(str(each["mask"]))
-            session.stroke(_pane(each), image, _number(each, "revision", 2**31))
+            stamp, operation = (_number(each, name, 2**31) for name in ("revision", "operation"))
+            session.stroke(_pane(each), image, stamp, operation)
         if values and told.get("settings") == session.settings_stamp:
             session.settings = self._settings(session.settings, values)
 
@@ -172,7 +174,8 @@ class Page:
         session = self.sessions.get(page)
         try:
             self._adopt(session, told, values)
-            file = views.download(session, str(told.get("what")))
+            what = str(told.get("what"))
+            file = views.mask_file(session, _pane(told)) if what == "mask" else views.download(session, what)
         except LomitError as error:
             file = {"alert": str(error)}
         return file | {"answer": session.answer()}
@@ -213,12 +216,17 @@ def _handler(handle: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _open(session: Session, told: dict[str, Any]) -> None:
-    try:
-        data = base64.b64decode(str(told.get("data")), validate=True)
-    except ValueError:  # not in base64, or not even ASCII
-        raise LomitError("the upload is damaged; try again") from None
-    session.open(_pane(told), str(told.get("name"))[-200:], data)
+def _upload(take: Callable[[Session, int, str, bytes], None]) -> Callable[[Session, dict[str, Any]], None]:
+    """An action that gets a pane, the name of a file and what is in it."""
+
+    def act(session: Session, told: dict[str, Any]) -> None:
+        try:
+            data = base64.b64decode(str(told.get("data")), validate=True)
+        except ValueError:  # not in base64, or not even ASCII
+            raise LomitError("the upload is damaged; try again") from None
+        take(session, _pane(told), str(told.get("name"))[-200:], data)
+
+    return act
 
 
 def _close(session: Session, told: dict[str, Any]) -> None:
@@ -226,7 +234,9 @@ def _close(session: Session, told: dict[str, Any]) -> None:
 
 
 ACTIONS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
-    "open": _open,
+    "open": _upload(Session.open),
+    "operate": lambda session, told: session.operate(_pane(told), told.get("step")),
+    "load_mask": _upload(Session.load_mask),
     "sample": lambda session, told: session.sample(_pane(told), _number(told, "sample", len(session.samples))),
     "face": lambda session, told: session.face(_pane(told), _number(told, "face", 1000)),
     "remove": lambda session, told: session.remove(_pane(told)),

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from threading import Lock
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -17,7 +18,8 @@ from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Limits, Slot, Variant
 from lomit.errors import LomitError
-from lomit.images import Picture, as_picture, read_upload
+from lomit.images import Picture, as_picture, mask_of, read_upload
+from lomit.inference import masks
 from lomit.inference.choice import choose_model
 from lomit.inference.editing import Edit, Edited
 from lomit.inference.predictor import Predictor
@@ -69,10 +71,7 @@ class Session:
 
     def open(self, pane: int, name: str, data: bytes) -> None:
         """Takes an uploaded image: its largest face; its centre square where there is none, or it is all of it."""
-        name = self._free_name(pane, name)
-        if len(data) > self.limits.upload_bytes:
-            raise LomitError(f"{name} has more than {self.limits.upload_bytes >> 20} MB; scale it down first")
-        read = partial(read_upload, data, name, self.limits.upload_pixels)
+        name, read = self._reader(pane, name, data)
         picture = read()
         faces, note = _faces(picture)
         # Decoded anew where all of it is needed: a page holds files, not their pixels.
@@ -112,20 +111,50 @@ class Session:
         self._put(INPUT, guide)
         self._put(EXEMPLAR, own)
 
-    def stroke(self, pane: int, mask: Image.Image | None, stamp: int | None = None) -> None:
+    def stroke(
+        self, pane: int, mask: Image.Image | None, stamp: int | None = None, operation: int | None = None
+    ) -> None:
         """A mask as it now is.
 
         Args:
             mask: None for the prediction.
             stamp: of the slot that the stroke was drawn on; None, of what lies there now.  Strokes wait for each other
                 in the page, and one may come after its image was replaced or removed; it is left out.
+            operation: of the slot likewise, where the stroke was drawn before the latest operation was done.
         """
         if mask is not None and mask.size != (MASK_SIDE, MASK_SIDE):
             raise LomitError(f"a mask must be {MASK_SIDE} x {MASK_SIDE}")
         there = self.slots[pane]
         if stamp is not None and (there is None or there.stamp != stamp):
             return
+        if operation is not None and there is not None and operation < there.operation:
+            return
         self.slots[pane] = replace(self._slot(pane), mask=mask)
+
+    def operate(self, pane: int, step: object) -> None:
+        """Does a step of `lomit.masks.apply` to a mask, edited or predicted.  Raises as that does."""
+        slot, (mask, content) = self._slot(pane), self._mask(pane)
+        changed = masks.to_image(masks.apply(np.asarray(mask), step, content))  # type: ignore[arg-type]
+        self._operated(pane, slot, changed)
+
+    def load_mask(self, pane: int, name: str, data: bytes) -> None:
+        """Takes a mask from an uploaded file, see `Portrait.seen_mask`."""
+        slot = self._slot(pane)
+        self._mask(pane)  # can there be one?
+        _, read = self._reader(pane, name, data)
+        self._operated(pane, slot, slot.source.seen_mask(mask_of(read()), MASK_SIDE))
+
+    def mask(self, pane: int) -> Image.Image:
+        """The mask of a pane as it is drawn, before the threshold: mode L, MASK_SIDE a side."""
+        return self._mask(pane)[0]
+
+    def predicted(self) -> dict[int, Image.Image]:
+        """Pane -> predicted mask; empty while an image is missing, and for a model without masks."""
+        scene = self.scene
+        if scene is None:
+            return {}
+        panes = [pane for pane, slot in enumerate(self.slots) if slot is not None]
+        return dict(zip(panes, scene.editing.predicted(MASK_SIDE, self.edit.blend), strict=False))
 
     def keep(self) -> None:
         """Adds the present result to the strip."""
@@ -163,8 +192,8 @@ class Session:
         edit = Edit(blend=s.blend if len(guides) > 1 else 0.0, strength=s.strength if predictor.can_blend else 1.0)
         if not predictor.has_masks:
             return edit
-        masks = tuple(slot.mask for slot in guides)
-        return replace(edit, input_mask=None if own is None else own.mask, exemplar_masks=masks, threshold=s.threshold)
+        drawn = tuple(slot.mask for slot in guides)
+        return replace(edit, input_mask=None if own is None else own.mask, exemplar_masks=drawn, threshold=s.threshold)
 
     @property
     def scene(self) -> Scene | None:
@@ -237,6 +266,19 @@ class Session:
         )  # fmt: skip
         return image, edited, recipe
 
+    def _mask(self, pane: int) -> tuple[Image.Image, np.ndarray | None]:
+        """The mask of a pane, and its image's content code where the model gives one."""
+        slot, predicted, scene = self._slot(pane), self.predicted(), self.scene
+        if scene is None:
+            raise LomitError("there is no mask yet: open an input and an exemplar first")
+        if pane not in predicted:
+            raise LomitError(f"the model '{self.settings.model}' has no mask of this image to edit")
+        content = scene.editing.content
+        return slot.mask or predicted[pane], content[list(predicted).index(pane)] if content else None
+
+    def _operated(self, pane: int, slot: Slot, mask: Image.Image) -> None:
+        self.slots[pane] = replace(slot, mask=mask, operation=slot.operation + 1)
+
     def _put(self, pane: int, slot: Slot | None) -> None:
         self._stamp += 1
         self.slots[pane] = slot and replace(slot, stamp=self._stamp)
@@ -260,6 +302,13 @@ class Session:
         if slot is None:
             raise LomitError("open an image first")
         return slot
+
+    def _reader(self, pane: int, name: str, data: bytes) -> tuple[str, Callable[[], Picture]]:
+        """The name that an uploaded file gets, and what reads it."""
+        name = self._free_name(pane, name)
+        if len(data) > self.limits.upload_bytes:
+            raise LomitError(f"{name} has more than {self.limits.upload_bytes >> 20} MB; scale it down first")
+        return name, partial(read_upload, data, name, self.limits.upload_pixels)
 
     def _free_name(self, pane: int, name: str) -> str:
         """The last part of a file's name, made of harmless characters, and unlike the other images'."""

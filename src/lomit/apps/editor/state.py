@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from lomit.inference.masks import SIDE
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait
 
 INPUT, EXEMPLAR = 0, 1
-MASK_SIDE = 256
+MASK_SIDE = SIDE
 """Masks are edited at this size."""
 
 
@@ -51,6 +52,7 @@ class Slot:
         mask: the edited mask, or None.
         note: a sentence about it.
         stamp: changes where a page has to take over image and mask, instead of keeping what it edits.
+        operation: counts the operations that were done to the mask here; a page takes over the mask after each.
     """
 
     source: Portrait
@@ -59,6 +61,7 @@ class Slot:
     mask: Image.Image | None = None
     note: str = ""
     stamp: int = 0
+    operation: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def bench(session: Session, alert: str = "") -> Json:
         notes[INPUT] = f"The model '{session.settings.model}' has no masks to edit: it changes the whole image"
     if not takes_exemplar:
         notes[EXEMPLAR] = f"The model '{session.settings.model}' takes no exemplar: choose attributes below"
-    predicted = _predicted(session)
+    predicted = session.predicted()
     return {
         "answer": session.answer(),
         "alert": alert,
@@ -85,6 +85,13 @@ def download(session: Session, what: str) -> Json:
     return _archive(f"{stem}.zip", files)
 
 
+def mask_file(session: Session, pane: int) -> Json:
+    """The mask of a pane as a file: a grey square, which `--input-mask` and the page take again."""
+    mask, slot = session.mask(pane), session.slots[pane]
+    assert slot is not None
+    return _file(f"{PurePath(slot.source.name).stem}_mask.png", "image/png", png_bytes(mask))
+
+
 def _originals(session: Session) -> dict[str, bytes]:
     """The images themselves, so that the recipe finds them beside it."""
     slots = [slot for slot in session.slots if slot is not None]
@@ -103,20 +110,11 @@ def _file(name: str, kind: str, data: bytes) -> Json:
     return {"name": name, "type": kind, "data": base64.b64encode(data).decode()}
 
 
-def _predicted(session: Session) -> dict[int, Image.Image]:
-    """Pane -> predicted mask; empty while an image is missing."""
-    scene = session.scene
-    if scene is None:
-        return {}
-    panes = [pane for pane, slot in enumerate(session.slots) if slot is not None]
-    return dict(zip(panes, scene.editing.predicted(MASK_SIDE, session.edit.blend), strict=False))
-
-
 def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
     if slot is None:
         return {
             "image": "", "name": "", "mask": "", "predicted": "", "faces": [], "face": 0,
-            "note": note, "revision": None,
+            "note": note, "revision": None, "operation": 0,
         }  # fmt: skip
     count = len(slot.faces)
     faces = [f"Face {k + 1} of {count}, aligned" for k in range(count)] + ["Centre square as it is"] if count else []
@@ -131,4 +129,5 @@ def _pane(slot: Slot | None, predicted: Image.Image | None, note: str) -> Json:
         "face": chosen,
         "note": ". ".join(part for part in (slot.note, note) if part),
         "revision": slot.stamp,
+        "operation": slot.operation,
     }

@@ -1,5 +1,5 @@
 // The two or three images with their masks.  Masks live here while they are edited; the server is told after each
-// stroke.  `element`, `trigger`, `props` and `watch` come from gr.HTML.
+// stroke, and does the operations of `lomit.masks`.  `element`, `trigger`, `props` and `watch` come from gr.HTML.
 
 const SIDE = 256; // of a mask, in pixels
 const STEPS = 40; // that can be undone
@@ -7,6 +7,15 @@ const TINT = [255, 0, 128];
 const TITLES = ["Input", "Exemplar", "Second exemplar"];
 const SHORT = ["Input", "Exemplar", "Exemplar 2"];
 const HINTS = ["the face to change", "gives the style", ""];
+// Lengths in pixels of the mask; a button pressed again does as much again.
+const OPERATIONS = {
+  grow: { text: "Grow", key: "+", label: "Grow the mask", step: { do: "grow", radius: 3 } },
+  shrink: { text: "Shrink", key: "-", label: "Shrink the mask", step: { do: "shrink", radius: 3 } },
+  feather: { text: "Feather", key: "f", label: "Feather the mask's edge", step: { do: "feather", radius: 3 } },
+  fill: { text: "Fill holes", key: "h", label: "Fill the mask's holes", step: { do: "fill_holes" } },
+  specks: { text: "Drop specks", key: "d", label: "Drop the mask's small specks", step: { do: "drop_specks", area: 150 } },
+};
+const PATIENCE = 10000; // ms after which an operation is no longer waited for
 const UNITS = (n) => `${Math.round(n / 2 ** 20)} MB`;
 
 const find = (selector) => element.querySelector(selector);
@@ -24,6 +33,10 @@ class Pane {
   constructor(number) {
     this.number = number;
     this.revision = null;
+    this.operation = 0; // of the server's that this mask has seen
+    this.until = 0; // when the answer to an operation is no longer waited for
+    this.later = []; // what is to be done after that answer
+    this.line = []; // of a lasso
     this.mask = this.predicted = null;
     this.undone = [];
     this.done = [];
@@ -47,7 +60,9 @@ class Pane {
     this.stage = make("div", { className: "stage", tabIndex: 0 }, this.image, this.overlay, this.ring, this.empty);
     this.stage.setAttribute("role", "application");
     this.stage.setAttribute("aria-label", `Mask of the ${lower}. Arrow keys move the brush, space applies it, ` +
-      "E and P choose erase and paint, square brackets its size, Ctrl Z undoes.");
+      "E and P choose erase and paint, square brackets its size, Ctrl Z undoes. B, L and S choose brush, lasso and select; " +
+      "with the lasso, space adds a corner and enter closes it. Plus grows the mask, minus shrinks it, F feathers its edge, " +
+      "H fills holes, D drops specks.");
 
     const button = (text, action, label) => {
       const b = make("button", { type: "button", textContent: text, ariaLabel: `${label}: ${lower}` });
@@ -55,11 +70,16 @@ class Pane {
       return b;
     };
     this.buttons = {
-      undo: button("Undo", () => this.step(this.done, this.undone), "Undo the last edit of the mask"),
-      redo: button("Redo", () => this.step(this.undone, this.done), "Redo the last edit of the mask"),
+      undo: button("Undo", () => this.undo(), "Undo the last edit of the mask"),
+      redo: button("Redo", () => this.redo(), "Redo the last edit of the mask"),
       invert: button("Invert", () => this.edit(() => this.mask.map((v) => 255 - v)), "Invert the mask"),
       reset: button("Reset", () => this.edit(() => this.predicted.slice()), "Reset the mask to the prediction"),
     };
+    this.operations = Object.values(OPERATIONS).map((o) => button(o.text, () => this.operate(o.step), o.label));
+    const maskFile = make("input", { type: "file", accept: "image/*", className: "mask-file", ariaLabel: `Load a mask for the ${lower}` });
+    maskFile.onchange = () => { this.upload(maskFile.files[0], (told) => this.operated({ action: "load_mask", ...told })); maskFile.value = ""; };
+    this.loader = make("label", { className: "button" }, "Load mask…", maskFile);
+    this.saver = button("Save mask", () => trigger("save", { what: "mask", pane: number, ...standing() }), "Save the mask");
     this.note = make("p", { className: "note", ariaLive: "polite" });
     this.face = make("select", { ariaLabel: `Face in the ${lower}` });
     this.face.onchange = () => ask({ action: "face", pane: number, face: Number(this.face.value) });
@@ -71,7 +91,8 @@ class Pane {
       this.samples.append(b);
     });
     this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage,
-      make("div", { className: "row" }, ...Object.values(this.buttons)), this.face, this.note, this.samples);
+      make("div", { className: "row" }, ...Object.values(this.buttons)),
+      make("div", { className: "row small" }, ...this.operations, this.loader, this.saver), this.face, this.note, this.samples);
     this.tab = make("button", { type: "button", textContent: SHORT[number], ariaLabel: name });
     this.tab.setAttribute("role", "tab");
     this.tab.onclick = () => { active = number; layout(); };
@@ -87,6 +108,7 @@ class Pane {
       // Two fingers mean something else than to draw: what the first one has drawn by then is undone.
       if (this.fingers.size > 1) return this.abandon();
       stage.focus({ preventScroll: true });
+      if (this.waiting) return;
       stage.setPointerCapture(e.pointerId);
       this.begin();
       this.moveTo(this.point(e));
@@ -118,7 +140,34 @@ class Pane {
 
   get editable() { return this.mask !== null; }
 
-  open(file) {
+  // Waits for the server's answer to an operation: what is done meanwhile is done after it.
+  get waiting() { return performance.now() < this.until; }
+
+  whenReady(action) {
+    this.later.push(action);
+    while (this.later.length && !this.waiting) this.later.shift()();
+  }
+
+  // An operation that the server does, by the functions that Python has.
+  operate(step) { this.operated({ action: "operate", step }); }
+
+  operated(told) {
+    if (!this.editable) return;
+    this.abandon();
+    this.whenReady(() => {
+      ask({ ...told, pane: this.number });
+      this.until = performance.now() + PATIENCE;
+    });
+  }
+
+  answered() {
+    this.until = 0;
+    this.whenReady(() => {});
+  }
+
+  open(file) { this.upload(file, (told) => ask({ action: "open", pane: this.number, ...told })); }
+
+  upload(file, take) {
     if (!file) return;
     if (file.type && !file.type.startsWith("image/")) return alert(`${file.name} is not an image`);
     if (file.size > props.max_bytes) return alert(`${file.name} has ${UNITS(file.size)}; at most ${UNITS(props.max_bytes)} can be opened`);
@@ -126,7 +175,7 @@ class Pane {
     reader.onerror = () => alert(`${file.name} can't be read`);
     reader.onload = () => {
       alert("");
-      ask({ action: "open", pane: this.number, name: file.name, data: reader.result.split(",", 2)[1] || "" });
+      take({ name: file.name, data: reader.result.split(",", 2)[1] || "" });
     };
     reader.readAsDataURL(file);
   }
@@ -147,12 +196,19 @@ class Pane {
     const afresh = told.revision !== this.revision;
     const followed = !this.mask || same(this.mask, this.predicted);
     // Not before the masks are there: what is drawn is sent as belonging to this revision.
+    const operated = !afresh && told.operation !== this.operation;
     this.revision = told.revision;
+    this.operation = told.operation;
     this.predicted = predicted;
     if (afresh) this.base = null; // a stroke that is being drawn belongs to the image before
-    if (afresh || !predicted || (followed && !this.base)) this.mask = mask;
+    if (operated && this.mask && !same(this.mask, mask)) {
+      this.done.push(this.mask);
+      this.undone = [];
+    }
+    if (afresh || operated || !predicted || (followed && !this.base)) this.mask = mask;
     if (afresh || !predicted) [this.done, this.undone] = [[], []];
     this.draw();
+    if (afresh || operated) this.answered();
   }
 
   draw() {
@@ -169,13 +225,25 @@ class Pane {
       }
       if (shown) context.putImageData(picture, 0, 0);
     }
+    if (this.line.length) {
+      context.lineWidth = 1.5;
+      for (const [style, dash] of [["#000", []], ["#fff", [4, 4]]]) {
+        context.strokeStyle = style;
+        context.setLineDash(dash);
+        context.beginPath();
+        this.line.forEach((p) => context.lineTo(p.x, p.y));
+        context.stroke();
+      }
+    }
     const share = `The mask covers ${Math.round((100 * sum) / SIDE ** 2)} %`;
     const edited = this.mask && !same(this.mask, this.predicted) ? ", edited" : "";
     this.note.textContent = [this.mask ? share + edited : "", this.told].filter(Boolean).join(". ");
     this.stage.classList.toggle("editable", this.editable);
     this.buttons.undo.disabled = !this.done.length;
     this.buttons.redo.disabled = !this.undone.length;
-    this.buttons.invert.disabled = !this.mask;
+    for (const each of [this.buttons.invert, this.saver, ...this.operations]) each.disabled = !this.mask;
+    this.loader.classList.toggle("off", !this.mask);
+    this.loader.querySelector("input").disabled = !this.mask;
     this.buttons.reset.disabled = !edited;
   }
 
@@ -187,7 +255,8 @@ class Pane {
   place(p) {
     this.at = p;
     const share = (v) => `${(100 * v) / SIDE}%`;
-    Object.assign(this.ring.style, { left: share(p.x), top: share(p.y), width: share(2 * radius()), height: share(2 * radius()) });
+    const across = share(tool() === "brush" ? 2 * radius() : 5);
+    Object.assign(this.ring.style, { left: share(p.x), top: share(p.y), width: across, height: across });
     this.ring.hidden = !this.editable;
   }
 
@@ -196,9 +265,15 @@ class Pane {
     this.base = this.mask.slice();
     this.cover = new Float32Array(SIDE * SIDE);
     this.last = null;
+    this.line = [];
   }
 
   moveTo(p) {
+    if (tool() !== "brush") {
+      if (tool() === "lasso" && (!this.last || Math.hypot(p.x - this.last.x, p.y - this.last.y) >= 1)) this.line.push(this.last = p);
+      this.at = p;
+      return this.draw();
+    }
     const from = this.last || p;
     const count = Math.max(1, Math.ceil(Math.hypot(p.x - from.x, p.y - from.y) / Math.max(1, radius() / 4)));
     for (let k = 1; k <= count; k++) this.dab(from.x + ((p.x - from.x) * k) / count, from.y + ((p.y - from.y) * k) / count);
@@ -209,7 +284,7 @@ class Pane {
   dab(x, y) {
     const r = radius();
     const soft = find(".soft").checked;
-    const value = find("input[name=lomit-brush]:checked").value === "paint" ? 255 : 0;
+    const value = painting() ? 255 : 0;
     for (let j = Math.max(0, Math.floor(y - r)); j <= Math.min(SIDE - 1, y + r); j++) {
       for (let i = Math.max(0, Math.floor(x - r)); i <= Math.min(SIDE - 1, x + r); i++) {
         const d = Math.hypot(i + 0.5 - x, j + 0.5 - y);
@@ -223,14 +298,27 @@ class Pane {
     }
   }
 
+  // Ends what the pointer began.
   commit() {
-    const before = this.base;
-    this.base = null;
+    const [before, line] = [this.base, this.line];
+    [this.base, this.line] = [null, []];
+    if (tool() === "lasso") return this.enclose(line);
+    if (tool() === "select") return this.select();
     if (!same(before, this.mask)) this.remember(before);
+  }
+
+  select() {
+    this.operate({ do: "select", at: shares(this.at), alike: Number(find(".alike").value), erase: !painting() });
+  }
+
+  enclose(line) {
+    this.draw();
+    if (line.length > 2) this.operate({ do: "lasso", points: line.map(shares), erase: !painting() });
   }
 
   // Ends a stroke and undoes it.
   abandon() {
+    this.line = [];
     if (!this.base) return;
     this.mask = this.base;
     this.base = null;
@@ -239,9 +327,11 @@ class Pane {
 
   edit(next) {
     this.abandon();
-    const before = this.mask;
-    this.mask = next();
-    if (!same(before, this.mask)) this.remember(before);
+    this.whenReady(() => {
+      const before = this.mask;
+      this.mask = next();
+      if (!same(before, this.mask)) this.remember(before);
+    });
   }
 
   remember(before) {
@@ -251,12 +341,18 @@ class Pane {
     this.send();
   }
 
+  undo() { this.step("done", "undone"); }
+
+  redo() { this.step("undone", "done"); }
+
   step(from, to) {
     this.abandon();
-    if (!from.length) return;
-    to.push(this.mask);
-    this.mask = from.pop();
-    this.send();
+    this.whenReady(() => {
+      if (!this[from].length) return;
+      this[to].push(this.mask);
+      this.mask = this[from].pop();
+      this.send();
+    });
   }
 
   send() {
@@ -274,12 +370,21 @@ class Pane {
     const inside = (v) => Math.min(SIDE, Math.max(0, v));
     if (moves[e.key]) {
       this.place({ x: inside(this.at.x + moves[e.key][0]), y: inside(this.at.y + moves[e.key][1]) });
+    } else if (tool() === "lasso" && e.key === " ") {
+      this.line.push({ ...this.at });
+      this.draw();
+    } else if (tool() === "lasso" && e.key === "Enter") {
+      this.enclose(this.line.splice(0));
+    } else if (e.key === "Escape" && this.line.length) {
+      this.abandon();
+      this.draw();
     } else if (e.key === " " || e.key === "Enter") {
+      if (this.waiting) return;
       this.begin();
       this.moveTo(this.at);
       this.commit();
     } else if (e.key.toLowerCase() === "z" && (e.ctrlKey || e.metaKey)) {
-      e.shiftKey ? this.step(this.undone, this.done) : this.step(this.done, this.undone);
+      e.shiftKey ? this.redo() : this.undo();
     } else if (e.ctrlKey || e.metaKey || e.altKey) {
       return;
     } else if (e.key === "[" || e.key === "]") {
@@ -287,21 +392,34 @@ class Pane {
       this.place(this.at);
     } else if (e.key === "e" || e.key === "p") {
       find(`input[value=${e.key === "e" ? "erase" : "paint"}]`).checked = true;
+    } else if (TOOLS[e.key]) {
+      find(`input[value=${TOOLS[e.key]}]`).click();
+      this.place(this.at);
+    } else if (Object.values(OPERATIONS).some((o) => o.key === e.key)) {
+      this.operate(Object.values(OPERATIONS).find((o) => o.key === e.key).step);
     } else return;
     e.preventDefault();
   }
 }
 
+const TOOLS = { b: "brush", l: "lasso", s: "select" };
+const tool = () => find("input[name=lomit-tool]:checked").value;
+const painting = () => find("input[name=lomit-brush]:checked").value === "paint";
+const shares = (p) => [p.x, p.y].map((v) => Math.min(1, Math.max(0, v / SIDE)));
 const radius = () => Number(find(".radius").value);
 const same = (a, b) => Boolean(a && b) && a.every((v, i) => v === b[i]);
 
 // What is drawn: masks of all panes, because of several strokes that wait for an answer only the last one is sent.
 function drawn() {
-  return panes.filter((pane) => pane.mask && pane.predicted).map((pane) => ({ pane: pane.number, revision: pane.revision, mask: pane.sent() }));
+  return panes.filter((pane) => pane.mask && pane.predicted)
+    .map((pane) => ({ pane: pane.number, revision: pane.revision, operation: pane.operation, mask: pane.sent() }));
 }
 
+// How masks and sliders stand in the page.
+const standing = () => ({ masks: drawn(), settings: props.value?.settings });
+
 function ask(told) {
-  trigger("act", { ...told, masks: drawn(), settings: props.value?.settings });
+  trigger("act", { ...told, ...standing() });
 }
 
 function alert(text) {
@@ -346,7 +464,13 @@ function layout() {
 find(".more").onclick = () => { second = true; active = 2; layout(); panes[2].root.scrollIntoView({ block: "nearest" }); };
 find(".swap").onclick = () => ask({ action: "swap" });
 find(".shown").onchange = () => panes.forEach((pane) => pane.draw());
-window.addEventListener("lomit-ask", (e) => Object.assign(e.detail, { masks: drawn(), settings: props.value?.settings }));
+window.addEventListener("lomit-ask", (e) => Object.assign(e.detail, standing()));
+element.querySelectorAll("input[name=lomit-tool]").forEach((input) => { input.onchange = tooled; });
+
+function tooled() {
+  element.querySelectorAll("[data-of]").forEach((each) => { each.hidden = each.dataset.of !== tool(); });
+  panes.forEach((pane) => { pane.abandon(); pane.draw(); });
+}
 window.addEventListener("lomit-threshold", (e) => { threshold = e.detail; panes.forEach((pane) => pane.draw()); });
 
 async function update() {
@@ -355,6 +479,7 @@ async function update() {
   threshold = told.threshold;
   second = told.can_blend && (second || Boolean(told.panes[2].image));
   alert(told.alert);
+  if (told.alert) panes.forEach((pane) => pane.answered()); // what was asked for is not done
   find(".about").textContent = told.about;
   find(".tools").classList.toggle("off", !told.has_masks);
   element.querySelectorAll(".tools input").forEach((input) => { input.disabled = !told.has_masks; });
@@ -364,4 +489,5 @@ async function update() {
 }
 
 watch("value", update);
+tooled();
 update();
