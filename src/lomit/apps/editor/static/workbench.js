@@ -200,11 +200,8 @@ class Pane {
     this.revision = told.revision;
     this.operation = told.operation;
     this.predicted = predicted;
-    if (afresh) this.base = null; // a stroke that is being drawn belongs to the image before
-    if (operated && this.mask && !same(this.mask, mask)) {
-      this.done.push(this.mask);
-      this.undone = [];
-    }
+    if (afresh) [this.base, this.line, this.later] = [null, [], []]; // they belong to the image before
+    if (operated && this.mask && !same(this.mask, mask)) this.undoable(this.mask);
     if (afresh || operated || !predicted || (followed && !this.base)) this.mask = mask;
     if (afresh || !predicted) [this.done, this.undone] = [[], []];
     this.draw();
@@ -335,10 +332,14 @@ class Pane {
   }
 
   remember(before) {
+    this.undoable(before);
+    this.send();
+  }
+
+  undoable(before) {
     this.done.push(before);
     if (this.done.length > STEPS) this.done.shift();
     this.undone = [];
-    this.send();
   }
 
   undo() { this.step("done", "undone"); }
