@@ -16,7 +16,8 @@ from lomit.data.avatars import render_face
 from lomit.errors import LomitError
 from lomit.inference import choice
 from lomit.inference.catalogue import known_models
-from lomit.inference.choice import PHOTOGRAPHS, RENDERED, choose_model, is_rendered, of_photographs
+from lomit.inference.choice import BY_NAME, PHOTOGRAPHS, RENDERED, choose_model, is_rendered, of_photographs
+from lomit.inference.weights import load_pretrained
 
 
 def like_a_photograph(seed: int = 0, side: int = 128) -> Image.Image:
@@ -57,6 +58,13 @@ def test_without_a_model_of_photographs_a_line_says_how_to_get_one(monkeypatch: 
     with pytest.raises(LomitError, match=r"a\.jpg is a photograph, and no model .* is installed: give --model"):
         choose_model(like_a_photograph(), "a.jpg")
     assert choose_model(render_face(5, 0, 64, regions=False).image, "b.png")[0] == RENDERED
+
+
+def test_what_is_named_takes_a_model_whose_masks_go_by_names() -> None:
+    model, why = choose_model(like_a_photograph(), "a.jpg", by_name=True)
+    assert model == BY_NAME[0]
+    assert model in why
+    assert load_pretrained(model).places
 
 
 @pytest.mark.parametrize("command", ["translate", "demo"])

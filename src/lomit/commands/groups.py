@@ -68,6 +68,7 @@ class Network(Compute):
         paths: Iterable[str | Path],
         say: Callable[[str], None],
         see: Callable[[str | Path], Image.Image] | None = None,
+        by_name: bool = False,
     ) -> str:
         """The model that was named; where none was, the one for the first image that can be read, which is told.
         Raises LomitError for a photograph where no model of photographs is at hand.
@@ -75,6 +76,7 @@ class Network(Compute):
         Args:
             paths: of the inputs; none are rendered faces.
             see: what is looked at of a path, RGB; None: all of the image.
+            by_name: whether exemplars are given by what they move; `only` asks for the same.
         """
         from lomit.images import read_image
         from lomit.inference.choice import RENDERED, choose_model
@@ -84,7 +86,7 @@ class Network(Compute):
                 image = read_image(path).on_white() if see is None else see(path)
             except LomitError:  # said where it is translated
                 continue
-            self.model, why = choose_model(image, str(path))
+            self.model, why = choose_model(image, str(path), by_name or bool(self.only))
             say(why)
             break
         self.model = self.model or RENDERED

@@ -59,7 +59,12 @@ class Photo:
         if own is None or (theirs is None and any(g.exemplars for g in jobs.guidances)):
             check_detector()
         check_results(jobs, output.out, endings(jobs, self.format, self.save_masks), output.overwrite)
-        model = self.network.settle((each.path for each in jobs.inputs), output.say, lambda path: look(path, own))
+        model = self.network.settle(
+            (each.path for each in jobs.inputs),
+            output.say,
+            lambda path: look(path, own),
+            regions is not None,
+        )
         worker = PhotoWorker(
             self.network.predictor(self.compile),
             out=output.out,

@@ -51,7 +51,9 @@ class Translate:
         jobs = images.jobs(self.random)
         output.check_json([self.network.model, images.pairs, *jobs.files])
         settings = Settings(
-            model=self.network.settle((each.path for each in jobs.inputs), output.say),
+            model=self.network.settle(
+                (each.path for each in jobs.inputs), output.say, by_name=images.regions is not None
+            ),
             out=output.out,
             device=self.network.device,
             save_masks=self.save_masks,

@@ -16,6 +16,8 @@ RENDERED = "avatars"
 """The model of rendered faces."""
 PHOTOGRAPHS = ("celeba-hair-smile-64", "celeba-hair-smile-places-64", "celeba-all-64", "celeba-all-128")
 """Models of photographs; the first that is at hand is taken."""
+BY_NAME = ("celeba-hair-smile-places-64",)
+"""Those whose masks go by names."""
 SIDE, EVEN, EDGE, FLAT = 64, 2, 24, 0.4
 """See `is_rendered`."""
 
@@ -36,12 +38,13 @@ def is_rendered(image: Image.Image) -> bool:
     return bool((steps <= EVEN).sum() > FLAT * (steps <= EDGE).sum())
 
 
-def choose_model(image: Image.Image, name: str) -> tuple[str, str]:
+def choose_model(image: Image.Image, name: str, by_name: bool = False) -> tuple[str, str]:
     """The model for an image, and a line that says why.
 
     Args:
         image: RGB.
         name: what the line calls it.
+        by_name: whether what is moved is named, which the masks of some models alone can do.
 
     Raises:
         LomitError: for a photograph where no model of photographs is at hand.
@@ -49,7 +52,7 @@ def choose_model(image: Image.Image, name: str) -> tuple[str, str]:
     if is_rendered(image):
         return RENDERED, f"{name} is a rendered face: the model is '{RENDERED}' (--model takes another)"
     known = known_models()
-    model = next((each for each in PHOTOGRAPHS if each in known), None)
+    model = next((each for each in (BY_NAME if by_name else ()) + PHOTOGRAPHS if each in known), None)
     if model is None:
         raise LomitError(
             f"{name} is a photograph, and no model of photographs is installed: give --model a folder under weights/ "
