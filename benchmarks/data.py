@@ -17,7 +17,7 @@ from lomit.data.open import open_source
 from lomit.data.sampling import keep_resident, load_batch
 from lomit.engine.trial import TrialStep
 from lomit.errors import at_least
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 
 @dataclass

@@ -17,7 +17,7 @@ from lomit.commands.options import parse
 from lomit.errors import LomitError
 from lomit.losses.lomit import mask_smoothness
 from lomit.losses.smoothness import fast_mask_smoothness
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 SIDES = (16, 32, 64, 128, 256)
 

@@ -25,7 +25,7 @@ from lomit.evaluation.label_pictures import LABELS, LabelPictures
 from lomit.inference.weights import load_pretrained
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.model import Lomit
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 WITHIN = 0.6
 """Share of a cell that must lie in a region for it to count as the region's."""

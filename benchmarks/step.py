@@ -19,7 +19,7 @@ from lomit.engine.trial import TrialStep
 from lomit.errors import LomitError
 from lomit.models.base import Batch, Trainable
 from lomit.models.registry import method_of
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 
 @dataclass

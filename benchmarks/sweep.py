@@ -21,7 +21,7 @@ from lomit.config import CompileMode, Precision, RunConfig
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.engine.updates import WARM_UP
 from lomit.errors import LomitError, line_of
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 COMPILED = ("default", "reduce-overhead", "max-autotune")
 """Modes that spend a minute or more on compiling."""

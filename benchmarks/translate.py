@@ -36,7 +36,7 @@ from lomit.inference.pairs import list_images
 from lomit.inference.weights import load_pretrained
 from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import markdown_table
 
 TranslatingPath = Callable[[Tensor, Tensor], Tensor]
 """Inputs and exemplars, each B x 3 x S x S in [-1, 1] -> translations, B x 3 x S x S."""

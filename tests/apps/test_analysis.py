@@ -24,7 +24,7 @@ from lomit.cli import main
 from lomit.errors import LomitError
 from lomit.report.figure7 import figure_7, read_study
 from lomit.report.parts import page
-from lomit.stats.proportions import MARK, wilson
+from lomit.stats.estimate import MARK, wilson
 from support.studies import MODELS, small_blocks, small_study
 
 pytest.importorskip("scipy")

@@ -11,7 +11,7 @@ import torch
 from lomit.errors import LomitError
 from lomit.evaluation import pairs as module
 from lomit.evaluation.pairs import draw_pairs
-from lomit.evaluation.translating import translate
+from lomit.evaluation.settings import translate
 from lomit.models.base import Guide, Translation
 
 

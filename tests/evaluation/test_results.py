@@ -11,8 +11,7 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.evaluation.results import Results, Row, read_results
-from lomit.stats.estimate import Estimate
-from lomit.stats.text import number_text
+from lomit.stats.estimate import Estimate, number_text
 from report.conftest import cell, results_json, row, write_json
 
 HALF, NOTHING = Estimate(0.5, 0.4, 0.6, 10, 5), Estimate(None, None, None, 0, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from lomit.errors import LomitError
 from lomit.report.figure7 import figure_7, read_study
-from lomit.stats.proportions import MARK, wilson
+from lomit.stats.estimate import MARK, wilson
 from report.conftest import HOSTILE, Page, shown, write_json
 
 STUDY: dict[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lomit.classifier.network import AttributeClassifier, ClassifierCard
-from lomit.stats.text import markdown_table, number_text
+from lomit.stats.estimate import markdown_table, number_text
 
 NOBODY_KNOWN = """
 

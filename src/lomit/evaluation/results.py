@@ -22,8 +22,7 @@ from lomit import __version__
 from lomit.config import from_dict, read_json
 from lomit.errors import LomitError
 from lomit.stats.bootstrap import RESAMPLES
-from lomit.stats.estimate import LEVEL, Estimate
-from lomit.stats.text import NONE, markdown_table
+from lomit.stats.estimate import LEVEL, NONE, Estimate, markdown_table
 
 SCHEMA = 2
 """Raised when the layout of the JSON changes."""

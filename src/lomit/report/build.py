@@ -26,7 +26,7 @@ from lomit.report.figures import Subject, common, comparison, exemplars, many_ex
 from lomit.report.inputs import LOG, Item, data_of, photographs, run_of, sheet_of
 from lomit.report.parts import Cell, Content, HowTo, PagePart, PageTable, Paragraph, Sheet, page, picture
 from lomit.report.tables import ablations, measures, table_1
-from lomit.stats.text import NONE
+from lomit.stats.estimate import NONE
 
 APPENDIX = (9, 10, 11)
 """The paper's figures of additional results, each with other faces."""

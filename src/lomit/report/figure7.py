@@ -15,8 +15,7 @@ from lomit.config import from_dict
 from lomit.errors import LomitError
 from lomit.evaluation.results import read_numbers
 from lomit.report.parts import Cell, Content, PagePart, PageTable, Paragraph, between
-from lomit.stats.proportions import MARK, wilson
-from lomit.stats.text import NONE
+from lomit.stats.estimate import MARK, NONE, wilson
 
 PAPER_REALISM = (("LOMIT", 25.6), ("DRIT", 12.3), ("MUNIT", 11.5))
 """Share of translations taken for more realistic than a photograph, in percent (the paper's Figure 7 a)."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from lomit import __version__
-from lomit.stats.estimate import Estimate
-from lomit.stats.text import NONE
+from lomit.stats.estimate import NONE, Estimate
 
 
 @dataclass(frozen=True)

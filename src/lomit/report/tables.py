@@ -11,7 +11,7 @@ from lomit.evaluation.results import COLUMNS, FLAGGED, Results, Row
 from lomit.models.lomit.config import LomitConfig
 from lomit.models.lomit.presets import ablations_of
 from lomit.report.parts import Cell, Content, Head, Notes, PagePart, PageTable, Paragraph, counted, number
-from lomit.stats.text import NONE
+from lomit.stats.estimate import NONE
 
 Evaluations = Sequence[tuple[str, Results]]
 """Labels and results; a label may have several, of other protocols."""

@@ -24,7 +24,7 @@ from lomit.report.figures import FacePair, Subject
 from lomit.reproduce.costs import Cost, Costs
 from lomit.reproduce.experiments import ConfigOf, Experiment, Setup, Trained
 from lomit.reproduce.stages import Call, Ledger
-from lomit.stats.text import NONE, markdown_table
+from lomit.stats.estimate import NONE, markdown_table
 
 NIGHT = 36_000.0
 """Seconds: a plan that takes longer comes with a shorter one."""

@@ -24,7 +24,7 @@ from lomit.apps.study.inference import (
 from lomit.apps.study.results import Person, Question, people, questions, tally
 from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError, require
-from lomit.stats.proportions import wilson
+from lomit.stats.estimate import wilson
 
 FORMAT = 1
 """Version of the counted answers that `lomit report --study` reads."""

@@ -9,7 +9,7 @@ from typing import Any
 from lomit.apps.study.analysis import Analysis, Share
 from lomit.errors import require
 from lomit.images import write_file
-from lomit.stats.proportions import MARK
+from lomit.stats.estimate import MARK
 
 FORMATS = ("png", "pdf", "svg")
 BLUE, ORANGE = "#174ea6", "#f29900"

@@ -11,7 +11,7 @@ from typing import Any
 from lomit.apps.study.definition import StudyDefinition, StudyFolder
 from lomit.apps.study.design import REAL, SPOILT, Role, alternative
 from lomit.apps.study.store import Answer, AnswerStore, Sort
-from lomit.stats.proportions import MARK, wilson
+from lomit.stats.estimate import MARK, wilson
 
 
 @dataclass(frozen=True)

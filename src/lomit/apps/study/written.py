@@ -18,8 +18,7 @@ from lomit.apps.study.results import answers_csv, panel_csv
 from lomit.apps.study.store import AnswerStore, Sort
 from lomit.errors import LomitError
 from lomit.images import write_bytes, write_file
-from lomit.stats.proportions import MARK
-from lomit.stats.text import markdown_table
+from lomit.stats.estimate import MARK, markdown_table
 
 RESULTS, TABLE, ANSWERS, FIGURE = "study.json", "study.md", "answers.csv", "figure7"
 

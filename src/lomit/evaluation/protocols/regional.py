@@ -20,8 +20,7 @@ from lomit.evaluation.pairs import Draw, draw
 from lomit.evaluation.protocols import Differing
 from lomit.evaluation.regions import LabelRegions, TrueRegions
 from lomit.evaluation.results import Row
-from lomit.evaluation.settings import Findings, Setting
-from lomit.evaluation.translating import as_saved, images, in_batches, keep, labels, translate
+from lomit.evaluation.settings import Findings, Setting, as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import accuracy, background, identity, masks
 from lomit.metrics.background import ssim
 from lomit.models.base import Masks, Translation

@@ -22,8 +22,7 @@ from lomit.errors import LomitError, did_you_mean
 from lomit.evaluation.pairs import Facts, names_sha256, usable_rows
 from lomit.evaluation.protocols import StarganV2Protocol
 from lomit.evaluation.results import MEAN, Row
-from lomit.evaluation.settings import Findings, Setting
-from lomit.evaluation.translating import TOO_FEW, as_saved, images, in_batches, keep, labels, translate
+from lomit.evaluation.settings import TOO_FEW, Findings, Setting, as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import diversity, fid, inception_score, kid, lpips
 from lomit.metrics.features import extract, named
 from lomit.stats import bootstrap

@@ -17,8 +17,7 @@ from lomit.evaluation.classes import TABLE_1, ScoredClass, papers_classes, parse
 from lomit.evaluation.pairs import Pairs, alike_note, draw_pairs, of_data, usable_rows
 from lomit.evaluation.protocols import Table1Protocol
 from lomit.evaluation.results import Row
-from lomit.evaluation.settings import Findings, Setting
-from lomit.evaluation.translating import TOO_FEW, as_saved, images, in_batches, keep, labels, translate
+from lomit.evaluation.settings import TOO_FEW, Findings, Setting, as_saved, images, in_batches, keep, labels, translate
 from lomit.metrics import accuracy, inception_score
 from lomit.stats import bootstrap
 from lomit.stats.estimate import Estimate
