@@ -21,7 +21,7 @@ from lomit.data.cache import Cache, build_cache
 from lomit.data.open import open_source
 from lomit.data.transforms import normalise
 from lomit.errors import LomitError
-from lomit.evaluation.label_pictures import LABELS, LabelPictures
+from lomit.evaluation.photographs import LABELS, LabelPictures
 from lomit.inference.weights import load_pretrained
 from lomit.models.lomit.generator import LomitGenerator
 from lomit.models.lomit.model import Lomit

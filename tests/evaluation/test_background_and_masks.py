@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lomit.data.folder import FolderSource
 from lomit.errors import LomitError
-from lomit.evaluation.landmarks import draw_regions
 from lomit.evaluation.pairs import draw_pairs
+from lomit.evaluation.photographs import draw_regions
 from lomit.evaluation.protocols import AvatarsProtocol, BackgroundProtocol, MasksProtocol, Table1Protocol
 from lomit.evaluation.settings import Setting
 from support.painted import PLACES, SIZE, Painter, cell, value

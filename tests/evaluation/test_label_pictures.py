@@ -23,10 +23,9 @@ from lomit.data.decode import Geometry
 from lomit.data.folder import FolderSource
 from lomit.data.open import open_source
 from lomit.errors import LomitError
-from lomit.evaluation import label_pictures
-from lomit.evaluation.label_pictures import LABELS, LabelPictures, averaged
-from lomit.evaluation.landmarks import draw_regions
+from lomit.evaluation import photographs
 from lomit.evaluation.pairs import draw
+from lomit.evaluation.photographs import LABELS, LabelPictures, averaged, draw_regions
 from lomit.evaluation.protocols import BackgroundProtocol, MasksProtocol
 from lomit.evaluation.settings import Judges, Setting
 from lomit.inference.weights import save_pretrained
@@ -240,7 +239,7 @@ def test_pairs_that_do_not_count_are_told(labelled: Setting, haired: Path, tmp_p
 
 
 def test_a_picture_is_read_once_a_batch(labelled: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    photographs, pictures, read = Counter[int](), Counter[Path](), label_pictures._read
+    decoded, pictures, read = Counter[int](), Counter[Path](), photographs._read
     load = labelled.source.load
 
     def counted(path: Path, size: tuple[int, int], allowed: Sequence[int]) -> np.ndarray:
@@ -248,15 +247,15 @@ def test_a_picture_is_read_once_a_batch(labelled: Setting, monkeypatch: pytest.M
         return read(path, size, allowed)
 
     def loaded(index: int) -> Image.Image:
-        photographs[index] += 1
+        decoded[index] += 1
         return load(index)
 
-    monkeypatch.setattr(label_pictures, "_read", counted)
+    monkeypatch.setattr(photographs, "_read", counted)
     monkeypatch.setattr(labelled.source, "load", loaded)
     setting = replace(labelled, batch_size=40)
     MASKS.run(setting)
     # Two draws: each checks its pictures before the first translation, and has one batch.
-    assert set(photographs.values()) == {1}
+    assert set(decoded.values()) == {1}
     assert max(pictures.values()) == 4
 
 

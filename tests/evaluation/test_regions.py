@@ -12,7 +12,7 @@ import torch
 from lomit.data.decode import Geometry
 from lomit.data.folder import FolderSource
 from lomit.errors import LomitError
-from lomit.evaluation.label_pictures import averaged
+from lomit.evaluation.photographs import averaged
 from lomit.evaluation.regions import TrueRegions
 from lomit.evaluation.settings import Setting
 from support.painted import PLACES, Painter

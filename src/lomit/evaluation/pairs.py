@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lomit.data.cache import Cache
 from lomit.errors import LomitError, did_you_mean
-from lomit.evaluation.label_pictures import REGION_OF, untold
+from lomit.evaluation.photographs import REGION_OF, untold
 from lomit.evaluation.protocols import Differing
 from lomit.evaluation.regions import ExpectedRegions, LabelRegions, Regions, TrueRegions
 from lomit.evaluation.settings import Setting

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from lomit.data.decode import Geometry
 from lomit.errors import LomitError
-from lomit.evaluation import label_pictures, landmarks
-from lomit.evaluation.label_pictures import averaged, boxed
+from lomit.evaluation import photographs
+from lomit.evaluation.photographs import averaged, boxed
 from lomit.evaluation.settings import Setting
 
 CANVAS = 512
@@ -113,7 +113,7 @@ class ExpectedRegions(Regions):
 
     def __init__(self, setting: Setting, names: Sequence[str] = ()) -> None:
         super().__init__(setting)
-        self.region_of = {name: landmarks.regions_of(name) for name in names or setting.attributes}
+        self.region_of = {name: photographs.regions_of(name) for name in names or setting.attributes}
         if setting.find_landmarks is None:
             raise LomitError("regions of photographs need dlib (pip install 'lomit[faces]') or --labels")
         self.find = setting.find_landmarks
@@ -127,7 +127,7 @@ class ExpectedRegions(Regions):
         points, size = self._found[row], self.setting.size
         if points is None:
             return torch.full((len(unions), size, size), torch.nan)
-        drawn = landmarks.draw_regions(points, CANVAS)
+        drawn = photographs.draw_regions(points, CANVAS)
         return torch.from_numpy(np.stack([boxed(_union(drawn, names), size) for names in unions]))
 
 
@@ -152,7 +152,7 @@ class LabelRegions(Regions):
         super().__init__(setting)
         self.only, self.expected = only, expected
         self.region_of = {
-            name: (label_pictures.REGION_OF[name],) for name in setting.attributes if name in label_pictures.REGION_OF
+            name: (photographs.REGION_OF[name],) for name in setting.attributes if name in photographs.REGION_OF
         }
         self._last: tuple[bytes, dict[str, Tensor]] = b"", {}
 
@@ -167,7 +167,7 @@ class LabelRegions(Regions):
             images, at = np.unique(s.cache.source_index[rows], return_inverse=True)
             planes = torch.stack([s.labels.shares(s.source, s.data, index) for index in images.tolist()])
             found = planes[torch.from_numpy(at)].to(s.device).split(1, dim=1)
-            self._last = rows.tobytes(), dict(zip(label_pictures.LABELS, found, strict=True))
+            self._last = rows.tobytes(), dict(zip(photographs.LABELS, found, strict=True))
         return self._last[1]
 
     def targets(self, rows: np.ndarray, differs: np.ndarray) -> tuple[Tensor, Tensor]:

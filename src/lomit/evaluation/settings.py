@@ -21,7 +21,7 @@ from lomit.data.cache import Cache
 from lomit.data.source import Source
 from lomit.data.transforms import denormalise, normalise
 from lomit.errors import LomitError
-from lomit.evaluation.label_pictures import LabelPictures
+from lomit.evaluation.photographs import LabelPictures
 from lomit.evaluation.protocols import EvaluatedSplit, no_classifier
 from lomit.evaluation.results import Row
 from lomit.evaluation.store import Store

@@ -18,8 +18,8 @@ _JPEG = b"\xff\xd8"
 _PNG_KEPT = {b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"acTL", b"fcTL", b"fdAT"}
 """Chunks beside the critical ones that say how pixels look; the rest is text, time, profile and EXIF."""
 _PNG_KINDS = {b"eXIf": EXIF, b"iCCP": PROFILE}
-_PNG_TEXTS = {b"XML:com.adobe.xmp": EXIF, b"Raw profile type exif": EXIF}
-"""Keyword of a text that matters -> kind; ImageMagick writes the second."""
+_XMP = b"XML:com.adobe.xmp"
+"""Keyword of the one text that matters."""
 _JPEG_SEGMENTS = {MARK: EXIF, b"http://ns.adobe.com/xap/1.0/\0": EXIF, b"ICC_PROFILE\0": PROFILE}
 """What an application segment that matters begins with -> kind."""
 _WEBP_CHUNKS = {b"ICCP": (PROFILE, 0x20), b"EXIF": (EXIF, 0x08), b"XMP ": (EXIF, 0x04)}
@@ -109,7 +109,7 @@ def _png_chunks(data: bytes, but: Collection[str]) -> Iterator[bytes]:
         length, name = struct.unpack_from(">I4s", data, at)
         whole = data[at : at + 12 + length]
         text = whole[8:-4].partition(b"\0")[0] if name in (b"tEXt", b"zTXt", b"iTXt") else b""
-        kept = name in _PNG_KEPT or _PNG_KINDS.get(name, _PNG_TEXTS.get(text)) in but
+        kept = name in _PNG_KEPT or (EXIF if text == _XMP else _PNG_KINDS.get(name)) in but
         if not name[:1].islower() or (kept and zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big")):
             yield whole
         at += 12 + length

@@ -115,12 +115,6 @@ def orientation(image: Image.Image) -> tuple[int, bool]:
 def block_of(image: Image.Image) -> bytes | None:
     """The EXIF block that came with a JPEG, PNG, WebP, AVIF or HEIC picture, without its mark; None: it has none."""
     data = image.info.get("exif")
-    text = image.info.get("Raw profile type exif")
-    if data is None and isinstance(text, str):  # how ImageMagick writes it into a PNG
-        try:
-            data = bytes.fromhex("".join(text.split("\n")[3:]))
-        except ValueError:
-            data = b""
     if not isinstance(data, bytes):
         return None
     while data.startswith(MARK):

@@ -118,8 +118,7 @@ class Labelled(Differing):
     in the mouth alone, --pairs of each, and the labels say where these are."""
 
     def prepare(self, given: Judges) -> Judges:
-        from lomit.evaluation.label_pictures import LabelPictures, untold
-        from lomit.evaluation.landmarks import dlib_landmarks
+        from lomit.evaluation.photographs import LabelPictures, dlib_landmarks, untold
 
         given = super().prepare(given)
         if self.labels is not None:
