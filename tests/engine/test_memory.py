@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lomit.config import DataConfig, RunConfig, TrainConfig
-from lomit.engine.memory import estimate_peak
+from lomit.engine.phases import estimate_peak
 from lomit.models import get_method
 from support import measured_peak
 from support.runs import write_config

@@ -21,7 +21,7 @@ from lomit.classifier.network import (
 )
 from lomit.cli import main
 from lomit.errors import LomitError
-from lomit.metrics.inception import FEATURES, Inception, inception_features
+from lomit.metrics.features import INCEPTION_FEATURES, Inception, inception_features
 
 
 class Net(nn.Module):
@@ -29,8 +29,8 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, FEATURES, 32, stride=150)
-        self.fc: nn.Module = nn.Linear(FEATURES, 1000)
+        self.conv = nn.Conv2d(3, INCEPTION_FEATURES, 32, stride=150)
+        self.fc: nn.Module = nn.Linear(INCEPTION_FEATURES, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
         assert x.shape[-2:] == (299, 299)
@@ -69,7 +69,7 @@ def test_features_are_those_before_the_classes(stand_in: None, tmp_path: Path) -
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     scaled = nn.functional.interpolate(x, (299, 299), mode="bilinear", antialias=True)
     torch.testing.assert_close(extractor.features(x), net(scaled))
-    assert extractor.features(x).shape == (2, FEATURES)
+    assert extractor.features(x).shape == (2, INCEPTION_FEATURES)
     assert extractor.name == "inception-tv"
     assert not extractor.training
 
@@ -105,7 +105,7 @@ def test_fine_tuned_classifier_is_saved_and_loaded(stand_in: None, tmp_path: Pat
     assert torch.equal(loaded(x), classifier(x))
     assert loaded(x).shape == (2, 2)
     assert loaded.name == "attr-inception"
-    assert loaded.features(x).shape == (2, FEATURES)
+    assert loaded.features(x).shape == (2, INCEPTION_FEATURES)
 
 
 def test_fine_tuning_starts_from_imagenet(stand_in: None, painted: Path, tmp_path: Path) -> None:

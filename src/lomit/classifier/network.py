@@ -27,8 +27,7 @@ from lomit.errors import LomitError
 from lomit.images import write_bytes
 from lomit.inference.catalogue import CONFIG, packaged
 from lomit.inference.weights import CARD, WEIGHTS, fill, unfilled
-from lomit.metrics.inception import FEATURES as INCEPTION_FEATURES
-from lomit.metrics.inception import Inception
+from lomit.metrics.features import INCEPTION_FEATURES, Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
 
 KIND = "attribute-classifier"

@@ -70,7 +70,7 @@ class ClassifierTrain:
         from lomit.data.cache import build_cache
         from lomit.data.open import open_source, recognise
         from lomit.inference.weights import WEIGHTS
-        from lomit.metrics.inception import inception_features
+        from lomit.metrics.features import inception_features
 
         device = self.compute.start()
         # What is missing is said before images are decoded.

@@ -24,7 +24,7 @@ from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.engine import checkpoint, data_record
 from lomit.engine.loop import Loop, Outcome
-from lomit.engine.memory import estimate_peak
+from lomit.engine.phases import estimate_peak
 from lomit.engine.start import start_from
 from lomit.errors import LomitError, line_of
 from lomit.inference.device import usable_device

@@ -188,7 +188,7 @@ class StarganV2Protocol(Judged):
     def prepare(self, given: Judges) -> Judges:
         from lomit.classifier.network import file_sha256
         from lomit.metrics.backbones import backbone_file
-        from lomit.metrics.inception import IMAGENET, inception_features
+        from lomit.metrics.features import IMAGENET, inception_features
         from lomit.metrics.lpips import ALEXNET, load_lpips
 
         given = super().prepare(given)
