@@ -52,10 +52,7 @@ class RowsSource(Source):
     """Some rows of one or several sources as one."""
 
     def __init__(self, sources: Sequence[Source], table: Table, origin: Sequence[tuple[int, int]]) -> None:
-        """
-        Args:
-            origin: for each of them, which source and which of its images.
-        """
+        """`origin`: for each row of the table, which source and which of its images."""
         self.sources, self.origin = sources, origin
         chosen = hashlib.blake2b(np.array(origin, dtype=np.int64).tobytes(), digest_size=8).hexdigest()
         super().__init__(table, " ".join([*(s.fingerprint for s in sources), chosen]))

@@ -55,7 +55,7 @@ class Draw:
     """Pairs, and the regions by which they are measured.
 
     Attributes:
-        regions: of their inputs.
+        regions: of the inputs.
         of: the region in which all of them differ alone; empty where they differ in any.
     """
 
