@@ -144,6 +144,17 @@ class StudySimulate:
         return 0
 
 
+def _strength(word: str) -> tuple[str, float]:
+    name, _, value = word.rpartition("=")
+    try:
+        strength = float(value)
+        if name and abs(strength) <= 20:
+            return name, strength
+    except ValueError:
+        pass
+    raise LomitError(f"--strengths needs NAME=S with a number from -20 to 20; it has '{word}'")
+
+
 @dataclass
 class StudyAnalyse(WritesJson):
     """What the answers say.
@@ -252,14 +263,3 @@ class StudyPlan:
         if best.false > 1.5 * need.level:
             print(FALSE_ALARMS)
         return 0
-
-
-def _strength(word: str) -> tuple[str, float]:
-    name, _, value = word.rpartition("=")
-    try:
-        strength = float(value)
-        if name and abs(strength) <= 20:
-            return name, strength
-    except ValueError:
-        pass
-    raise LomitError(f"--strengths needs NAME=S with a number from -20 to 20; it has '{word}'")

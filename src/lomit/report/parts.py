@@ -13,6 +13,12 @@ from PIL import Image
 from lomit import __version__
 from lomit.stats.estimate import NONE, Estimate
 
+COLOURS = 8
+"""Colours of the page's style sheet, classes `c0` to `c7`; more series begin again."""
+WIDTH, HEIGHT, SIDE = 320, 190, 300
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 24
+"""Space around the plot, in the units of the drawing."""
+
 
 @dataclass(frozen=True)
 class PagePart:
@@ -165,29 +171,6 @@ def counted(estimate: Estimate, over: str = "people") -> str:
     return f"n = {estimate.samples}, {estimate.people} {over}"
 
 
-def page(title: str, introduction: Sequence[PagePart], sections: Mapping[str, Sequence[PagePart]]) -> str:
-    """A complete document; its policy lets it load nothing, whatever were written into it.
-
-    Args:
-        sections: heading -> what stands below.
-    """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("lomit.report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    values = {"title": title, "introduction": introduction, "sections": sections, "version": __version__}
-    return environment.get_template("page.html").render(values).lstrip()
-
-
-COLOURS = 8
-"""Colours of the page's style sheet, classes `c0` to `c7`; more series begin again."""
-WIDTH, HEIGHT, SIDE = 320, 190, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 24
-"""Space around the plot, in the units of the drawing."""
-
-
 @dataclass(frozen=True)
 class Series:
     """A line: x and y, x ascending; the number of its colour; whether it has gaps."""
@@ -263,3 +246,19 @@ def short(value: float) -> str:
 def _n(value: float) -> str:
     """A coordinate to a tenth."""
     return f"{value:.1f}"
+
+
+def page(title: str, introduction: Sequence[PagePart], sections: Mapping[str, Sequence[PagePart]]) -> str:
+    """A complete document; its policy lets it load nothing, whatever were written into it.
+
+    Args:
+        sections: heading -> what stands below.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("lomit.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    values = {"title": title, "introduction": introduction, "sections": sections, "version": __version__}
+    return environment.get_template("page.html").render(values).lstrip()
