@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": TRANSLATING | MEASURING,
     "engine": TRANSLATING | {"figures"},
     "report": TRANSLATING | MEASURING | {"figures", "evaluation"},
-    "export": TRANSLATING,
+    "export": TRANSLATING | {"figures", "photo"},
     "reproduce": TRANSLATING | MEASURING | {"figures", "evaluation", "engine", "report"},
     "apps": PICTURING | {"stats"},
     "commands": PICTURING | MEASURING | {"evaluation", "engine", "report", "export", "reproduce", "apps"},

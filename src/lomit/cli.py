@@ -63,7 +63,7 @@ COMMANDS: dict[str, Command] = {
         "lomit.commands.classifier:ClassifierLabel",
     ),
     "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
-    "export": Command("write a model as an ONNX file", "lomit.commands.models:Export"),
+    "export": Command("write a model as an ONNX file or as a web page", "lomit.commands.export:Export"),
     "reproduce table1": Command(
         "classifier, models, evaluation and page of the paper's Table 1",
         "lomit.commands.reproduce:ReproduceTable1",

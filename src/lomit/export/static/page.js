@@ -1,0 +1,161 @@
+// The page: two panes, the worker that translates, and the result.
+
+import about from "./about.js";
+import { Pane, make } from "./pane.js";
+
+const find = (selector) => document.querySelector(selector);
+const WAIT = 120; // milliseconds after a face moved, before it is translated
+
+function alert(text) {
+  find("#alert").textContent = text;
+  find("#alert").hidden = !text;
+}
+
+// Asks the worker; answers come back by their number.
+const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+const asked = new Map();
+worker.onmessage = ({ data: { id, error, ...answer } }) => {
+  const { resolve, reject } = asked.get(id);
+  asked.delete(id);
+  if (error) reject(new Error(error));
+  else resolve(answer);
+};
+worker.onerror = (e) => {
+  e.preventDefault();
+  alert(`The page's files are damaged or missing (${e.message || "worker.js"}). Reload it, or export the page again.`);
+};
+let count = 0;
+function ask(task, given = {}, transfer = []) {
+  return new Promise((resolve, reject) => {
+    asked.set(++count, { resolve, reject });
+    worker.postMessage({ id: count, task, ...given }, transfer);
+  });
+}
+
+const told = {
+  about,
+  alert,
+  brush: () => ({
+    mode: find("input[name=mode]:checked").value,
+    radius: Number(find("#radius").value) / 200, // a share of the square's side
+    shown: find("#shown").checked,
+  }),
+  resize(by) { find("#radius").value = Number(find("#radius").value) + 2 * by; },
+  on(pane, what, picture) {
+    if (what === "picture") {
+      ask("picture", { slot: pane.number, picture }, [picture.data.buffer]).catch((error) => alert(error.message));
+      if (pane.number === 0) show(null);
+      // Masks belong to two faces: a new partner has new ones.
+      panes.forEach((each) => each.mask.clear());
+    }
+    if (what === "face" || what === "picture") panes.forEach((each) => { if (!each.mask.edited) each.mask.clear(); });
+    later(what === "face" ? WAIT : 0);
+  },
+};
+const panes = [0, 1].map((number) => new Pane(number, told));
+
+let timer, ready = false, busy = false, again = false;
+function later(wait) {
+  clearTimeout(timer);
+  timer = setTimeout(translate, wait);
+}
+
+// Translates what the panes show; what changes meanwhile is translated after it.
+async function translate() {
+  if (!ready || panes.some((pane) => !pane.canvas)) return;
+  if (busy) { again = true; return; }
+  [busy, again] = [true, false];
+  say("Translating …");
+  const start = performance.now();
+  try {
+    const answer = await ask("translate", { faces: panes.map((pane) => pane.face), masks: panes.map((pane) => pane.mask.given), moved: null });
+    if (!again) {
+      panes.forEach((pane, k) => pane.predict(answer.predicted[k]));
+      show(answer);
+      say(`${answer.width} x ${answer.height} pixels, in ${((performance.now() - start) / 1000).toFixed(1)} s.`);
+      alert("");
+      offline();
+    }
+  } catch (error) {
+    alert(error.message);
+    say("");
+  }
+  busy = false;
+  if (again) translate();
+}
+
+const say = (text) => { find("#status").textContent = text; };
+
+function show(result) {
+  const [before, after] = [find("#before"), find("#after")];
+  find("#frame").classList.toggle("full", Boolean(result));
+  find("#save").disabled = find("#divider").disabled = !result;
+  if (!result) return;
+  for (const canvas of [before, after]) Object.assign(canvas, { width: result.width, height: result.height });
+  before.getContext("2d").drawImage(panes[0].canvas, 0, 0);
+  after.getContext("2d").putImageData(new ImageData(result.data, result.width, result.height), 0, 0);
+  divide();
+}
+
+function divide() {
+  const at = find("#divider").value;
+  find("#before").style.clipPath = `inset(0 ${100 - at}% 0 0)`;
+  find("#line").style.left = `${at}%`;
+}
+
+function save() {
+  find("#after").toBlob((blob) => {
+    if (!blob) return alert("There is not enough memory to save this picture. Close other pages, or take a smaller picture.");
+    const link = make("a", { href: URL.createObjectURL(blob), download: "lomit.png" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }, "image/png");
+}
+
+// After the first result, so that nothing delays it: keeps the page's files for when there is no network.
+let registered = false;
+async function offline() {
+  if (registered || !navigator.serviceWorker) return;
+  registered = true;
+  try {
+    await navigator.serviceWorker.register("./sw.js");
+    await navigator.serviceWorker.ready;
+    find("#offline").textContent = "It also works without a network.";
+  } catch {
+    // A private window, or a host without https: the page works all the same.
+  }
+}
+
+document.title = `${about.name} · lomit`;
+find("#name").textContent = about.name;
+find("#summary").textContent = about.summary;
+find("#terms").textContent = about.terms || "The model's card says none.";
+find("#card").hidden = !about.card;
+if (about.card) find("#card").href = about.card;
+find("#tools").hidden = !about.hasMasks;
+find("#panes").prepend(...panes.map((pane) => pane.root));
+find("#divider").oninput = divide;
+find("#save").onclick = save;
+find("#tools").onchange = () => panes.forEach((pane) => pane.draw());
+find("#swap").onclick = async () => {
+  // Through files: each pane decodes its picture anew, and its face stays in its place.
+  const [a, b] = panes.map((pane) => ({ canvas: pane.canvas, face: pane.face }));
+  if (!a.canvas || !b.canvas) return;
+  await Promise.all([[panes[0], b], [panes[1], a]].map(async ([pane, { canvas, face }]) => {
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+    await pane.open(new File([blob], "swapped.png"));
+    pane.place(face.left, face.top, face.side);
+  }));
+};
+// A picture that is dropped beside the panes must not take the page's place.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (e) => e.preventDefault());
+
+say("Loading the model …");
+show(null);
+if (about.samples.length) panes.forEach((pane, k) => pane.sample(about.samples[k]));
+ask("load", { about }).then(() => {
+  ready = true;
+  say(panes.some((pane) => !pane.canvas) ? "Open two pictures." : "");
+  translate();
+}, (error) => { alert(error.message); say(""); });
+document.documentElement.dataset.started = "";
