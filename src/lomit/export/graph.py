@@ -2,7 +2,8 @@
 
 Inputs: `input` and `exemplar`, B x 3 x S x S in [-1, 1]; for methods with masks also `input_mask` and
 `exemplar_mask`, (B or 1) x 1 x (S or 1) x (S or 1) in [0, 1].  A mask that is NaN throughout stands for the predicted
-one, and NaN is the default: a graph input with an initializer of the same name may be left out.
+one, and NaN is the default: a graph input with an initializer of the same name may be left out.  For models whose masks
+go by names `moved`, (B or 1) x (A or 1) in {0, 1}; -1, which is the default, leaves it to the model.
 Outputs: `image`, B x 3 x S x S in [-1, 1], and for methods with masks `used_input_mask` and `used_exemplar_mask`,
 B x 1 x S x S.
 """
@@ -27,7 +28,7 @@ from lomit.nn.rewriting import rewritten
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-IMAGES, MASKS = ("input", "exemplar"), ("input_mask", "exemplar_mask")
+IMAGES, MASKS, MOVED = ("input", "exemplar"), ("input_mask", "exemplar_mask"), "moved"
 OUTPUTS = ("image", "used_input_mask", "used_exemplar_mask")
 OPSETS = range(18, 24)
 """Versions of the operator set that can be asked for."""
@@ -35,7 +36,7 @@ _LOGGERS = ("torch.__trace", "torch.onnx", "torch.onnx._internal.exporter._regis
 
 
 def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
-    """The translator as an ONNX graph with an open batch size; masks, where it has them, are plain inputs still.
+    """The translator as an ONNX graph with an open batch size; masks and `moved`, where it has them, are plain inputs.
 
     Args:
         translator: in eval mode, on the CPU; it stays as it is.
@@ -50,6 +51,8 @@ def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
         names = (*IMAGES, *MASKS) if module.has_masks(size) else IMAGES
     # One tensor for each: an input that is given twice would be taken for one.  3 is no size of anything else.
     example = tuple(torch.rand(3, 1 if name in MASKS else 3, size, size) for name in names)
+    if translator.places:
+        names, example = (*names, MOVED), (*example, torch.ones(3, len(translator.config.attributes)))
     batch = torch.export.Dim("batch", min=1, max=2**16)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -58,7 +61,7 @@ def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
             dynamo=True,
             input_names=list(names),
             output_names=list(OUTPUTS if len(names) > 2 else OUTPUTS[:1]),
-            dynamic_shapes={"x": {0: batch}, "exemplar": {0: batch}, "masks": tuple({0: batch} for _ in names[2:])},
+            dynamic_shapes={"x": {0: batch}, "exemplar": {0: batch}, "given": tuple({0: batch} for _ in names[2:])},
             opset_version=opset,
             verbose=False,
         )
@@ -66,30 +69,30 @@ def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
     return program.model_proto
 
 
-def with_optional_masks(model: ModelProto, image_size: int) -> ModelProto:
-    """The graph with its mask inputs made optional: NaN where they are left out, spread over batch and pixels."""
+def with_optional_inputs(model: ModelProto, image_size: int) -> ModelProto:
+    """The graph with masks and `moved` made optional: NaN or -1 where they are left out, spread over the batch."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     inputs = {i.name: i for i in graph.input}
     if MASKS[0] not in inputs:
         return model
-    square = helper.make_tensor("lomit_square", TensorProto.INT64, [3], [1, image_size, image_size])
-    added = [
-        helper.make_node("Shape", [IMAGES[0]], ["lomit_batch"], start=0, end=1),
-        helper.make_node("Concat", ["lomit_batch", square.name], ["lomit_mask_shape"], axis=0),
-    ]
-    for name in MASKS:
-        inner = f"{name}_full"
+    added = [helper.make_node("Shape", [IMAGES[0]], ["lomit_batch"], start=0, end=1)]
+    for name in [name for name in (*MASKS, MOVED) if name in inputs]:
+        shape: list[str | int | None] = [f"{name}_batch", 1, f"{name}_height", f"{name}_width"]
+        rest, default = [1, image_size, image_size], torch.full((1, 1, 1, 1), torch.nan)
+        if name == MOVED:
+            shape, default = [f"{name}_batch", f"{name}_attributes"], torch.full((1, 1), -1.0)
+            rest = [inputs[name].type.tensor_type.shape.dim[1].dim_value]
+        inner, tail, full = f"{name}_full", f"lomit_{name}_tail", f"lomit_{name}_shape"
         for node in graph.node:
             node.input[:] = [inner if i == name else i for i in node.input]
-        added.append(helper.make_node("Expand", [name, "lomit_mask_shape"], [inner]))
+        added.append(helper.make_node("Concat", ["lomit_batch", tail], [full], axis=0))
+        added.append(helper.make_node("Expand", [name, full], [inner]))
         graph.input.remove(inputs[name])
-        shape: list[str | int | None] = [f"{name}_batch", 1, f"{name}_height", f"{name}_width"]
         graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        default = numpy_helper.from_array(torch.full((1, 1, 1, 1), torch.nan).numpy(), name)
-        graph.initializer.append(default)
-    graph.initializer.append(square)
+        graph.initializer.append(helper.make_tensor(tail, TensorProto.INT64, [len(rest)], rest))
+        graph.initializer.append(numpy_helper.from_array(default.numpy(), name))
     nodes = list(graph.node)
     del graph.node[:]
     graph.node.extend([*added, *nodes])
@@ -118,10 +121,12 @@ class _Graph(nn.Module):
             raise LomitError(f"the method '{method}' can't be exported: {error}") from error
         return self.translator.has_masks
 
-    def forward(self, x: Tensor, exemplar: Tensor, *masks: Tensor) -> tuple[Tensor, ...]:
-        if not masks:
+    def forward(self, x: Tensor, exemplar: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        if not given:
             return (self.translator.translate(x, Guide(exemplar)).image,)
-        result = self.translator.translate_filling(x, Guide(exemplar, masks=Masks(*masks)))
+        own, theirs, *moved = given
+        guide = Guide(exemplar, masks=Masks(own, theirs), moved=moved[0] if moved else None)
+        result = self.translator.translate_filling(x, guide)
         assert result.masks is not None
         return result.image, result.masks.input, result.masks.exemplar
 

@@ -22,8 +22,8 @@ FILES: Mapping[str, str] = {
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 """SHA-256 of the files of the package's `dist` that a page needs."""
-LICENCES = ("LICENSE", "ThirdPartyNotices.txt")
-"""ONNX Runtime's terms; the npm package leaves them out, the Python package has them."""
+LICENCES = {"LICENSE.txt": "LICENSE", "ThirdPartyNotices.txt": "ThirdPartyNotices.txt"}
+"""Name here -> file of the Python package, which has ONNX Runtime's terms; the npm package leaves them out."""
 _WAIT = 600
 
 
@@ -104,6 +104,6 @@ def _licences() -> dict[str, bytes]:
     assert spec.origin is not None
     folder = Path(os.path.dirname(spec.origin))
     try:
-        return {f"onnxruntime-{name}": (folder / name).read_bytes() for name in LICENCES}
+        return {name: (folder / file).read_bytes() for name, file in LICENCES.items()}
     except OSError as error:
         raise LomitError(f"the package onnxruntime is damaged ({line_of(error)}): install it again") from error

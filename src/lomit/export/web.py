@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lomit import __version__
+from lomit.data.avatars.styles import style_credits
 from lomit.errors import LomitError
 from lomit.export.graph import require_onnx
 from lomit.export.runtime import runtime_files
@@ -103,7 +104,8 @@ def export_site(
         for file in STATIC.iterdir():
             shutil.copyfile(file, part / file.name)
         for file_name, content in vendored.items():
-            (part / RUNTIME / file_name).write_bytes(content)
+            # Not every server knows .mjs for a script.
+            (part / RUNTIME / file_name.replace(".mjs", ".js")).write_bytes(content)
         if (folder / CARD).is_file():
             shutil.copyfile(folder / CARD, part / CARD_COPY)
         (part / ABOUT).write_text(f"export default {json.dumps(about, indent=1)};\n", encoding="utf-8")
@@ -121,19 +123,21 @@ def export_site(
 
 def describe(translator: Translator, folder: Path, name: str) -> dict[str, Any]:
     """What the page knows of the model, as JSON takes it."""
-    config = translator.config
+    config, photographs = translator.config, of_photographs(folder)
+    samples = [] if photographs else _samples(config.attributes)
     return {
         "name": name,
         "method": method_of(config).name,
         "size": config.image_size,
         "hasMasks": translator.has_masks,
         "attributes": list(config.attributes),
-        "movesByName": translator.moves_by_name,
+        "moves": [{"name": place, "of": list(of)} for place, of in translator.places.items()],
         "summary": card_summary(folder),
         "terms": terms(folder),
         "card": CARD_COPY if (folder / CARD).is_file() else None,
-        "samples": [] if of_photographs(folder) else _samples(config.attributes),
-        "template": TEMPLATE.tolist(),
+        "samples": samples,
+        "credits": list(style_credits().values()) if samples else [],
+        "template": TEMPLATE.tolist() if photographs else None,
         "version": __version__,
     }
 
@@ -151,8 +155,12 @@ def terms(folder: Path) -> str:
 
 
 def _samples(attributes: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rendered faces as data URLs: an input and its exemplar by turns."""
-    faces = [face for pair in rendered_pairs(attributes, SIDE, SEED)[:SAMPLES] for face in (pair.input, pair.exemplar)]
+    """Rendered faces as data URLs, an input and its exemplar by turns; none where they can't be had."""
+    try:
+        pairs = rendered_pairs(attributes, SIDE, SEED)[:SAMPLES]
+    except LomitError:  # no `avatars` extra, or attributes that the faces don't have
+        return []
+    faces = [face for pair in pairs for face in (pair.input, pair.exemplar)]
     samples = []
     for number, face in enumerate(faces, start=1):
         buffer = io.BytesIO()
@@ -180,9 +188,8 @@ def _fill_worker(part: Path) -> None:
     version = hashlib.sha256()
     for name in [*names, WORKER]:
         version.update(name.encode() + b"\0" + (part / name).read_bytes())
-    needed = [name for name in names if not name.startswith(f"{RUNTIME}/onnxruntime-")]
     text = (part / WORKER).read_text(encoding="utf-8")
-    head = f"const VERSION = {json.dumps(version.hexdigest()[:16])};\nconst FILES = {json.dumps(needed)};\n"
+    head = f"const VERSION = {json.dumps(version.hexdigest()[:16])};\nconst FILES = {json.dumps(names)};\n"
     (part / WORKER).write_text(head + text, encoding="utf-8")
 
 

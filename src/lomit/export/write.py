@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lomit import __version__
 from lomit.errors import LomitError
-from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_masks
+from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_inputs
 from lomit.images import write_bytes
 from lomit.inference.onnx import SUFFIX, ExportedTranslator
 from lomit.models.base import Guide, Masks, Translation, Translator
@@ -84,7 +84,7 @@ def export_model(
     images = torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     inputs, exemplars = images[0::2].contiguous(), images[1::2].contiguous()
     model = float_graph(translator, opset)
-    model = with_optional_masks(model, size)
+    model = with_optional_inputs(model, size)
     _describe(model, translator, {"precision": "float32", "opset": opset, "step": step})
     mean, largest = check(model.SerializeToString(), translator, inputs, exemplars)
     if not largest <= FLOAT_BOUND:
@@ -125,29 +125,34 @@ def check(content: bytes, translator: Translator, inputs: Tensor, exemplars: Ten
     means, largest = [], []
     for n in sorted({1, len(inputs)}):
         x, exemplar = inputs[:n], exemplars[:n]
-        for masks in _mask_cases(translator, x):
+        for masks, moved in _cases(translator, x):
             with torch.no_grad():
-                got = exported.translate(x, Guide(exemplar, masks=masks))
+                got = exported.translate(x, Guide(exemplar, masks=masks, moved=moved))
                 # Pair by pair: an open batch must not mix them up.
-                expected = [_translate(translator, x[i : i + 1], exemplar[i : i + 1], masks, i) for i in range(n)]
+                expected = [
+                    _translate(translator, x[i : i + 1], exemplar[i : i + 1], masks, moved, i) for i in range(n)
+                ]
             image = (got.image - torch.cat([e.image for e in expected])).abs() / 2
             means.append(image.mean().item())
             largest.append(max([image.max().item(), *_mask_errors(got, expected)]))
     return float(np.mean(means)), float(np.max(largest))
 
 
-def _translate(translator: Translator, x: Tensor, exemplar: Tensor, masks: Masks | None, i: int) -> Translation:
+def _translate(
+    translator: Translator, x: Tensor, exemplar: Tensor, masks: Masks | None, moved: Tensor | None, i: int
+) -> Translation:
     """One pair in PyTorch, by `translate` itself where both of its masks are given or neither is."""
     device = next((p.device for p in translator.parameters()), torch.device("cpu"))
     x, exemplar = x.to(device), exemplar.to(device)
     given = None if masks is None else Masks(masks.input[i : i + 1].to(device), masks.exemplar[i : i + 1].to(device))
+    named = None if moved is None or (moved[i] < 0).all() else moved[i : i + 1].to(device)
     unset = [] if given is None else [bool(mask.isnan().any()) for mask in (given.input, given.exemplar)]
     if all(unset):
-        result = translator.translate(x, Guide(exemplar))
+        result = translator.translate(x, Guide(exemplar, moved=named))
     elif any(unset):
-        result = translator.translate_filling(x, Guide(exemplar, masks=given))
+        result = translator.translate_filling(x, Guide(exemplar, masks=given, moved=named))
     else:
-        result = translator.translate(x, Guide(exemplar, masks=given))
+        result = translator.translate(x, Guide(exemplar, masks=given, moved=named))
     return Translation(result.image.cpu(), result.masks)
 
 
@@ -163,16 +168,23 @@ def _mask_errors(got: Translation, expected: list[Translation]) -> list[float]:
     return errors
 
 
-def _mask_cases(translator: Translator, x: Tensor) -> list[Masks | None]:
-    """No masks; where the method has them: for all images, and for some."""
+def _cases(translator: Translator, x: Tensor) -> list[tuple[Masks | None, Tensor | None]]:
+    """Masks and what is moved: none; where the method has them: for all images, and for some."""
     if not translator.has_masks:
-        return [None]
+        return [(None, None)]
     # Smooth, and another one for each image.
     coarse = torch.rand(2 * len(x), 1, 4, 4, generator=torch.Generator().manual_seed(1))
     own, guide = halves(F.interpolate(coarse, (x.shape[-2], x.shape[-1]), mode="bilinear"))
     some_own, some_guide = own.clone(), guide.clone()
     some_own[::2], some_guide[-1:] = torch.nan, torch.nan
-    return [None, Masks(own, guide), Masks(own, torch.full_like(guide, torch.nan)), Masks(some_own, some_guide)]
+    half, some = Masks(own, torch.full_like(guide, torch.nan)), Masks(some_own, some_guide)
+    cases: list[tuple[Masks | None, Tensor | None]] = [(each, None) for each in (None, Masks(own, guide), half, some)]
+    if translator.places:
+        # Another attribute for each image, but what the codes tell for the last one.
+        moved = torch.eye(len(translator.config.attributes)).repeat(len(x), 1)[: len(x)]
+        moved[-1] = -1
+        cases += [(None, moved), (some, moved), (None, moved[:1].expand(len(x), -1))]
+    return cases
 
 
 def _describe(model: ModelProto, translator: Translator, facts: dict[str, object]) -> None:

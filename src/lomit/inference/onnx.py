@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import lomit.models  # noqa: F401  registers the methods
 from lomit.errors import LomitError, line_of
 from lomit.models.base import Guide, Masks, Translation, Translator
+from lomit.models.lomit.generator import places_of
 from lomit.models.registry import method_of, read_saved_config
 from lomit.nn.blocks import resize_mask
 
@@ -50,7 +51,9 @@ class ExportedTranslator(Translator):
             raise LomitError(f"{name} was not written by lomit export; give a file that was")
         self.config = read_saved_config(json.loads(self.metadata["lomit_config"]), name)
         # Inputs with a default are listed apart.
-        self.has_masks = bool(self._session.get_overridable_initializers())
+        optional = {each.name for each in self._session.get_overridable_initializers()}
+        self.has_masks = bool(optional)
+        self.places = places_of(self.config.attributes) if "moved" in optional else {}
 
     def translate(self, x: Tensor, guide: Guide) -> Translation:
         """See `Translator.translate`; the masks that come back are as large as the images."""
@@ -64,6 +67,8 @@ class ExportedTranslator(Translator):
             size = (x.shape[-2], x.shape[-1])
             feed |= {"input_mask": _array(resize_mask(masks.input, size))}
             feed |= {"exemplar_mask": _array(resize_mask(masks.exemplar, size))}
+        if guide.moved is not None:
+            feed |= {"moved": _array(guide.moved)}
         image, *used = (torch.from_numpy(array) for array in self._session.run(None, feed))
         return Translation(image, Masks(*used) if used else None)
 

@@ -50,8 +50,8 @@ class Guide:
         style: style codes, B x S, for a method that can draw them (`Translator.random_styles`).
         masks: masks to use in place of the predicted ones, at any resolution.
         source: labels of the inputs, B x A, for a method with an encoder for each domain.
-        moved: which attributes are to be moved, B x A in {0, 1}, for a method whose masks go by that; None leaves it to
-            the method.
+        moved: which attributes are to be moved, B x A in {0, 1}, for a method whose masks go by that; None, or -1
+            throughout for one image, leaves it to the method.
     """
 
     exemplar: Tensor | None = None

@@ -45,30 +45,44 @@ const told = {
     if (what === "picture") {
       ask("picture", { slot: pane.number, picture }, [picture.data.buffer]).catch((error) => alert(error.message));
       if (pane.number === 0) show(null);
-      // Masks belong to two faces: a new partner has new ones.
-      panes.forEach((each) => each.mask.clear());
     }
-    if (what === "face" || what === "picture") panes.forEach((each) => { if (!each.mask.edited) each.mask.clear(); });
+    if (what !== "mask") forget();
     later(what === "face" ? WAIT : 0);
   },
 };
 const panes = [0, 1].map((number) => new Pane(number, told));
 
+// Predicted masks belong to two faces: a new one has new ones.  What a person painted stays.
+function forget() {
+  panes.forEach((pane) => {
+    if (!pane.mask.edited) pane.mask.clear();
+    pane.draw();
+  });
+}
+
+// For each attribute whether it is moved, or null to leave it to the model.
+function moved() {
+  const ticked = about.moves.filter((_, k) => find(`#move${k}`).checked).flatMap((move) => move.of);
+  return ticked.length ? about.attributes.map((_, k) => Number(ticked.includes(k))) : null;
+}
+
 let timer, ready = false, busy = false, again = false;
 function later(wait) {
+  again = busy; // what is on its way is out of date
   clearTimeout(timer);
   timer = setTimeout(translate, wait);
 }
 
 // Translates what the panes show; what changes meanwhile is translated after it.
 async function translate() {
+  clearTimeout(timer);
   if (!ready || panes.some((pane) => !pane.canvas)) return;
   if (busy) { again = true; return; }
   [busy, again] = [true, false];
   say("Translating …");
   const start = performance.now();
   try {
-    const answer = await ask("translate", { faces: panes.map((pane) => pane.face), masks: panes.map((pane) => pane.mask.given), moved: null });
+    const answer = await ask("translate", { faces: panes.map((pane) => pane.face), masks: panes.map((pane) => pane.mask.given), moved: moved() });
     if (!again) {
       panes.forEach((pane, k) => pane.predict(answer.predicted[k]));
       show(answer);
@@ -100,7 +114,12 @@ function show(result) {
 function divide() {
   const at = find("#divider").value;
   find("#before").style.clipPath = `inset(0 ${100 - at}% 0 0)`;
-  find("#line").style.left = `${at}%`;
+  Object.assign(find("#line").style, { left: `${at}%`, display: at === "0" ? "none" : "" });
+}
+
+// On a narrow screen one of the panes is shown.
+function tab() {
+  panes.forEach((pane) => pane.root.classList.toggle("active", String(pane.number) === find("input[name=tab]:checked").value));
 }
 
 function save() {
@@ -132,21 +151,32 @@ find("#summary").textContent = about.summary;
 find("#terms").textContent = about.terms || "The model's card says none.";
 find("#card").hidden = !about.card;
 if (about.card) find("#card").href = about.card;
-find("#tools").hidden = !about.hasMasks;
+find("#credits").hidden = !about.credits.length;
+about.credits.forEach((credit, k) => find("#credits").append(k ? "; " : "", make("a", { href: credit.source_url, textContent: credit.source }),
+  " by ", make("a", { href: credit.creator_url, textContent: credit.creator }), " (", make("a", { href: credit.license_url, textContent: credit.license }),
+  `), changed: ${credit.changes}`));
+find("#moves").hidden = !about.moves.length;
+about.moves.forEach((move, k) => find("#moves").append(make("label", {}, make("input", { type: "checkbox", id: `move${k}` }), move.name)));
+find("#moves").onchange = () => { forget(); later(0); };
+if (about.moves.length) find("#moves").append(make("span", { className: "hint", textContent: "none ticked: what the model takes for different" }));
+// Without masks there is nothing to paint: what is left is to place and to swap.
+document.querySelectorAll("#tools > :not(#swap)").forEach((each) => { each.hidden = !about.hasMasks; });
 find("#panes").prepend(...panes.map((pane) => pane.root));
 find("#divider").oninput = divide;
 find("#save").onclick = save;
 find("#tools").onchange = () => panes.forEach((pane) => pane.draw());
-find("#swap").onclick = async () => {
-  // Through files: each pane decodes its picture anew, and its face stays in its place.
-  const [a, b] = panes.map((pane) => ({ canvas: pane.canvas, face: pane.face }));
-  if (!a.canvas || !b.canvas) return;
-  await Promise.all([[panes[0], b], [panes[1], a]].map(async ([pane, { canvas, face }]) => {
-    const blob = await new Promise((resolve) => canvas.toBlob(resolve));
-    await pane.open(new File([blob], "swapped.png"));
-    pane.place(face.left, face.top, face.side);
-  }));
+find("#swap").onclick = () => {
+  if (panes.some((pane) => !pane.canvas)) return;
+  ask("swap").catch((error) => alert(error.message));
+  const [a, b] = panes.map(({ canvas, width, height, face, mask }) => ({ canvas, width, height, face, mask }));
+  Object.assign(panes[0], b);
+  Object.assign(panes[1], a);
+  show(null);
+  forget();
+  later(0);
 };
+document.querySelectorAll("input[name=tab]").forEach((input) => { input.onchange = tab; });
+tab();
 // A picture that is dropped beside the panes must not take the page's place.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (e) => e.preventDefault());
 

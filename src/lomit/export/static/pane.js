@@ -82,6 +82,7 @@ export class Pane {
     svg.setAttribute("viewBox", "0 0 100 100");
     svg.setAttribute("class", "guide");
     svg.setAttribute("aria-hidden", "true");
+    if (!this.told.about.template) return svg;
     const [[ax, ay], [bx, by], [cx, cy], [dx, dy], [nx, ny]] = this.told.about.template.map((point) => point.map((v) => 100 * v));
     const eye = (x1, y1, x2, y2) => `M${x1} ${y1}Q${(x1 + x2) / 2} ${Math.min(y1, y2) - 4} ${x2} ${y2}Q${(x1 + x2) / 2} ${Math.max(y1, y2) + 3} ${x1} ${y1}`;
     for (const kind of ["dark", "light"]) {

@@ -1,7 +1,7 @@
 // The network and the mathematics of photo.js, off the page's own thread.  Asked by messages { id, task, ... }; answers
 // { id, ... } or { id, error }.
 
-import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
+import * as ort from "./runtime/ort.wasm.bundle.min.js";
 import { align, paste, rint } from "./photo.js";
 
 let session, about;
@@ -16,12 +16,23 @@ const tasks = {
     ort.env.logLevel = "error";
     const answer = await fetch("./model.onnx").catch(() => null);
     if (!answer?.ok) throw new Error("The file model.onnx is missing beside this page. Reload the page, or put the file back.");
-    session = await ort.InferenceSession.create(new Uint8Array(await answer.arrayBuffer()), { executionProviders: ["wasm"] });
+    const content = new Uint8Array(await answer.arrayBuffer());
+    try {
+      session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
+    } catch (error) {
+      if (outOfMemory(error)) throw error;
+      throw new Error("The model can't be run here: a file of this page is damaged or missing, or the browser is too old. Reload the page, or export it again.", { cause: error });
+    }
     return { threads: ort.env.wasm.numThreads };
   },
 
   picture({ slot, picture }) {
     slots[slot] = { picture };
+    return {};
+  },
+
+  swap() {
+    slots.reverse();
     return {};
   },
 
@@ -68,6 +79,7 @@ async function run(inputs, exemplars, masks, moved) {
     ? new ort.Tensor("float32", Float32Array.from({ length: count * size * size }, (_, at) => given[Math.floor(at / (size * size))][at % (size * size)] / 255), [count, 1, size, size])
     : new ort.Tensor("float32", [NaN], [1, 1, 1, 1]);
   const feed = { input: images(inputs), exemplar: images(exemplars) };
+  if (about.moves.length) feed.moved = moved ? new ort.Tensor("float32", moved, [1, moved.length]) : new ort.Tensor("float32", [-1], [1, 1]);
   if (about.hasMasks) Object.assign(feed, { input_mask: planes(masks?.[0]), exemplar_mask: planes(masks?.[1]) });
   const out = await session.run(feed);
   const bytes = (values, scale) => Uint8ClampedArray.from(values, (v) => rint(scale(v)));
@@ -82,10 +94,10 @@ async function run(inputs, exemplars, masks, moved) {
   return { images: pictures, masks: seen };
 }
 
+const outOfMemory = (error) => /memory|allocat|bad_alloc/i.test(error?.message ?? error);
+
 function told(error) {
-  const text = String(error?.message || error);
-  if (/memory|allocation|bad_alloc|array buffer/i.test(text)) return "There is not enough memory for this picture. Close other pages, or take a smaller picture.";
-  return text;
+  return outOfMemory(error) ? "There is not enough memory for this picture. Close other pages, or take a smaller picture." : String(error?.message ?? error);
 }
 
 self.onmessage = async ({ data: { id, task, ...given } }) => {

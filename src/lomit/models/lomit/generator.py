@@ -219,13 +219,15 @@ class LomitGenerator(nn.Module):
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
 
         x, c and y are those of `summary`, 2B rows each; `moved`, B x A in {0, 1}, names the attributes in which pairs
-        count as different, in place of labels.
+        count as different, in place of labels; -1 throughout leaves a pair to what the codes tell.
         """
-        summary = self.summary(x, c, y if moved is None else torch.cat([torch.zeros_like(moved), moved]))
-        if self.told_attributes is not None and y is None and moved is None:
+        summary = self.summary(x, c, y if moved is None else torch.cat([moved.clamp(max=0), moved]))
+        if self.told_attributes is not None and y is None:
             # Where nothing is told to differ, everything is meant: nobody gives an exemplar to have nothing moved.
             pooled, (own, partner) = summary[:, : c.shape[1]], halves(summary[:, c.shape[1] :])
             same = (own == partner).all(1, keepdim=True)
+            if moved is not None:
+                same = same & (moved < 0).all(1, keepdim=True)
             summary = torch.cat([pooled, torch.cat([own, torch.where(same, 1 - own, partner)])], dim=1)
         return self.masks(c, summary, swap_halves(summary))
 
