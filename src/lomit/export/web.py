@@ -150,7 +150,7 @@ def terms(folder: Path) -> str:
         return ""
     row = re.search(r"^\| *terms *\| *(.+?) *\|$", text, re.MULTILINE)
     header = text.split("\n---\n", 1)[0] if text.startswith("---\n") else ""
-    licence = dict(re.findall(r"^(license|license_name): *(.+)$", header, re.MULTILINE))
+    licence: dict[str, str] = dict(re.findall(r"^(license|license_name): *(.+)$", header, re.MULTILINE))
     return row[1].replace("`", "") if row else licence.get("license_name", licence.get("license", ""))
 
 
