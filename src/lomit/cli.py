@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
     "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
     "video": Command("translate a face of a video, frame by frame", "lomit.commands.photo:Video"),
+    "live": Command("translate the face before a camera, in the browser", "lomit.commands.live:LiveView"),
     "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:EditMasks"),
     "recipe": Command("make a result of the editor again", "lomit.commands.edit:RunRecipe"),
     "train": Command("train a model from a preset", "lomit.commands.train:run_train"),

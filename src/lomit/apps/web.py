@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -346,6 +347,16 @@ def serving(app: ASGIApp, bound: socket.socket, proxy: bool) -> Iterator[None]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def until_interrupted() -> None:
+    """Waits for Ctrl-C.  In the main thread SIGTERM counts as one, so that whatever surrounds this is closed, too."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nended; nothing was kept")
 
 
 def _server(app: ASGIApp, proxy: bool) -> Server:

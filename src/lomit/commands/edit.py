@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import webbrowser
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +41,7 @@ class EditMasks:
 
     def main(self) -> int:
         from lomit.apps.editor.server import find_password, running
-        from lomit.apps.web import LOOPBACK, check_url
+        from lomit.apps.web import LOOPBACK, check_url, until_interrupted
 
         check_url(self.url)
         self.compute.set_threads()
@@ -53,13 +51,7 @@ class EditMasks:
             print(f"the editor is at {url} (Ctrl-C ends it)", flush=True)
             if not self.no_browser and self.url is None and self.host in LOOPBACK:
                 webbrowser.open(url)
-            # SIGTERM counts as Ctrl-C: the private folder is removed then, too.
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
-            try:
-                threading.Event().wait()
-            except KeyboardInterrupt:
-                print("\nended; nothing was kept")
+            until_interrupted()
         return 0
 
 

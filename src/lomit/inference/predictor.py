@@ -124,6 +124,17 @@ class Predictor:
         return self.translator.config.attributes
 
     @property
+    def moves_by_name(self) -> bool:
+        """Whether `only` can name what is moved."""
+        return self.translator.moves_by_name
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The attributes that are moved where a call doesn't say it; empty: those in which the two differ."""
+        chosen = self._moved_by_default
+        return () if chosen is None else tuple(n for n, on in zip(self.attributes, chosen[0], strict=True) if on)
+
+    @property
     def _method(self) -> str:
         return method_of(self.translator.config).name
 

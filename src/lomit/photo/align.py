@@ -86,12 +86,14 @@ def align(picture: Picture | Image.Image | np.ndarray, face: Face, size: int) ->
     return to_srgb(view(picture.on_white(), face, size), picture.icc)
 
 
-def view(image: Image.Image, face: Face, size: int) -> Image.Image:
-    """`align` for an image of mode RGB or L, in its own colours."""
+def view(image: Image.Image, face: Face, size: int, sharp: int = 4) -> Image.Image:
+    """`align` for an image of mode RGB or L, in its own colours.
+
+    Whole blocks are averaged first, so that what is warped stays below `sharp` times the size, however large the face.
+    """
     matrix = crop_to_photo(face)
     side = side_of(face)
-    # Averaging whole blocks first keeps what is warped below four times the size, however large the face.
-    block = max(1, int(side // (4 * size)))
+    block = max(1, int(side // (sharp * size)))
     between = max(size, round(side / block))
     box = _bounds(matrix, (block + 1) * MARGIN)
     region = _reflected(image, box)

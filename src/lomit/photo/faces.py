@@ -97,7 +97,7 @@ def find_faces(picture: Picture | Image.Image | np.ndarray, longest: int | Seque
         searched = size
     clear = [(box, score) for box, score in found if score >= CLEAR] or found
     clear.sort(key=lambda each: _area(each[0]), reverse=True)
-    return [Face(box, _landmarks(seen, box), score) for box, score in clear]
+    return [Face(box, landmarks(seen, box), score) for box, score in clear]
 
 
 def _area(box: Box) -> int:
@@ -155,8 +155,18 @@ def _predictor() -> Any:
     return dlib.shape_predictor(model_file(POINTS))
 
 
-def _landmarks(image: Image.Image, box: Box) -> np.ndarray:
-    """The five points of a face, float64, 5 x 2."""
+def landmarks(image: Image.Image, box: Box, at: int = POINTS_AT) -> np.ndarray:
+    """The five points of a face, float64, 5 x 2 (x, y) in pixels of the image, RGB.
+
+    Args:
+        image: the photograph.
+        box: the detector's box of the face, or one that is near it.
+        at: side in pixels that the box is scaled to.
+
+    Raises:
+        LomitError: where the `faces` extra is not installed.
+    """
+    check_detector()
     import dlib
 
     predictor = _predictor()
@@ -165,7 +175,7 @@ def _landmarks(image: Image.Image, box: Box) -> np.ndarray:
     room = side // 2
     left, top = max(0, box[0] - room), max(0, box[1] - room)
     part = image.crop((left, top, min(image.width, box[2] + room), min(image.height, box[3] + room)))
-    scale = POINTS_AT / side
+    scale = at / side
     part = part.resize((max(1, round(part.width * scale)), max(1, round(part.height * scale))), reducing_gap=3.0)
     edges = [round((edge - shift) * scale) for edge, shift in zip(box, (left, top, left, top), strict=True)]
     found = predictor(np.asarray(part), dlib.rectangle(edges[0], edges[1], edges[2] - 1, edges[3] - 1))

@@ -1,4 +1,4 @@
-"""Faces from frame to frame: followed by place and size, their landmarks smoothed, short losses bridged."""
+"""Faces from frame to frame: followed by place and size, landmarks and masks smoothed, short losses bridged."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ PATIENCE = 1.0
 """For this many seconds after a single face was lost, only a face near its place is taken for it."""
 SEARCHED = 320
 """The neighbourhood of a followed face is searched at this size."""
+STEADY = 0.5
+"""Weight of a new frame's mask; the rest is that of the frames before."""
 
 
 class OneEuro:
@@ -92,9 +94,9 @@ class Tracker:
             image: the frame, RGB, all frames of one size.
             time: when it is shown, in seconds, not falling.
         """
-        found = self._search(image)
+        found = self._search(image, time)
         for track in self._tracks:
-            match = _nearest(found, track.face, 0.7)
+            match = nearest(found, track.face, 0.7)
             if match is not None:
                 found.remove(match)
                 track.follow(match, time)
@@ -109,7 +111,7 @@ class Tracker:
                 self._tracks = [_start(face, time)]
         return [track.face for track in self._tracks]
 
-    def _search(self, image: Image.Image) -> list[Face]:
+    def _search(self, image: Image.Image, time: float) -> list[Face]:
         """The faces of a frame; a single face is looked for around its last place first, which is much faster."""
         if self.which != "all" and self._tracks:
             left, top, right, bottom = self._tracks[0].face.box
@@ -118,17 +120,36 @@ class Tracker:
             box = (*corner, min(image.width, right + room), min(image.height, bottom + room))
             if box[0] < box[2] and box[1] < box[3]:
                 near = [face.moved(*corner) for face in self._find(image.crop(box), SEARCHED)]
-                if _nearest(near, self._tracks[0].face, 0.7) is not None:
+                if nearest(near, self._tracks[0].face, 0.7) is not None:
                     return near
         return list(self._find(image, None))
 
     def _choose(self, found: Sequence[Face], time: float) -> Face | None:
         assert self.which != "all"
         if self._lost is not None:
-            near = _nearest(found, self._lost.face, 2.0)
+            near = nearest(found, self._lost.face, 2.0)
             if near is not None or time - self._lost.seen <= PATIENCE:
                 return near
         return found[self.which] if self.which < len(found) else None
+
+
+class SteadyMasks:
+    """Averages the masks of followed faces over time, as long as the number of faces stays."""
+
+    def __init__(self) -> None:
+        self._last: list[Image.Image] = []
+
+    def __call__(self, masks: list[Image.Image | None]) -> list[Image.Image | None]:
+        """The masks to use for a frame's faces: mode L; as they are where a method has none."""
+        found = [mask for mask in masks if mask is not None]
+        if len(found) == len(self._last):
+            found = [Image.blend(old, new, STEADY) for old, new in zip(self._last, found, strict=True)]
+        self._last = found
+        return list(found) if len(found) == len(masks) else masks
+
+    def forget(self) -> None:
+        """The next frame begins anew."""
+        self._last = []
 
 
 def _alpha(cutoff: float, step: float) -> float:
@@ -140,7 +161,7 @@ def _start(face: Face, time: float) -> _Track:
     return _Track(face, OneEuro(face.landmarks, time), time)
 
 
-def _nearest(faces: Sequence[Face], last: Face, reach: float) -> Face | None:
+def nearest(faces: Sequence[Face], last: Face, reach: float) -> Face | None:
     """The face nearest to the last place, of half to twice the size and within `reach` of its sides; or None."""
     side = last.box[2] - last.box[0]
 

@@ -17,7 +17,7 @@ from lomit.inference.predictor import Predictor
 from lomit.photo.align import align
 from lomit.photo.batch import look
 from lomit.photo.paste import paste
-from lomit.photo.tracking import Tracker
+from lomit.photo.tracking import SteadyMasks, Tracker
 from lomit.photo.transcode import VideoResult, transcode
 from lomit.photo.translate import ExemplarFace, translate_crops
 
@@ -29,8 +29,6 @@ CONTAINERS = {
     ".webm": "webm",
 }
 """Suffix of a video's name -> the container that is written under it."""
-STEADY = 0.5
-"""Weight of a new frame's mask; the rest is that of the frames before."""
 
 
 def translate_video(
@@ -112,28 +110,20 @@ class _Frames:
     label: Mapping[str, float] | None
     strength: float
     tracker: Tracker
-    _masks: list[Image.Image] = field(default_factory=list)
+    _masks: SteadyMasks = field(default_factory=SteadyMasks)
 
     def __call__(self, image: Image.Image, time: float) -> Image.Image | None:
         """The translated frame, or None where it shows no such face."""
         faces = self.tracker.update(image, time)
         if not faces:
-            self._masks = []
+            self._masks.forget()
             return None
         picture = Picture(image, name="frame")
         crops = [(face, align(picture, face, self.predictor.image_size)) for face in faces]
-        results = translate_crops(self.predictor, crops, self.guide, label=self.label, steady=self._steadied)
+        results = translate_crops(self.predictor, crops, self.guide, label=self.label, steady=self._masks)
         if self.guide is not None and self.guide.mask is None and results[0].exemplar_mask is not None:
             self.guide = replace(self.guide, mask=results[0].exemplar_mask)
         for each in results:
             pasted = paste(picture, each.face, each.before, each.after, each.input_mask, strength=self.strength)
             picture = Picture(pasted, name="frame")
         return picture.rgb
-
-    def _steadied(self, masks: list[Image.Image | None]) -> list[Image.Image | None]:
-        """The masks averaged over time, as long as the number of faces stays."""
-        found = [mask for mask in masks if mask is not None]
-        if len(found) == len(self._masks):
-            found = [Image.blend(old, new, STEADY) for old, new in zip(self._masks, found, strict=True)]
-        self._masks = found
-        return list(found) if len(found) == len(masks) else masks

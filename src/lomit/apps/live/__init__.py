@@ -1,0 +1,1 @@
+"""The page of `lomit live`: a camera, or a video file, translated frame by frame on this machine."""
