@@ -29,11 +29,11 @@ REST = 0.25
 """Seconds between two searches of whole frames."""
 WHOLE, NEAR = 320, 160
 """A whole frame, and the neighbourhood of a followed face, are searched at these sizes (longer side, in pixels)."""
-POINTS_AT = 240
+POINTS_AT = 200
 """Side in pixels that a followed face is scaled to for its landmarks."""
 BENT = 0.08
 """Landmarks that fit the template worse than this (`fit_error`) are not those of a face."""
-LARGEST = 4
+LARGEST = 2
 """Planes of a crop are enlarged to the face's own size, and to so many times their own at most."""
 TINT = np.array([255, 40, 40], dtype=np.float32)
 """Colour of a mask that is shown, levels."""

@@ -136,11 +136,11 @@ class PreparedLomit:
         own, *guides = masks
         s_f = s_b = torch.zeros((), device=self._x.device)
         for exemplar, guide, weight in zip(self._exemplars, guides, weights, strict=True):
-            if weight:
+            if weight and strength:
                 code, s_b = g.crossed_styles(self._x, own, exemplar, guide)
                 s_f = s_f + weight * code
         if strength != 1:
-            own_s_f, _ = g.styles(self._x, own)
+            own_s_f, s_b = g.styles(self._x, own)
             s_f = own_s_f + strength * (s_f - own_s_f)
         first = max(range(len(weights)), key=lambda k: weights[k])
         return Translation(g.decode(self._content[first], own, s_f, s_b), Masks(own, guides[first]))
