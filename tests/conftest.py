@@ -29,12 +29,14 @@ def _missing(marker: str) -> str | None:
         return "no CUDA device"
     if marker == "browser" and not shutil.which("chromium"):
         return "chromium is not installed"
+    if marker == "npm" and not shutil.which("npm"):
+        return "npm is not installed"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Turns each absence into a skip with its reason."""
-    reasons = {marker: _missing(marker) for marker in ("data", "cuda", "browser")}
+    reasons = {marker: _missing(marker) for marker in ("data", "cuda", "browser", "npm")}
     for item in items:
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lomit.models.lomit.config import LomitConfig
+from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
 
 S = 32
@@ -27,9 +27,29 @@ def tiny() -> Lomit:
     return translator.eval().requires_grad_(False)
 
 
+def tiny_naming() -> Lomit:
+    """One whose masks go by names."""
+    torch.manual_seed(0)
+    config = LomitConfig(
+        attributes=("Smiling", "Male"), image_size=S, width=4, d_width=4, res_blocks=1, mask_convs=1, mask_init=0.0,
+        mask_sees="differences", weights=LossWeights(style_cls=1.0),
+    )  # fmt: skip
+    translator = Lomit(config)
+    for name, parameter in translator.generator.named_parameters():
+        # Zeros before training; then no name makes a difference.
+        if "cosegmentation" in name or "told_attributes" in name:
+            torch.nn.init.normal_(parameter)
+    return translator.eval().requires_grad_(False)
+
+
 @pytest.fixture(scope="session")
 def translator() -> Lomit:
     return tiny()
+
+
+@pytest.fixture(scope="session")
+def naming() -> Lomit:
+    return tiny_naming()
 
 
 @pytest.fixture(scope="session")
@@ -54,17 +74,40 @@ def made(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lomit.export.write.float_graph", lambda translator, opset: graph)
 
 
+def patched(patch: pytest.MonkeyPatch, traced: Any) -> None:
+    """Exports take a copy of a graph that is there."""
+    copy = type(traced).FromString(traced.SerializeToString())
+    patch.setattr("lomit.export.write.float_graph", lambda translator, opset: copy)
+
+
 @pytest.fixture(scope="session")
 def exported(translator: Lomit, traced: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The written file."""
     from lomit.export import export_model
 
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
-    copy = type(traced).FromString(traced.SerializeToString())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lomit.export.write.float_graph", lambda translator, opset: copy)
+        patched(patch, traced)
         export_model(translator, path, step=400)
     return path
+
+
+@pytest.fixture(scope="session")
+def traced_naming(naming: Lomit) -> Any:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from lomit.export.graph import float_graph
+
+    return float_graph(naming)
+
+
+@pytest.fixture(scope="session")
+def exported_naming(naming: Lomit, traced_naming: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lomit.export import export_model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patched(patch, traced_naming)
+        return export_model(naming, tmp_path_factory.mktemp("exported") / "naming.onnx").path
 
 
 def pairs(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

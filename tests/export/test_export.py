@@ -87,6 +87,31 @@ def test_inputs_as_other_programs_see_them(exported: Path) -> None:
     assert (session.run(["used_input_mask"], feed)[0] == 1).all()
 
 
+def test_what_is_moved_can_be_named(naming: Lomit, exported_naming: Path) -> None:
+    """For one image of a batch, and not for the next; -1 is what leaving it out means."""
+    (x, exemplar), runtime = pairs(3), ExportedTranslator(exported_naming)
+    assert runtime.places == {"smiling": [0], "male": [1]}
+    moved = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    got = runtime.translate(x, Guide(exemplar, moved=moved))
+    assert got.masks is not None
+    for i, named in enumerate((moved[:1], moved[1:2], None)):
+        expected = naming.translate(x[i : i + 1], Guide(exemplar[i : i + 1], moved=named))
+        assert expected.masks is not None
+        assert (got.image[i] - expected.image[0]).abs().max() < 1e-4
+        at_full_size = torch.nn.functional.interpolate(expected.masks.input, (S, S), mode="bilinear")
+        assert (got.masks.input[i] - at_full_size[0]).abs().max() < 1e-4
+    other = naming.translate(x[:1], Guide(exemplar[:1], moved=moved[1:2])).masks
+    first = naming.translate(x[:1], Guide(exemplar[:1], moved=moved[:1])).masks
+    assert other is not None
+    assert first is not None
+    assert (other.input - first.input).abs().max() > 0.05  # else the test would see no difference
+    image, guide = (Image.fromarray(((t[0].permute(1, 2, 0) + 1) * 127.5).byte().numpy()) for t in (x, exemplar))
+    one, two = Predictor.from_pretrained(exported_naming), Predictor(naming, "cpu")
+    assert (
+        np.abs(one.translate(image, guide, only="male").raw - two.translate(image, guide, only="male").raw).max() < 1e-4
+    )
+
+
 def test_metadata(exported: Path, translator: Lomit) -> None:
     runtime = ExportedTranslator(exported)
     assert runtime.config == translator.config
@@ -162,8 +187,10 @@ def test_nothing_is_left_of_an_interrupted_export(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "give MODEL and --out"),
-        (["avatars"], "give --out"),
+        ([], "give MODEL"),
+        (["avatars"], "give either --out FILE.onnx or --web DIR"),
+        (["avatars", "--out", "x.onnx", "--web", "page"], "give either --out FILE.onnx or --web DIR"),
+        (["avatars", "--out", "x.onnx", "--runtime", "package"], "--runtime is for --web; leave it out"),
         (["avatars", "--out", "model.pt"], "model.pt must end in .onnx"),
         (["avatars", "--out", "there.onnx"], "there.onnx exists already; choose another --out or add --overwrite"),
         (["avatars", "--out", "folder.onnx", "--overwrite"], "folder.onnx exists already"),
