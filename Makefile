@@ -21,7 +21,7 @@ WORKERS ?= 2
 .DELETE_ON_ERROR:
 # ruff and mypy come before the tests, whose closing line comes last.
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint pytest docs gpu-check clean install install-dev
+.PHONY: help demo test test-slow lint pytest docs web gpu-check clean install install-dev
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +47,10 @@ test-slow: install-dev  ## the slow tests
 docs: $(VENV)/.installed-docs  ## the documents as a site, into site/; a dead link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+web: install-dev  ## a page that translates in the browser, with the shipped weights or MODEL=, into web/
+	rm -rf web
+	$(BIN)/lomit export "$(or $(MODEL),avatars)" --web web
+
 gpu-check: install-dev  ## on a GPU: its tests and the sweep of the step, under five minutes, into OUT=gpu
 	OUT="$(if $(filter demo,$(OUT)),gpu,$(OUT))" PYTHON=$(BIN)/python benchmarks/gpu.sh check
 
@@ -54,8 +58,8 @@ install: $(VENV)/.installed-demo  ## only install what the demo needs, into .ven
 
 install-dev: $(VENV)/.installed-dev  ## only install what the tests need, into .venv
 
-clean:  ## remove .venv, caches, built packages, demo/ and site/
-	rm -rf $(VENV) build dist demo site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+clean:  ## remove .venv, caches, built packages, demo/, site/ and web/
+	rm -rf $(VENV) build dist demo site web .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
