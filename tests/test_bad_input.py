@@ -192,7 +192,7 @@ CASES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "two exemplars without steps": (nothing, (*PAIR, "red.png"), "two exemplars need --steps"),
     "three exemplars": (nothing, (*PAIR, "red.png", "red.png"), "two exemplars at most, the ends of --steps; 3 given"),
     "masks with steps": (nothing, (*PAIR, "--steps", "2", "--input-mask", "red.png"), "--steps predicts its masks"),
-    "device": (nothing, (*PAIR, "--device", "gpu"), "no device 'gpu' here; give cpu, or cuda where there is a GPU"),
+    "device": (nothing, (*PAIR, "--device", "gpu"), "no device 'gpu' here; give cpu, cuda where there is"),
     "device without values": (nothing, (*PAIR, "--device", "meta"), "no device 'meta' here"),
     "device of a Mac": (nothing, (*PAIR, "--device", "mps"), "no device 'mps' here; give cpu"),
     "threads": (nothing, (*PAIR, "--threads", "0"), "--threads must lie in 1 to 1024; it is 0"),

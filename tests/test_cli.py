@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +212,8 @@ def test_help_and_lists_do_not_load_torch() -> None:
 
 @pytest.mark.parametrize("words", ["--version", "models", "translate --help", "train --help"])
 def test_what_needs_no_torch_starts_at_once(words: str) -> None:
+    resource: Any = pytest.importorskip("resource", reason="Windows doesn't count the time of a child")
+
     def processor_seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(program(*words.split()), check=True, capture_output=True)

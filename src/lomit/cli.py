@@ -120,9 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         print("lomit: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # `lomit ... | head`: nobody reads on.  What is still buffered must not fail again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _unread()
     except RuntimeError as error:
         if "home directory" in str(error):  # Path.home() and Path("~/x").expanduser()
             return _fail("no home folder is known; set HOME, or give paths without ~ and set LOMIT_CACHE")
@@ -133,9 +131,17 @@ def main(argv: list[str] | None = None) -> int:
             return _fail(f"no space left{place}; free some and run it again")
         if error.errno == errno.ENAMETOOLONG:
             return _fail(f"a name is too long{place}; give a shorter one")
+        if error.errno == errno.EINVAL and sys.platform == "win32" and not error.filename:
+            return _unread()  # what Windows calls a broken pipe
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return _fail(f"permission denied{place}")
         raise
+
+
+def _unread() -> int:
+    """`lomit ... | head`: nobody reads on.  What is still buffered must not fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def _fail(line: str) -> int:

@@ -124,7 +124,8 @@ class TrainConfig:
     `graphs` on a GPU, `none` on a CPU. What does not work is left out with a line. Results agree with `none`
     to rounding, not to the bit."""
     accelerator: str = "auto"
-    """Device to train on: auto, cpu, cuda, or one of several GPUs, such as cuda:1."""
+    """Device to train on: cpu, cuda, one of several GPUs such as cuda:1, or mps (a Mac's).  auto is cuda where there is
+    one, else cpu."""
     init: str | None = None
     """Start from the weights of this run, checkpoint or model (also by name), with fresh optimisers and this run's
     schedule; a model has no discriminator, which starts anew then."""
@@ -158,8 +159,8 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1:
             raise LomitError(f"train.ema must lie in [0, 1); it is {self.ema}")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.accelerator):
-            raise LomitError(f"train.accelerator must be auto, cpu, cuda or cuda:N; it is '{self.accelerator}'")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.accelerator):
+            raise LomitError(f"train.accelerator must be auto, cpu, mps, cuda or cuda:N; it is '{self.accelerator}'")
         if self.lr <= 0:
             raise LomitError(f"train.lr must be positive; it is {self.lr}")
         if self.max_minutes is not None and self.max_minutes <= 0:

@@ -371,7 +371,7 @@ def test_what_the_environment_says_of_processes(
 
 
 def test_devices_that_are_none() -> None:
-    with pytest.raises(LomitError, match=r"train.accelerator must be auto, cpu, cuda or cuda:N; it is 'gpu'"):
+    with pytest.raises(LomitError, match=r"train.accelerator must be auto, cpu, mps, cuda or cuda:N; it is 'gpu'"):
         TrainConfig(accelerator="gpu")
     with pytest.raises(LomitError, match="no device 'cuda:99' here"):
         make_fabric(TrainConfig(accelerator="cuda:99"))

@@ -308,7 +308,9 @@ def listening(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # On Windows SO_REUSEADDR would let another program take the port, too.
+            alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+            bound.setsockopt(socket.SOL_SOCKET, alone, 1)
             bound.bind(address)
             bound.listen(BACKLOG)
         except BaseException:
@@ -354,7 +356,8 @@ def until_interrupted() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        threading.Event().wait()
+        while True:
+            time.sleep(1)  # which Ctrl-C ends on Windows, too; it does not end waiting for an Event there
     except KeyboardInterrupt:
         print("\nended; nothing was kept")
 

@@ -26,7 +26,7 @@ class OnCpu(Compute):
     """What it is computed on."""
 
     device: str | None = "cpu"
-    """cpu, cuda, cuda:1, ..."""
+    """cpu, cuda, cuda:1, mps (a Mac's GPU), ..."""
 
 
 @dataclass

@@ -71,7 +71,7 @@ class RunRecipe:
     model: str | None = None
     """The model, where it is not called what it was called in the editor."""
     device: str | None = None
-    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    """cpu, cuda, cuda:1, mps (a Mac's GPU), ...; by default CUDA where there is one."""
     output: Output = field(default_factory=lambda: Output(Path("translated")))
 
     def main(self) -> int:

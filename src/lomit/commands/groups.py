@@ -28,7 +28,7 @@ class Compute(Group):
     """What it is computed on."""
 
     device: str | None = None
-    """cpu, cuda, cuda:1, ...; by default CUDA where there is one."""
+    """cpu, cuda, cuda:1, mps (a Mac's GPU), ...; by default CUDA where there is one."""
     threads: int | None = None
     """CPU threads; by default PyTorch's choice."""
 

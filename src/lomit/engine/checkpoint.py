@@ -48,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a small file atomically: where it can't be written the old one stays and nothing else is left."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

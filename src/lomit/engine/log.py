@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lomit.engine.checkpoint import write_text
 from lomit.errors import line_of
+from lomit.nn.blocks import float64
 
 logger = logging.getLogger(__name__)
 _ROOM = 2**24
@@ -46,7 +47,7 @@ class Means:
         """The means; the only place where the device is waited for."""
         if not self._sums:
             return {}
-        values = torch.cat([v.double() / self._counts[k] for k, v in self._sums.items()]).tolist()
+        values = torch.cat([float64(v) / self._counts[k] for k, v in self._sums.items()]).tolist()
         names = [name for keys in self._sums for name in keys]
         self._sums, self._counts = {}, {}
         return dict(zip(names, values, strict=True))
@@ -64,7 +65,7 @@ class RunLog:
         kept = "".join(f"{line}\n" for line in text.splitlines() if after and _step(line) <= after)
         if kept != text:
             write_text(self.path, kept)
-        self._file = self.path.open("a", buffering=1)
+        self._file = self.path.open("a", buffering=1, encoding="utf-8", newline="\n")
         self._board: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter

@@ -189,7 +189,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
     number of processes that is none.
     """
     kind, _, index = config.accelerator.partition(":")
-    on_gpu = kind != "cpu" and torch.cuda.is_available()
+    if kind == "auto":  # Fabric's own would be a Mac's GPU, where there is one
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    on_gpu = kind == "cuda" and torch.cuda.is_available()
     if on_gpu:
         # Shapes never change, so the fastest convolution is worth looking for; what autocast leaves in float32
         # (linear layers of a float32 run) goes through tf32 as cuDNN's convolutions do anyway.
@@ -199,9 +201,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
     # A scheduler's variables say how many processes a job may have, not that it started them: only torchrun's count.
     plugins: list[Any] = [TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()]
     if config.precision == "bf16-mixed":
-        plugins.append(MixedPrecision("bf16-mixed", "cuda" if on_gpu else "cpu"))
+        plugins.append(MixedPrecision("bf16-mixed", kind))
     if world == 1:
-        if kind != "auto":
+        if config.accelerator != "auto":
             usable_device(config.accelerator)
         return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=plugins)
     if index:

@@ -21,5 +21,6 @@ def usable_device(name: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         # Of other devices than CUDA torch says in a thousand words that it was built without them.
         why = f" ({line_of(error)})" if str(name).startswith("cuda") else ""
-        raise LomitError(f"no device '{name}' here{why}; give cpu, or cuda where there is a GPU") from error
+        which = "cpu, cuda where there is an NVIDIA GPU, or mps on a Mac"
+        raise LomitError(f"no device '{name}' here{why}; give {which}") from error
     return device

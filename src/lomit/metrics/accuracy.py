@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from lomit.nn.blocks import float64
+
 Tally = tuple[Tensor, Tensor]
 """Numerators and denominators, N each, float64, as `lomit.stats.bootstrap.ratio` takes them."""
 CA = "CA"
@@ -40,7 +42,7 @@ def tallies(right: Tensor, target: Tensor, differs: Tensor, attributes: Sequence
         "every attribute, each": ((right & known).sum(1), known.sum(1)),
         "every attribute, all at once": ((right | ~known).all(1) & known.any(1), known.any(1)),
     }
-    return {name: (numerator.double(), denominator.double()) for name, (numerator, denominator) in counted.items()}
+    return {name: (float64(numerator), float64(denominator)) for name, (numerator, denominator) in counted.items()}
 
 
 def class_tally(right: Tensor, target: Tensor, differs: Tensor) -> Tally:
@@ -50,4 +52,4 @@ def class_tally(right: Tensor, target: Tensor, differs: Tensor) -> Tally:
     in any of them and is annotated in all.
     """
     counted = differs.any(1) & (target >= 0).all(1)
-    return (right.all(1) & counted).double(), counted.double()
+    return float64(right.all(1) & counted), float64(counted)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lomit.nn.blocks import float64
+
 RADIUS, SIGMA = 5, 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -32,7 +34,8 @@ def mean_change(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
 
     Images are B x C x H x W in 0..255; the weight of the pixels is B x 1 x H x W, bool or not negative.
     """
-    change = (before.double() - after.double()).abs().mean(dim=1, keepdim=True)
+    change = (float64(before) - float64(after)).abs().mean(dim=1, keepdim=True)
+    weight = weight.to(change.device)
     return (weight * change).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
@@ -41,7 +44,7 @@ def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
 
     Images are B x C x H x W in 0..255, `where` is bool, B x 1 x H x W: the pixels that count.
     """
-    x, y, w = x.double(), y.double(), where.double()
+    x, y, w = float64(x), float64(y), float64(where)
     # At a pixel that counts, the total is at least the window's central weight, which is 1.
     total = _blur(w).clamp_min(1e-12)
 
@@ -57,6 +60,7 @@ def ssim_map(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
 def ssim(x: Tensor, y: Tensor, where: Tensor) -> Tensor:
     """Mean of `ssim_map` over the pixels that count and the channels: float64, B; nan where no pixel counts."""
     values = ssim_map(x, y, where).mean(dim=1, keepdim=True)
+    where = where.to(values.device)
     return torch.where(where, values, 0).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))
 
 

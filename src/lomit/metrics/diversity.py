@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lomit.errors import LomitError
+from lomit.nn.blocks import float64
 
 DIVERSITY = "diversity"
 """Name of the measure by `feature_distance`; the extractor's follows (`lomit.metrics.features.named`).  By LPIPS it is
@@ -26,7 +27,7 @@ def feature_distance(first: Tensor, second: Tensor) -> Tensor:
     It is what LPIPS takes of one layer, without its learned weights, and stands in where those are not to be had.
     ... x D each -> float64, ..., in [0, 4]; in [0, 2] for features that are not negative.
     """
-    return (F.normalize(first.double(), dim=-1) - F.normalize(second.double(), dim=-1)).square().sum(-1)
+    return (F.normalize(float64(first), dim=-1) - F.normalize(float64(second), dim=-1)).square().sum(-1)
 
 
 def pair_mean(outputs: Tensor, distance: Callable[[Tensor, Tensor], Tensor] = feature_distance) -> Tensor:
@@ -37,4 +38,4 @@ def pair_mean(outputs: Tensor, distance: Callable[[Tensor, Tensor], Tensor] = fe
     if outputs.shape[1] < 2:
         raise LomitError(f"diversity needs two outputs of an input at least; there are {outputs.shape[1]}")
     pairs = combinations(outputs.unbind(1), 2)
-    return torch.stack([distance(first, second).double() for first, second in pairs]).mean(0)
+    return torch.stack([float64(distance(first, second)) for first, second in pairs]).mean(0)

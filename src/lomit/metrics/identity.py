@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lomit.data.detector import detect_faces, model_file
 from lomit.errors import require
+from lomit.nn.blocks import float64
 
 NAME = "identity-dlib"
 SAME_PERSON = 0.6
@@ -26,12 +27,12 @@ SIDE = 256
 
 def distance(before: Tensor, after: Tensor) -> Tensor:
     """Euclidean distance of embeddings, B x D each -> float64, B; nan where one is nan."""
-    return (before.double() - after.double()).norm(dim=-1)
+    return (float64(before) - float64(after)).norm(dim=-1)
 
 
 def same_person(distances: Tensor) -> Tensor:
     """1 where a distance is below 0.6, else 0; nan where it is nan.  Float64, the shape of the distances."""
-    return torch.where(distances.isnan(), torch.nan, (distances < SAME_PERSON).double())
+    return torch.where(distances.isnan(), torch.nan, float64(distances < SAME_PERSON))
 
 
 class FaceEmbedder:

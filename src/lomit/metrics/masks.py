@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lomit.nn.blocks import resize_mask
+from lomit.nn.blocks import float64, resize_mask
 
 THRESHOLD = 0.5
 """From here on a pixel belongs to a soft mask or a true region."""
@@ -22,23 +22,23 @@ def iou(mask: Tensor, coverage: Tensor) -> Tensor:
     """
     found = (_enlarged(mask, coverage) >= THRESHOLD) & ~coverage.isnan()
     truth = coverage >= THRESHOLD
-    both, either, size = (t.sum(dim=(1, 2, 3)).double() for t in (found & truth, found | truth, truth))
+    both, either, size = (float64(t.sum(dim=(1, 2, 3))) for t in (found & truth, found | truth, truth))
     return torch.where(size > 0, both / either, float("nan"))
 
 
 def soft_iou(mask: Tensor, coverage: Tensor) -> Tensor:
     """Sum of the smaller over sum of the larger of a soft mask and a region's shares; args and value as for `iou`."""
-    known = ~coverage.isnan()
-    found = _enlarged(mask, coverage).double().where(known, 0)
-    truth = coverage.double().where(known, 0)
+    truth = float64(coverage)
+    known = ~truth.isnan()
+    found, truth = float64(_enlarged(mask, coverage)).where(known, 0), truth.where(known, 0)
     smaller, larger = (pick(found, truth).sum(dim=(1, 2, 3)) for pick in (torch.minimum, torch.maximum))
     return torch.where(truth.sum(dim=(1, 2, 3)) > 0, smaller / larger, float("nan"))
 
 
 def mean_in(mask: Tensor, coverage: Tensor) -> Tensor:
     """Mean of a soft mask over a region, each pixel weighted by its share; args and value as for `iou`."""
-    weight = coverage.double().nan_to_num()
-    found = _enlarged(mask, coverage).double()
+    weight = float64(coverage).nan_to_num()
+    found = float64(_enlarged(mask, coverage))
     return (weight * found).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3))
 
 
@@ -60,7 +60,7 @@ def area(mask: Tensor) -> Tensor:
 
     Of a region's shares, pixels that are nan don't count.
     """
-    return mask.double().nanmean(dim=(1, 2, 3))
+    return float64(mask).nanmean(dim=(1, 2, 3))
 
 
 def saturation(mask: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def saturation(mask: Tensor) -> Tensor:
 
     A sharp mask is saturated in both ways, a collapsed one in one: read it beside the area.
     """
-    return ((mask < SATURATED) | (mask > 1 - SATURATED)).double().mean(dim=(1, 2, 3))
+    return float64((mask < SATURATED) | (mask > 1 - SATURATED)).mean(dim=(1, 2, 3))
 
 
 def _enlarged(mask: Tensor, coverage: Tensor) -> Tensor:

@@ -167,6 +167,11 @@ def with_planes(x: Tensor, code: Tensor) -> Tensor:
     return torch.cat([x, code.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
 
 
+def float64(t: Tensor) -> Tensor:
+    """The tensor in float64; on the CPU where its device is Apple's (mps), which has no float64."""
+    return (t.cpu() if t.device.type == "mps" else t).double()
+
+
 def resize_mask(m: Tensor, size: tuple[int, int]) -> Tensor:
     """A soft mask, B x 1 x h x w, at (height, width): averaged where it shrinks, bilinear where it grows."""
     if tuple(m.shape[-2:]) == size:

@@ -50,7 +50,7 @@ class LiveSession:
         exemplar: Picture,
         faces: Sequence[Face] | None = None,
         new_tracker: Callable[[], Tracker | None] = lambda: None,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         if "exemplar" not in predictor.guides:
             raise LomitError(

@@ -25,7 +25,7 @@ from lomit.metrics import accuracy, background, identity, masks
 from lomit.metrics.background import ssim
 from lomit.models.base import Masks, Translation
 from lomit.models.registry import method_of
-from lomit.nn.blocks import resize_mask
+from lomit.nn.blocks import float64, resize_mask
 from lomit.stats import bootstrap
 
 MARGIN = 1 / 32
@@ -200,7 +200,7 @@ class PairBatch:
         if result.masks is None:
             return {}
         before, m = denormalise(self.x), result.masks.input
-        left = 1 - resize_mask(m, (before.shape[-2], before.shape[-1])).double()
+        left = 1 - float64(resize_mask(m, (before.shape[-2], before.shape[-1])))
         return {"change_own": background.mean_change(before, as_saved(result), left), "own_area": masks.area(m)}
 
     def identity(self, result: Translation) -> Values:
