@@ -383,11 +383,13 @@ def test_masks_are_erased_and_strokes_undone(host: Host) -> None:
     settled(tab)
     changed = downloaded(tab)
     assert np.abs(changed - first).max() > 10
+    stage.focus()  # which the download took
     tab.keyboard.press("Control+z")
     tab.wait_for_selector(".note:has-text('edited')", state="detached")
     settled(tab)
     assert (downloaded(tab) == first).all()
     # By keys alone.
+    stage.focus()
     tab.keyboard.press(" ")
     tab.wait_for_selector(".note:has-text('edited')")
 

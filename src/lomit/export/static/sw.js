@@ -15,6 +15,7 @@ self.addEventListener("activate", (e) => {
 
 self.addEventListener("fetch", (e) => {
   if (e.request.method !== "GET" || !e.request.url.startsWith(self.registration.scope)) return;
-  const asked = e.request.url === self.registration.scope ? "index.html" : e.request;
-  e.respondWith(caches.open(NAME).then((cache) => cache.match(asked, { ignoreSearch: true })).then((kept) => kept || fetch(e.request)));
+  const address = e.request.url.split(/[?#]/, 1)[0];
+  const asked = address === self.registration.scope ? "index.html" : address;
+  e.respondWith(caches.open(NAME).then((cache) => cache.match(asked)).then((kept) => kept || fetch(e.request)));
 });
