@@ -126,7 +126,7 @@ class Predictor:
     @property
     def moves_by_name(self) -> bool:
         """Whether `only` can name what is moved."""
-        return self.translator.moves_by_name
+        return bool(self.translator.places)
 
     @property
     def moved(self) -> tuple[str, ...]:
