@@ -459,7 +459,7 @@ def test_the_folder_says_what_it_holds(site: Path) -> None:
     text = (site / "about.js").read_text(encoding="utf-8")
     about = json.loads(text.removeprefix("export default ").removesuffix(";\n"))
     assert (about["name"], about["size"], about["hasMasks"]) == ("tiny", S, True)
-    assert about["moves"] == [{"name": "Smiling", "of": [0]}, {"name": "Male", "of": [1]}]
+    assert about["moves"] == [{"name": "smiling", "of": [0]}, {"name": "male", "of": [1]}]
     assert len(about["samples"]) == 2
     assert about["credits"][1]["license"] == "CC BY 4.0"
     worker = (site / "sw.js").read_text(encoding="utf-8")

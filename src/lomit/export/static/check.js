@@ -1,5 +1,5 @@
-// Says in one line why the page can't work here.  A script of the old kind: it runs where modules don't.
-addEventListener("DOMContentLoaded", function () {
+// Says in one line why the page can't work here.  A script of the old kind: it runs where modules don't, and before them.
+(function () {
   var why = "";
   if (location.protocol === "file:") why = "This page needs a web server: run python -m http.server in its folder, and open the address it says.";
   else if (typeof WebAssembly !== "object") why = "This browser has no WebAssembly, or it is turned off. Take a current Firefox, Chrome, Edge or Safari.";
@@ -8,7 +8,7 @@ addEventListener("DOMContentLoaded", function () {
   var line = document.getElementById("alert");
   line.textContent = why;
   line.hidden = false;
-});
+})();
 // A file of the page that did not come.
 addEventListener("error", function (e) {
   if (!e.target || e.target.tagName !== "SCRIPT") return;

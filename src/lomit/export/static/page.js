@@ -6,9 +6,20 @@ import { Pane, make } from "./pane.js";
 const find = (selector) => document.querySelector(selector);
 const WAIT = 120; // milliseconds after a face moved, before it is translated
 
+// What check.js said, and what fail() says, stays.
+let broken = !find("#alert").hidden;
+
 function alert(text) {
+  if (broken) return;
   find("#alert").textContent = text;
   find("#alert").hidden = !text;
+}
+
+// Nothing can be translated any more.
+function fail(text) {
+  alert(text);
+  broken = true;
+  say("");
 }
 
 // Asks the worker; answers come back by their number.
@@ -22,7 +33,7 @@ worker.onmessage = ({ data: { id, error, ...answer } }) => {
 };
 worker.onerror = (e) => {
   e.preventDefault();
-  alert(`The page's files are damaged or missing (${e.message || "worker.js"}). Reload it, or export the page again.`);
+  fail(`The page's files are damaged or missing (${e.message || "worker.js"}). Reload it, or export the page again.`);
 };
 let count = 0;
 function ask(task, given = {}, transfer = []) {
@@ -98,7 +109,9 @@ async function translate() {
   if (again) translate();
 }
 
-const say = (text) => { find("#status").textContent = text; };
+function say(text) {
+  find("#status").textContent = text;
+}
 
 function show(result) {
   const [before, after] = [find("#before"), find("#after")];
@@ -180,12 +193,13 @@ tab();
 // A picture that is dropped beside the panes must not take the page's place.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (e) => e.preventDefault());
 
-say("Loading the model …");
 show(null);
-if (about.samples.length) panes.forEach((pane, k) => pane.sample(about.samples[k]));
-ask("load", { about }).then(() => {
-  ready = true;
-  say(panes.some((pane) => !pane.canvas) ? "Open two pictures." : "");
-  translate();
-}, (error) => { alert(error.message); say(""); });
-document.documentElement.dataset.started = "";
+if (!broken) {
+  say("Loading the model …");
+  if (about.samples.length) panes.forEach((pane, k) => pane.sample(about.samples[k]));
+  ask("load", { about }).then(() => {
+    ready = true;
+    say(panes.some((pane) => !pane.canvas) ? "Open two pictures." : "");
+    translate();
+  }, (error) => fail(error.message));
+}
