@@ -252,7 +252,7 @@ def test_a_bad_upload_changes_nothing(session: Session) -> None:
     for data in (b"", b"no image", b"%!PS-Adobe"):
         with pytest.raises(LomitError, match="is not an image"):
             session.open(0, "x.png", data)
-    with pytest.raises(LomitError, match=r"me\.heic is (a HEIC|not an) image"):
+    with pytest.raises(LomitError, match=r"me\.heic is (HEIC|not an image)"):
         session.open(0, "me.heic", b"\0\0\0\x18ftypheic")
     assert session.slots == before
 
