@@ -338,7 +338,8 @@ def test_a_run_takes_the_device_that_was_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("lomit.engine.train.usable_device", lambda name: None)
     for accelerator in ("auto", "cpu", "cuda", "cuda:1"):
         make_fabric(TrainConfig(accelerator=accelerator))
-    assert [given["accelerator"] for given in made] == ["auto", "cpu", "cuda", "cuda"]
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    assert [given["accelerator"] for given in made] == [here, "cpu", "cuda", "cuda"]
     assert [given["devices"] for given in made] == [1, 1, 1, [1]]
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(LomitError, match="torchrun gives each process a GPU of its own"):
