@@ -61,9 +61,9 @@ def test_pasting_quickly_is_pasting(place: str, mask: Image.Image | None) -> Non
     # A face smaller than the crop is scaled down by other filters.
     small = side_of(face) < SIDE
     assert np.abs(given - wanted).mean() < (0.06 if small else 0.02) * change.mean()
-    assert np.abs(given - wanted).max() <= (24 if small else 8)
+    assert np.abs(given - wanted).max() <= (24 if small else 10)
     touched = [(result != levels(image)).any(axis=2) for result in (wanted, given)]
-    assert (touched[0] != touched[1]).mean() < 0.01
+    assert (touched[0] != touched[1]).mean() < 0.02
 
 
 def test_pixels_without_weight_stay() -> None:

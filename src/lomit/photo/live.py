@@ -178,7 +178,10 @@ def paste_quickly(
     *,
     strength: float = 1.0,
 ) -> Image.Image:
-    """`paste` for a frame in sRGB: one bilinear warp of enlarged planes in place of eight bicubic ones.
+    """`paste` for a frame in sRGB: a bilinear warp of four enlarged planes in place of eight bicubic ones.
+
+    `paste` adds w (change - (1 - gain) (own - seen)) to what the frame shows (own).  That is linear in own, so that its
+    two coefficients are warped in place of what they are made of.
 
     Args:
         image: the frame, RGB.
@@ -193,13 +196,14 @@ def paste_quickly(
     seen, old, new = (np.asarray(each.convert("RGB"), dtype=np.float32) for each in (crop, before, after))
     luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
     gain = detail_gain(old @ luma, new @ luma)
-    placed = _placed(np.concatenate([weight[..., None], new - old, gain[..., None], seen], axis=2), face, image.size)
+    weight, lost = strength * weight[..., None], 1 - gain[..., None]
+    coefficients = np.concatenate([weight * lost, weight * (new - old + lost * seen)], axis=2)
+    placed = _placed(coefficients, face, image.size)
     if placed is None:
         return image
-    box, (w, change, g, seen_here) = placed[0], placed[1].split([1, 3, 1, 3])
+    box, (taken, given) = placed[0], placed[1].split([1, 3])
     own = _planes(image.crop(box))
-    changed = own + strength * w * (change - (1 - g.clamp(0, 1)) * (own - seen_here))
-    return _with(image, torch.where(w > LEAST, changed, own), box)
+    return _with(image, own + given - taken * own, box)
 
 
 def tint_quickly(image: Image.Image, face: Face, mask: Image.Image | None, size: int) -> Image.Image:
@@ -213,7 +217,7 @@ def tint_quickly(image: Image.Image, face: Face, mask: Image.Image | None, size:
 
 
 def _placed(planes: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, Tensor] | None:
-    """`place`, quickly: the part of a frame in which the first plane, the weight, is not 0, and the values there.
+    """`place`, quickly: the part of a frame in which not all planes are 0, and the values there.
 
     Args:
         planes: float32, S x S x C.
@@ -223,7 +227,7 @@ def _placed(planes: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box,
     Returns:
         The part, and C x H x W; None where nothing lies in the frame.
     """
-    rows, columns = np.nonzero(planes[..., 0] > LEAST)
+    rows, columns = np.nonzero(np.abs(planes).max(axis=2) > LEAST)
     if not len(rows):
         return None
     side, matrix = len(planes), crop_to_photo(face)
@@ -248,7 +252,6 @@ def _placed(planes: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box,
         torch.from_numpy(theta.astype(np.float32))[None], [1, 1, bottom - top, right - left], align_corners=False
     )
     values = F.grid_sample(enlarged, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
-    values[0].clamp_(0, 1)
     return (left, top, right, bottom), values
 
 
