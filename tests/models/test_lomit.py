@@ -713,3 +713,17 @@ def test_quick_presets_have_the_losses_of_the_narrow_ones_and_the_grid_of_the_pa
     assert (quick.model.cell, quick.model.res_blocks) == (paper.model.cell, paper.model.res_blocks)
     assert quick.model.width == paper.model.width // 2
     assert quick.train.decay_start + quick.model.warmup < quick.train.steps
+
+
+@pytest.mark.parametrize("run", ["avatars", "celeba-hair-smile", "celeba-facialhair-gender", "emotionet-aus", "folder"])
+def test_presets_at_256_keep_the_middle_of_the_papers_network(run: str) -> None:
+    presets = get_method("lomit").presets
+    paper, large = (presets[f"{run}{suffix}"][1]() for suffix in ("", "-256"))
+    assert isinstance(paper.model, LomitConfig)
+    assert isinstance(large.model, LomitConfig)
+    assert large.data.image_size == large.model.image_size == 256
+    assert large.model.width * large.model.cell == paper.model.width * paper.model.cell
+    assert large.model.image_size // large.model.cell == paper.model.image_size // paper.model.cell
+    assert large.model.weights == paper.model.weights
+    assert large.train == paper.train
+    assert vars(large.data) | {"image_size": 128} == vars(paper.data)
