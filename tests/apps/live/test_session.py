@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,10 @@ def pixels(data: bytes) -> np.ndarray:
     return np.asarray(opened(data)).astype(int)
 
 
-def test_a_face_that_moves_is_translated_in_every_frame(session: LiveSession) -> None:
+def test_a_face_that_moves_is_translated_in_every_frame(predictor: Predictor) -> None:
+    frames = count()
+    # How far landmarks are smoothed depends on the time between frames: here 15 a second, however busy the machine.
+    session = LiveSession(predictor, as_picture(rendered(*EXEMPLAR), "the exemplar"), now=lambda: next(frames) / 15)
     page = session.open()
     for shift in path(12):
         frame = jpeg(scene(shift))
@@ -69,8 +74,8 @@ def test_a_face_that_moves_is_translated_in_every_frame(session: LiveSession) ->
         assert done.found
         assert done.seconds.keys() == {"find", "translate", "paste", "decode", "encode"}
         change = np.abs(pixels(data) - pixels(frame)).max(axis=2)
-        rows, columns = np.nonzero(change > 60)
-        assert len(rows) > 1000
+        rows, columns = np.nonzero(change > 30)
+        assert len(rows) > 3000
         # On the face, wherever it is.
         assert np.abs(columns - 320 - shift[0]).max() < 190
         assert np.abs(rows - 240 - shift[1]).max() < 190
