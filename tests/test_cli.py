@@ -48,7 +48,7 @@ def test_every_command_has_help_as_wide_as_the_terminal(
     assert max(map(len, told.splitlines())) <= 90
 
 
-@pytest.mark.parametrize("name", ["study preview", "train", "weights"])
+@pytest.mark.parametrize("name", ["models", "study invite", "study preview", "train", "weights"])
 def test_a_usage_line_is_broken_where_the_terminal_ends(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,8 +13,8 @@ from doubles import double
 from lomit import Predictor
 from lomit.errors import LomitError
 from lomit.images import as_picture
+from lomit.models.base import places_of
 from lomit.models.lomit.config import LomitConfig
-from lomit.models.lomit.generator import places_of
 from lomit.models.lomit.model import Lomit
 from support.tiny import seeing_places
 

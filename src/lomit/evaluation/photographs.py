@@ -28,10 +28,11 @@ from lomit.data.detector import detect_faces, model_file
 from lomit.data.source import Source
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError, did_you_mean, require
+from lomit.models.base import FACIAL_HAIR
 
 EXPECTED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald", "Bangs", "Wavy_Hair"), ("hair",)),
-    **dict.fromkeys(("Goatee", "Mustache", "Beard", "No_Beard", "Facial_Hair", "5_o_Clock_Shadow"), ("facial_hair",)),
+    **dict.fromkeys(FACIAL_HAIR, ("facial_hair",)),
     **dict.fromkeys(("Smiling", "Wearing_Lipstick", "Mouth_Slightly_Open", "Big_Lips"), ("mouth",)),
     **dict.fromkeys(("AU12", "AU17", "AU20", "AU25", "AU26", "AU25_26"), ("mouth",)),
     **dict.fromkeys(("Eyeglasses", "Arched_Eyebrows", "Bushy_Eyebrows", "Narrow_Eyes"), ("eyes",)),

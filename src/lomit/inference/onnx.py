@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 import lomit.models  # noqa: F401  registers the methods
 from lomit.errors import LomitError, line_of
-from lomit.models.base import Guide, Masks, Translation, Translator
-from lomit.models.lomit.generator import places_of
+from lomit.models.base import Guide, Masks, Translation, Translator, places_of
 from lomit.models.registry import method_of, read_saved_config
 from lomit.nn.blocks import resize_mask
 

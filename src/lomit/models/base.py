@@ -62,6 +62,22 @@ class Guide:
     moved: Tensor | None = None
 
 
+FACIAL_HAIR = ("Goatee", "Mustache", "Beard", "No_Beard", "Facial_Hair", "Sideburns", "5_o_Clock_Shadow")
+"""What facial hair is called as an attribute."""
+
+
+def places_of(attributes: Sequence[str]) -> dict[str, list[int]]:
+    """Where attributes lie, told by their names: place -> the numbers of its attributes.
+
+    A place is what names end in: `hair` of `Black_Hair` and `Brown_Hair`.  Facial hair has many names and one place,
+    `beard`.
+    """
+    places: dict[str, list[int]] = {}
+    for k, name in enumerate(attributes):
+        places.setdefault("beard" if name in FACIAL_HAIR else name.rsplit("_", 1)[-1].lower(), []).append(k)
+    return places
+
+
 class Translator(nn.Module, ABC):
     """A method in use.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lomit.losses.lomit import composed_hadain, split_regions
+from lomit.models.base import places_of
 from lomit.models.lomit.config import LomitConfig
 from lomit.nn.blocks import (
     BatchNorm,
@@ -54,21 +55,6 @@ class StyleEncoders(nn.Module):
         """
         h_f, h_b = halves(self.stem(torch.cat([x_f, x_b])))
         return self.foreground(h_f), self.background(h_b)
-
-
-_BEARD = {"Beard", "No_Beard", "Facial_Hair", "Goatee", "Mustache", "Sideburns", "5_o_Clock_Shadow"}
-
-
-def places_of(attributes: Sequence[str]) -> dict[str, list[int]]:
-    """Where attributes lie, told by their names: place -> the numbers of its attributes.
-
-    A place is what names end in: `hair` of `Black_Hair` and `Brown_Hair`.  Facial hair has many names and one place,
-    `beard`.
-    """
-    places: dict[str, list[int]] = {}
-    for k, name in enumerate(attributes):
-        places.setdefault("beard" if name in _BEARD else name.rsplit("_", 1)[-1].lower(), []).append(k)
-    return places
 
 
 class CoSegmentation(nn.Module):

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from lomit.errors import LomitError
 from lomit.losses.lomit import shares
-from lomit.models.base import Editable, Guide, Masks, Translation
+from lomit.models.base import Editable, Guide, Masks, Translation, places_of
 from lomit.models.lomit.config import LomitConfig
-from lomit.models.lomit.generator import LomitGenerator, places_of
+from lomit.models.lomit.generator import LomitGenerator
 from lomit.nn.blocks import at_least_float32, halves, resize_mask
 
 
