@@ -35,15 +35,21 @@ class LiveView:
         from lomit.apps.live.session import LiveSession
         from lomit.apps.web import until_interrupted
         from lomit.images import read_image
+        from lomit.inference.choice import model_of_photographs
         from lomit.photo import Face
-        from lomit.photo.batch import look
         from lomit.photo.faces import check_detector
+        from lomit.photo.video import first_face
 
         require_server()
         check_detector()
         picture = read_image(self.exemplar)
         faces = None if self.exemplar_box is None else [Face.from_crop(self.exemplar_box)]
-        self.network.settle([self.exemplar], print, lambda _: look(picture, faces))
+        if self.video is not None:
+            self.network.settle([self.video], print, first_face)
+        elif self.network.model is None:
+            # Whatever the exemplar is, a camera shows people.
+            self.network.model, why = model_of_photographs("what a camera shows", bool(self.network.only))
+            print(why)
         session = LiveSession(self.network.predictor(), picture, faces)
         with running(session, self.port, self.video) as url:
             print(f"the page is at {url} (Ctrl-C ends it)", flush=True)

@@ -51,6 +51,11 @@ def choose_model(image: Image.Image, name: str, by_name: bool = False) -> tuple[
     """
     if is_rendered(image):
         return RENDERED, f"{name} is a rendered face: the model is '{RENDERED}' (--model takes another)"
+    return model_of_photographs(name, by_name)
+
+
+def model_of_photographs(name: str, by_name: bool = False) -> tuple[str, str]:
+    """The model for what is a photograph; as `choose_model`."""
     known = known_models()
     model = next((each for each in (BY_NAME if by_name else ()) + PHOTOGRAPHS if each in known), None)
     if model is None:

@@ -16,6 +16,7 @@ from lomit.apps.live.server import GONE, running
 from lomit.apps.live.session import EXEMPLAR_BYTES, LiveSession
 from lomit.cli import main
 from lomit.errors import LomitError
+from lomit.inference.choice import BY_NAME
 from lomit.photo.live import AGAIN
 from support.photos import smooth
 from support.scenes import EXEMPLAR, SIZE, jpeg, opened, rendered, scene
@@ -152,6 +153,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert main(["live", str(tmp_path / "face.png"), *words, "--no-browser"]) == 0
     assert len(opened_pages) == 1
     capsys.readouterr()
+    # The exemplar is a rendered face, and who sits before the camera is not.
+    assert main(["live", str(tmp_path / "face.png"), *words[2:], "--only", "hair"]) == 0
+    assert f"what a camera shows is a photograph: the model is '{BY_NAME[0]}'" in capsys.readouterr().out
     for wrong, says in [
         ([str(tmp_path / "none.png")], "none.png"),
         ([str(tmp_path / "wall.png")], "no face found in"),
