@@ -1,4 +1,4 @@
-"""`python benchmarks/photo.py MEASURE ...`: the figures of docs/photo-measured.md, as JSON.
+"""`python benchmarks/photo.py MEASURE ...`: the figures of docs/photo-measured.md and docs/video.md, as JSON.
 
     template  --celeba DIR                    where dlib's five points lie in the training crop
     detect    --celeba DIR --emotionet DIR    share of photographs in which a face is found, and how well it fits
@@ -6,6 +6,7 @@
     groups    --celeba DIR                    faces of several sizes in one picture, searched once and at every size
     roundtrip [--celeba DIR]                  errors of align and paste, for faces of several sizes and angles
     carry                                     rendered faces with a known answer: what to carry back, and how
+    live      [--model M --threads N]         frames of 640 x 480 through `lomit live`'s loop, with a face that moves
 
 The images are drawn by --seed; --count says how many of each set.  Needs the extras faces, metrics and avatars.
 """
@@ -13,8 +14,11 @@ The images are drawn by --seed; --count says how many of each set.  Needs the ex
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lomit.data.avatars import render_face
 from lomit.data.avatars.draw import draw_face
 from lomit.data.avatars.parts import PARTS
 from lomit.data.avatars.render import compose
@@ -33,8 +38,9 @@ from lomit.inference.predictor import Predictor
 from lomit.photo import Face, align, find_faces, on_photo, paste, place, translate_crops
 from lomit.photo.align import crop_to_photo, fit_error
 from lomit.photo.faces import SIZES
+from lomit.photo.live import Live
 from lomit.photo.paste import blur
-from lomit.photo.translate import ExemplarFace
+from lomit.photo.translate import ExemplarFace, align_exemplar
 from lomit.stats import bootstrap
 from lomit.stats.estimate import Estimate
 
@@ -332,6 +338,57 @@ def _percentiles(values: Sequence[float], at: Sequence[int] = (50, 90, 99)) -> l
     return np.nanpercentile(values, at).round(2).tolist()
 
 
+def live(args: argparse.Namespace) -> object:
+    """Frames a second and milliseconds of each part, from JPEG to JPEG; one thread or more, the median of rounds."""
+    face, exemplar = (
+        render_face(*which, side, regions=False).image for which, side in (((7, 13), 280), ((11, 5), 280))
+    )
+    rng = np.random.default_rng(args.seed)
+    wall = Image.fromarray(rng.integers(60, 190, (6, 8, 3), dtype=np.uint8)).resize(
+        (640, 480), Image.Resampling.BICUBIC
+    )
+    frames = []
+    for turn in np.linspace(0, 2 * math.pi, args.count, endpoint=False):
+        frame = wall.copy()
+        frame.paste(face, (180 + round(60 * math.sin(turn)), 100 + round(20 * math.cos(turn))))
+        frames.append(_jpeg(frame))
+    predictor = Predictor.from_pretrained(args.model, "cpu")
+    guide = align_exemplar(exemplar, predictor.image_size)
+    rounds = []
+    for _ in range(5):
+        camera, found = Live(predictor, guide), 0
+        spent: dict[str, float] = defaultdict(float)
+        begin, busy = time.perf_counter(), time.process_time()
+        for data in frames:
+            at = time.perf_counter()
+            image = Image.open(io.BytesIO(data)).convert("RGB")
+            spent["decode"] += time.perf_counter() - at
+            done = camera.frame(image, time.perf_counter())
+            found += done.found
+            for part, seconds in done.seconds.items():
+                spent[part] += seconds
+            at = time.perf_counter()
+            _jpeg(done.image)
+            spent["encode"] += time.perf_counter() - at
+        elapsed = time.perf_counter() - begin
+        rounds.append(
+            {
+                "frames a second": round(len(frames) / elapsed, 1),
+                "processor, ms a frame": round(1e3 * (time.process_time() - busy) / len(frames), 1),
+                "with a face": found,
+                "ms a frame": {part: round(1e3 * s / len(frames), 1) for part, s in spent.items()},
+            }
+        )
+    middle = sorted(rounds, key=lambda each: each["frames a second"])[2]  # type: ignore[arg-type, return-value]
+    return {"model": args.model, "threads": args.threads, "frames": len(frames), **middle}
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
 MEASURES: dict[str, Callable[[argparse.Namespace], object]] = {
     "template": template,
     "detect": detect,
@@ -339,6 +396,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], object]] = {
     "groups": groups,
     "roundtrip": roundtrip,
     "carry": carry,
+    "live": live,
 }
 
 
@@ -349,13 +407,15 @@ def main() -> None:
     parser.add_argument("--emotionet", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="celeba-hair-smile-64")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--largest", type=int, default=2000, help="crops of roundtrip that are larger are left out")
     args = parser.parse_args()
     if args.measure in ("template", "detect", "poses", "groups") and not args.celeba:
         parser.error(f"{args.measure} needs --celeba")
     if args.measure == "detect" and not args.emotionet:
         parser.error("detect needs --emotionet")
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     print(json.dumps(MEASURES[args.measure](args), indent=1))
 
 
