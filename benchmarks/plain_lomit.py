@@ -256,7 +256,7 @@ class PlainLomit:
     def codes(self, pair: Pair, labels: Pair | None = None) -> tuple[Codes, Codes]:
         """Content, mask and styles of two images, each seen beside the other (Eqs. 1 and 2)."""
         contents, masks = self.contents_and_masks(pair, labels)
-        if self.choices.masks_learn == "regions":  # beyond the paper: a translation has no say in its masks
+        if self.choices.masks_learn != "translation":  # beyond the paper: a translation has no say in its masks
             masks = (masks[0].detach(), masks[1].detach())
         one, two = (Codes(c, m, self.s_f(x, m), self.s_b(x, m)) for x, c, m in zip(pair, contents, masks, strict=True))
         return one, two
@@ -371,7 +371,7 @@ class PlainLomit:
         for here, there in ((0, 1), (1, 0)):
             x, code, fake, again = pair[here], codes[here], fakes[here], back[here]
             m_self = self.mask(code.c, code.c, x, x)
-            if w.masks_learn == "regions":
+            if w.masks_learn != "translation":
                 m_self = m_self.detach()
             own = self.G(code.c, m_self, code.s_f, code.s_b)
             cycled = self.G(again.c, again.m, back[there].s_f, again.s_b)

@@ -474,6 +474,20 @@ def test_masks_are_warmed_up_after_the_rest_and_alone() -> None:
     assert {id(p) for p in masks.parameters()} == {id(p) for p in translator.generator.cosegmentation.parameters()}
 
 
+def test_masks_that_learn_nothing_stay_what_they_are() -> None:
+    translator, batch = tiny(masks_learn="nothing", mask_noise=1.0, critic_steps=1), random_batch()
+    before = translator.eval().sample(batch)
+    translator.train()
+    for phase in translator.phases():
+        optimizer = torch.optim.SGD(phase.parameters(), lr=0.1)
+        phase.loss(batch)[0].backward()
+        optimizer.step()
+        translator.zero_grad()
+    after = translator.eval().sample(batch)
+    assert torch.equal(after["mask"], before["mask"])
+    assert not torch.equal(after["result"], before["result"])
+
+
 def test_masks_that_see_differences_begin_as_the_papers() -> None:
     """Weights trained without them fit: the new parameters start at zero, and every attribute has the paper's mask."""
     weights = LossWeights(style_cls=1.0)
@@ -609,6 +623,7 @@ def test_mask_statistics_are_those_of_the_pair() -> None:
         ({"warmup": -1}, "model.warmup must be at least 0; it is -1"),
         ({"warmup_masks": -1}, "model.warmup_masks must be at least 0; it is -1"),
         ({"warmup_masks": 1}, "model.warmup_masks needs model.weights.erase > 0"),
+        ({"masks_learn": "nothing", "warmup": 1}, "set both warm-ups to 0"),
         ({"mask_noise": -0.1}, "model.mask_noise must be at least 0; it is -0.1"),
         ({"r1_alike": 1.0}, "model.r1_alike is a cosine similarity from -1 to below 1; it is 1.0"),
         ({"r1_alike": float("nan")}, "model.r1_alike is a cosine similarity"),

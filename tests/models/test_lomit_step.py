@@ -43,6 +43,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "masks_learn": "regions",
         "weights": replace(WEIGHTS, style_cls=0.8, erase=0.7, commit=0.3, keep=0.9),
     },
+    "masks-that-stay": {
+        "mask_norm": "group",
+        "masks_learn": "nothing",
+        "weights": replace(WEIGHTS, commit=0.3, keep=0.9),
+    },
     "masks-that-see-differences": {
         "mask_norm": "group",
         "mask_sees": "differences",

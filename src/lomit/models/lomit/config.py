@@ -82,9 +82,10 @@ class LomitConfig(ModelConfig):
     warmup_masks: int = 0
     """Not in the paper: iterations after `warmup` in which A alone learns, by what D_cls tells from both regions of an
     image; `weights.erase` > 0.  They cost a sixth of the others and decide what masks hold."""
-    masks_learn: Literal["translation", "regions"] = "translation"
-    """What A learns from after the warm-ups: the translation's objective (Eq. 16), or as in `warmup_masks`, in updates
-    of its own throughout (not in the paper).  The translation then obeys masks that it has no say in."""
+    masks_learn: Literal["translation", "regions", "nothing"] = "translation"
+    """What A learns from after the warm-ups: the translation's objective (Eq. 16); or as in `warmup_masks`, in updates
+    of its own throughout; or nothing: A and E_c stay as they are, so that the others learn to draw under masks that
+    are right already (both not in the paper).  The translation then obeys masks that it has no say in."""
     augment: tuple[Augmentation, ...] = ()
     """Not in the paper: what is done to every image that D sees, so that it does not learn a small set by heart;
     `shift`, `cutout`."""
@@ -118,6 +119,8 @@ class LomitConfig(ModelConfig):
                 f"{alone} needs model.weights.erase > 0 and masks that are not 'ones': they are filled by what D_cls "
                 "tells from both regions"
             )
+        if self.masks_learn == "nothing" and (self.warmup or self.warmup_masks):
+            raise LomitError("model.masks_learn 'nothing' is for weights whose masks are right: set both warm-ups to 0")
         if self.mask_noise < 0:
             raise LomitError(f"model.mask_noise must be at least 0; it is {self.mask_noise}")
         if self.r1_alike is not None and not -1 <= self.r1_alike < 1:

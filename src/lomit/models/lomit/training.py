@@ -41,6 +41,13 @@ class TrainableLomit(Lomit, Trainable):
         layers = ("discriminator.class_head.", "style_classifier.", "generator.told_attributes.")
         return dict.fromkeys((*layers, "generator.cosegmentation.differences"), PerAttribute())
 
+    def train(self, mode: bool = True) -> TrainableLomit:
+        """Masks that learn nothing also keep their running statistics, and get no noise."""
+        super().train(mode)
+        if self.config.masks_learn == "nothing" and self.generator.cosegmentation is not None:
+            self.generator.cosegmentation.eval()
+        return self
+
     def phases(self) -> Sequence[Phase]:
         """D in every iteration, {E_c, E_s^f, E_s^b, A, G} in every `critic_steps`-th (paper 7.2), after a warm-up."""
         d = self.discriminator
@@ -48,15 +55,18 @@ class TrainableLomit(Lomit, Trainable):
         told_labels = self.config.weights.cls or self.config.weights.source_cls
         trained = [d] if told_labels else [d.trunk, d.source_head]
         warmup, every = self.config.warmup, self.config.critic_steps
-        start, apart = warmup + self.config.warmup_masks, self.config.masks_learn == "regions"
+        start, learn = warmup + self.config.warmup_masks, self.config.masks_learn
+        apart = learn != "translation"
         g, classifier = self.generator, self._code_classifier
-        drawing = [g.content_encoder, g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+        drawing = [g.style_encoders, g.mlp_f, g.mlp_b, g.decoder]
+        if learn != "nothing":
+            drawing.insert(0, g.content_encoder)  # A sees its code
         own = [] if classifier is None or (classifier is g.told_attributes and not apart) else [classifier]
         phases = [
             Phase("D", self.discriminator_loss, trained, first=start),
             Phase("G", self.generator_loss, [*(drawing if apart else [g]), *own], every=every, first=start),
         ]
-        if (start > warmup or apart) and g.cosegmentation is not None:
+        if (start > warmup or learn == "regions") and g.cosegmentation is not None:
             end = None if apart else start
             judging = Phase("masks_D", self.regions_classification, [d.trunk, d.class_head], first=warmup, end=end)
             phases += [
@@ -234,7 +244,7 @@ class TrainableLomit(Lomit, Trainable):
         c = g.content(x)
         whole = None if g.told_attributes is None else g.told(x)
         summary = g.summary(x, c, y, whole)
-        apart = self.config.masks_learn == "regions"
+        apart = self.config.masks_learn != "translation"
         with torch.set_grad_enabled(not apart and torch.is_grad_enabled()):
             m, m_self = g.masks(c, summary, swap_halves(summary)), g.self_masks(c, summary)
         s_f, s_b = g.styles(x, m)
