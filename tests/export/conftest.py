@@ -71,13 +71,13 @@ def graph(traced: Any) -> Any:
 @pytest.fixture
 def made(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports take the graph that is there."""
-    monkeypatch.setattr("lomit.export.write.float_graph", lambda translator, opset: graph)
+    monkeypatch.setattr("lomit.export.write.float_graph", lambda translator: graph)
 
 
 def patched(patch: pytest.MonkeyPatch, traced: Any) -> None:
     """Exports take a copy of a graph that is there."""
     copy = type(traced).FromString(traced.SerializeToString())
-    patch.setattr("lomit.export.write.float_graph", lambda translator, opset: copy)
+    patch.setattr("lomit.export.write.float_graph", lambda translator: copy)
 
 
 @pytest.fixture(scope="session")

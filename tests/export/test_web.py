@@ -100,7 +100,6 @@ def test_what_npm_says_is_told(pinned: dict[str, bytes], tmp_path: Path) -> None
         (["avatars", "--web", "full"], "full is not empty; choose another --web"),
         (["avatars", "--web", "file"], "file is not a folder; choose another --web"),
         (["avatars", "--web", "page", "--overwrite"], "--overwrite is for --out; remove the folder of --web first"),
-        (["avatars", "--web", "page", "--opset", "9"], "--opset must be 18 to 23; it is 9"),
         (["nothing", "--web", "page"], "no model 'nothing'"),
         (["avatars", "--web", "page", "--runtime", "none"], "no such file or folder: none (--runtime)"),
         (["avatars", "--web", "page", "--runtime", "file"], "file can't be read as the package onnxruntime-web"),

@@ -25,8 +25,8 @@ from lomit.classifier.config import ClassifierConfig
 from lomit.config import from_dict, read_json, to_dict
 from lomit.errors import LomitError
 from lomit.images import write_bytes
-from lomit.inference.catalogue import CONFIG, packaged
-from lomit.inference.weights import CARD, WEIGHTS, fill, unfilled
+from lomit.inference.catalogue import CARD, CONFIG, packaged
+from lomit.inference.weights import WEIGHTS, fill, unfilled
 from lomit.metrics.features import INCEPTION_FEATURES, Inception
 from lomit.nn.blocks import ConvBlock, group_norm, he_init
 

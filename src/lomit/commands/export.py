@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lomit.commands.options import named, positional
-from lomit.config import read_json
 from lomit.errors import LomitError
 
 
@@ -27,8 +26,6 @@ class Export:
     """The folder to write a page into, in place of --out; it must be new or empty."""
     runtime: Path | None = field(default=None, metadata=named("DIR|TGZ"))
     """For --web: the npm package onnxruntime-web; by default it is fetched by npm and kept in lomit's cache."""
-    opset: int = 20
-    """Version of ONNX's operators."""
     overwrite: bool = False
     """Replace the file of --out."""
 
@@ -39,50 +36,26 @@ class Export:
             raise LomitError("--runtime is for --web; leave it out")
         if self.web is not None and self.overwrite:
             raise LomitError("--overwrite is for --out; remove the folder of --web first, or choose another")
-        if self.out is not None:
-            return self._file(self.out)
-        assert self.web is not None
-        return self._page(self.web)
-
-    def _file(self, out: Path) -> int:
-        from lomit.export.graph import require_onnx
-        from lomit.export.write import check_path, export_model
-        from lomit.inference.weights import find_model, load_pretrained
-
-        check_path(out, self.opset, self.overwrite)
-        require_onnx()
-        folder = find_model(self.model)
-        done = export_model(
-            load_pretrained(folder), out, opset=self.opset, step=_step(folder), overwrite=self.overwrite
-        )
-        print(done.compared)
-        print(f"written to {done.path} ({done.size / 2**20:.1f} MiB)")
-        return 0
-
-    def _page(self, web: Path) -> int:
         from lomit.export.graph import require_onnx
         from lomit.export.web import check_folder, export_site
-        from lomit.export.write import check_opset
+        from lomit.export.write import check_path, export_model
         from lomit.inference.catalogue import known_models
-        from lomit.inference.weights import find_model, load_pretrained
+        from lomit.inference.weights import find_model, load_pretrained, step_of
 
-        check_folder(web)
-        check_opset(self.opset)
+        if self.out is not None:
+            check_path(self.out, self.overwrite)
+        if self.web is not None:
+            check_folder(self.web)
         require_onnx()
         folder = find_model(self.model)
-        name = self.model if self.model in known_models() else Path(self.model).resolve().name
-        site = export_site(
-            load_pretrained(folder), web, folder, name, runtime=self.runtime, opset=self.opset, step=_step(folder)
-        )
-        print(site.exported.compared)
-        print(f"written to {site.path} ({site.size / 2**20:.1f} MiB); to see it: python -m http.server -d {site.path}")
+        translator, step, hint = load_pretrained(folder), step_of(folder), ""
+        if self.out is not None:
+            done = export_model(translator, self.out, step=step, overwrite=self.overwrite)
+        else:
+            assert self.web is not None
+            name = self.model if self.model in known_models() else Path(self.model).resolve().name
+            done = export_site(translator, self.web, folder, name, runtime=self.runtime, step=step)
+            hint = f"; to see it: python -m http.server -d {done.path}"
+        print(done.compared)
+        print(f"written to {done.path} ({done.size / 2**20:.1f} MiB){hint}")
         return 0
-
-
-def _step(folder: Path) -> int | None:
-    """The training step, where the model is a run's checkpoint."""
-    try:
-        step = read_json(folder / "state.json").get("step")
-    except LomitError:
-        return None
-    return step if type(step) is int else None

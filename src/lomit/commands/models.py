@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lomit.commands.groups import WritesJson
 from lomit.commands.options import positional
-from lomit.inference.catalogue import list_models
+from lomit.inference.catalogue import list_models, read_card
 
 
 @dataclass
@@ -49,12 +49,10 @@ class Weights:
     """Replace a model that stands there."""
 
     def main(self) -> int:
-        from lomit.inference.weights import CARD, WEIGHTS, find_model, load_pretrained, save_pretrained
+        from lomit.inference.weights import WEIGHTS, find_model, load_pretrained, save_pretrained
 
         folder = find_model(self.model)
-        card = folder / CARD
-        text = card.read_text(encoding="utf-8") if card.is_file() else None
-        save_pretrained(load_pretrained(folder), self.out, text, self.half, self.overwrite)
+        save_pretrained(load_pretrained(folder), self.out, read_card(folder) or None, self.half, self.overwrite)
         size = (self.out / WEIGHTS).stat().st_size / 2**20
         print(f"{self.out / WEIGHTS}: {size:.2f} MiB")
         return 0

@@ -30,20 +30,15 @@ if TYPE_CHECKING:
 
 IMAGES, MASKS, MOVED = ("input", "exemplar"), ("input_mask", "exemplar_mask"), "moved"
 OUTPUTS = ("image", "used_input_mask", "used_exemplar_mask")
-OPSETS = range(18, 24)
-"""Versions of the operator set that can be asked for."""
-_LOGGERS = ("torch.__trace", "torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir")
+OPSET = 20
+"""Version of ONNX's operators."""
 
 
-def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
+def float_graph(translator: Translator) -> ModelProto:
     """The translator as an ONNX graph with an open batch size; masks and `moved`, where it has them, are plain inputs.
 
-    Args:
-        translator: in eval mode, on the CPU; it stays as it is.
-        opset: version of ONNX's operators.
-
-    Raises:
-        LomitError: where the `export` extra is missing, and for a method that an exemplar alone does not guide.
+    The translator is in eval mode, on the CPU, and stays as it is.  Raises LomitError where the `export` extra is
+    missing, and for a method that an exemplar alone does not guide.
     """
     require_onnx()
     module, size = _Graph(rewritten(copy.deepcopy(translator).cpu().float())), translator.config.image_size
@@ -62,7 +57,7 @@ def float_graph(translator: Translator, opset: int = 20) -> ModelProto:
             input_names=list(names),
             output_names=list(OUTPUTS if len(names) > 2 else OUTPUTS[:1]),
             dynamic_shapes={"x": {0: batch}, "exemplar": {0: batch}, "given": tuple({0: batch} for _ in names[2:])},
-            opset_version=opset,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None
@@ -134,14 +129,11 @@ class _Graph(nn.Module):
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks, which a user can do nothing about."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 import shutil
 import subprocess
 import tarfile
@@ -68,9 +66,9 @@ def _read(path: Path) -> dict[str, bytes]:
         if path.is_dir():
             return {name: (path / "dist" / name).read_bytes() for name in FILES if (path / "dist" / name).is_file()}
         with tarfile.open(path) as archive:
-            members = {name: f"package/dist/{name}" for name in FILES}
             packed = set(archive.getnames())
-            found = {name: archive.extractfile(member) for name, member in members.items() if member in packed}
+            members = {name: f"package/dist/{name}" for name in FILES if f"package/dist/{name}" in packed}
+            found = {name: archive.extractfile(member) for name, member in members.items()}
             return {name: file.read() for name, file in found.items() if file is not None}
     except (OSError, EOFError, tarfile.TarError) as error:
         raise LomitError(f"{path} can't be read as the package {PACKAGE} (--runtime): {line_of(error)}") from error
@@ -99,10 +97,9 @@ def _fetched() -> dict[str, bytes]:
 
 def _licences() -> dict[str, bytes]:
     """ONNX Runtime's licence and notices, from the Python package of the same project."""
-    spec = importlib.util.find_spec("onnxruntime")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = Path(os.path.dirname(spec.origin))
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent
     try:
         return {name: (folder / file).read_bytes() for name, file in LICENCES.items()}
     except OSError as error:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,9 @@ from lomit.export.write import Exported, export_model
 from lomit.figures.demo import rendered_pairs
 from lomit.images import writing_failed
 from lomit.images.write import save_png
+from lomit.inference.catalogue import CARD, read_card
 from lomit.inference.choice import of_photographs
-from lomit.inference.weights import CARD, card_summary
+from lomit.inference.weights import card_summary
 from lomit.models.base import Translator
 from lomit.models.registry import method_of
 from lomit.photo.faces import TEMPLATE
@@ -37,21 +38,6 @@ MODEL, ABOUT, WORKER, CARD_COPY = "model.onnx", "about.js", "sw.js", "model-card
 RUNTIME = "runtime"
 SEED, SAMPLES, SIDE = 2019, 3, 256
 """Of the rendered faces: the seed, the pairs, their pixels."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """What was written.
-
-    Attributes:
-        path: the folder.
-        size: the bytes of all its files.
-        exported: the model's graph, compared with PyTorch.
-    """
-
-    path: Path
-    size: int
-    exported: Exported
 
 
 def check_folder(path: Path) -> None:
@@ -75,10 +61,9 @@ def export_site(
     name: str,
     *,
     runtime: Path | None = None,
-    opset: int = 20,
     step: int | None = None,
-) -> Site:
-    """Writes the page's folder, whole or not at all.
+) -> Exported:
+    """Writes the page's folder, whole or not at all; of what is returned, path and size are the folder's.
 
     Args:
         translator: on any device; it stays as it is.
@@ -86,7 +71,7 @@ def export_site(
         folder: of the model, whose card says its terms.
         name: of the model, as the page shows it.
         runtime: the package onnxruntime-web, unpacked or packed; None: lomit's cache, or npm.
-        opset, step: as for `export_model`.
+        step: as for `export_model`.
 
     Raises:
         LomitError: where the folder is in the way, the package can't be had, or as `export_model`.
@@ -99,7 +84,7 @@ def export_site(
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         (part / RUNTIME).mkdir(parents=True)
-        exported = export_model(translator, part / MODEL, opset=opset, step=step)
+        exported = export_model(translator, part / MODEL, step=step)
         _require_all_inputs(part / MODEL)
         for file in STATIC.iterdir():
             shutil.copyfile(file, part / file.name)
@@ -118,7 +103,7 @@ def export_site(
         raise writing_failed(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Site(path, size, exported)
+    return replace(exported, path=path, size=size)
 
 
 def describe(translator: Translator, folder: Path, name: str) -> dict[str, Any]:
@@ -144,10 +129,7 @@ def describe(translator: Translator, folder: Path, name: str) -> dict[str, Any]:
 
 def terms(folder: Path) -> str:
     """The terms of a model as its card says them: the row `terms`, else the licence; "" where it says none."""
-    try:
-        text = (folder / CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+    text = read_card(folder)
     row = re.search(r"^\| *terms *\| *(.+?) *\|$", text, re.MULTILINE)
     header = text.split("\n---\n", 1)[0] if text.startswith("---\n") else ""
     licence: dict[str, str] = dict(re.findall(r"^(license|license_name): *(.+)$", header, re.MULTILINE))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lomit import __version__
 from lomit.errors import LomitError
-from lomit.export.graph import OPSETS, float_graph, require_onnx, with_optional_inputs
+from lomit.export.graph import OPSET, float_graph, require_onnx, with_optional_inputs
 from lomit.images import write_bytes
 from lomit.inference.onnx import SUFFIX, ExportedTranslator
 from lomit.models.base import Guide, Masks, Translation, Translator
@@ -31,13 +31,7 @@ FLOAT_BOUND = 2e-3
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
-
-    Attributes:
-        path: the file.
-        size: its bytes.
-        mean_error, largest_error: absolute difference from PyTorch over all checks, for images in [0, 1].
-    """
+    """What was written, its bytes, and its absolute difference from PyTorch over all checks, for images in [0, 1]."""
 
     path: Path
     size: int
@@ -57,7 +51,6 @@ def export_model(
     translator: Translator,
     path: str | os.PathLike[str],
     *,
-    opset: int = 20,
     step: int | None = None,
     overwrite: bool = False,
 ) -> Exported:
@@ -69,23 +62,20 @@ def export_model(
     Args:
         translator: on any device; it stays as it is.
         path: of the file, ending in `.onnx`.
-        opset: version of ONNX's operators.
         step: the training step of the weights, for the metadata.
-        overwrite: replace the file.
 
     Raises:
         LomitError: where the `export` extra is missing, the file exists, or can't be written, the method can't be
-            exported, the opset is unknown, or the error is too large.
+            exported, or the error is too large.
     """
     path = Path(path)
-    check_path(path, opset, overwrite)
+    check_path(path, overwrite)
     require_onnx()
     size = translator.config.image_size
     images = torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     inputs, exemplars = images[0::2].contiguous(), images[1::2].contiguous()
-    model = float_graph(translator, opset)
-    model = with_optional_inputs(model, size)
-    _describe(model, translator, {"precision": "float32", "opset": opset, "step": step})
+    model = with_optional_inputs(float_graph(translator), size)
+    _describe(model, translator, {"precision": "float32", "opset": OPSET, "step": step})
     mean, largest = check(model.SerializeToString(), translator, inputs, exemplars)
     if not largest <= FLOAT_BOUND:
         raise LomitError(f"the exported graph differs from PyTorch by up to {largest:.2g}; nothing was written")
@@ -95,19 +85,12 @@ def export_model(
     return Exported(path, len(content), mean, largest)
 
 
-def check_path(path: Path, opset: int, overwrite: bool) -> None:
+def check_path(path: Path, overwrite: bool) -> None:
     """What can be known to be wrong before anything is loaded.  Raises LomitError."""
     if path.suffix.lower() != SUFFIX:
         raise LomitError(f"{path} must end in {SUFFIX}")
     if path.is_dir() or (os.path.lexists(path) and not overwrite):
         raise LomitError(f"{path} exists already; choose another --out or add --overwrite")
-    check_opset(opset)
-
-
-def check_opset(opset: int) -> None:
-    """Raises LomitError for a version of the operators that can't be asked for."""
-    if opset not in OPSETS:
-        raise LomitError(f"--opset must be {OPSETS[0]} to {OPSETS[-1]}; it is {opset}")
 
 
 def check(content: bytes, translator: Translator, inputs: Tensor, exemplars: Tensor) -> tuple[float, float]:
@@ -147,12 +130,8 @@ def _translate(
     given = None if masks is None else Masks(masks.input[i : i + 1].to(device), masks.exemplar[i : i + 1].to(device))
     named = None if moved is None or (moved[i] < 0).all() else moved[i : i + 1].to(device)
     unset = [] if given is None else [bool(mask.isnan().any()) for mask in (given.input, given.exemplar)]
-    if all(unset):
-        result = translator.translate(x, Guide(exemplar, moved=named))
-    elif any(unset):
-        result = translator.translate_filling(x, Guide(exemplar, masks=given, moved=named))
-    else:
-        result = translator.translate(x, Guide(exemplar, masks=given, moved=named))
+    translate = translator.translate_filling if any(unset) and not all(unset) else translator.translate
+    result = translate(x, Guide(exemplar, masks=None if all(unset) else given, moved=named))
     return Translation(result.image.cpu(), result.masks)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from lomit.config import read_json
 from lomit.errors import LomitError
 
-CONFIG = "config.json"
+CONFIG, CARD = "config.json", "README.md"
 KIND = "kind"
 """Key that only the config.json of what is not a translator has."""
 
@@ -40,14 +40,18 @@ def saved_values(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def read_card(folder: Path) -> str:
+    """The text of a model's card; "" where there is none that can be read."""
+    try:
+        return (folder / CARD).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 @dataclass(frozen=True)
 class KnownModel:
-    """A model that can be used by name.
-
-    Attributes:
-        name: what `Predictor.from_pretrained` and `--model` take.
-        method, image_size: None where its config.json is damaged.
-        attributes: what it was trained on.
+    """A model that `Predictor.from_pretrained` and `--model` take by name; its method and its size in pixels are None
+    where its config.json is damaged.
     """
 
     name: str

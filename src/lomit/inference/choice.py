@@ -10,7 +10,7 @@ from PIL import Image
 from lomit.config import read_json
 from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
-from lomit.inference.catalogue import CONFIG, known_models
+from lomit.inference.catalogue import CONFIG, known_models, read_card
 
 RENDERED = "avatars"
 """The model of rendered faces."""
@@ -73,7 +73,4 @@ def of_photographs(model: Path) -> bool:
             return bool(read_json(run / CONFIG)["data"]["kind"] != RENDERED)
         except (LomitError, KeyError, TypeError):
             continue
-    try:
-        return "photographs of faces" in (model / "README.md").read_text(encoding="utf-8").partition("\n\n|")[0]
-    except (OSError, ValueError):
-        return False
+    return "photographs of faces" in read_card(model).partition("\n\n|")[0]

@@ -27,11 +27,11 @@ import lomit.models  # noqa: F401  registers the methods
 from lomit import __version__
 from lomit.config import ModelConfig, read_json
 from lomit.errors import LomitError, did_you_mean, line_of
-from lomit.inference.catalogue import CONFIG, KIND, known_models
+from lomit.inference.catalogue import CARD, CONFIG, KIND, known_models, read_card
 from lomit.models.base import Translator
 from lomit.models.registry import method_of, read_saved_config, saved_config
 
-WEIGHTS, CARD = "model.safetensors", "README.md"
+WEIGHTS = "model.safetensors"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".t7")
 
 _STEP = re.compile(r"step_([0-9]{7,})")
@@ -82,11 +82,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def load_pretrained(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Translator:
-    """A translator without its discriminator, float32, in eval mode.
-
-    Args:
-        name_or_path: as for `find_model`.
-        device: where to put it.
+    """A translator without its discriminator, float32, in eval mode, by what `find_model` takes.
 
     Raises:
         LomitError: for whatever is wrong with the model, naming the file.
@@ -112,14 +108,9 @@ def save_pretrained(
     The files are written elsewhere first: an interrupted call leaves no half-written model.
 
     Args:
-        translator: what to save.
-        folder: where to; made if missing.
+        folder: made if missing; it is returned.
         card: text of the model card; None writes a short one.
         half: store float16, half the size.
-        overwrite: replace the model that stands there.
-
-    Returns:
-        `folder`.
 
     Raises:
         LomitError: where a model stands there and `overwrite` is False, where a weight is not finite (or too
@@ -164,11 +155,7 @@ def default_card(translator: Translator) -> str:
 
 def card_summary(folder: Path) -> str:
     """What a model's card says first: a sentence, and what of its paragraph is bold; "" where there is no such text."""
-    try:
-        text = (folder / CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
-    body = text.split("\n---\n", 1)[-1]
+    body = read_card(folder).split("\n---\n", 1)[-1]
     below_title = (" ".join(part.split()) for part in body.split("\n\n") if part.strip() and part.strip()[0] != "#")
     first, _, rest = next(below_title, "").partition(". ")
     if not first[:1].isalpha():  # a list or a table
