@@ -165,7 +165,7 @@ def test_a_pipe_that_windows_calls_invalid_is_a_closed_one(monkeypatch: pytest.M
 
     ended: list[int] = []
     monkeypatch.setattr(cli, "_unread", lambda: ended.append(141) or 141)
-    monkeypatch.setattr(cli.Command, "run", lambda self, argv, prog: write(argv))
+    monkeypatch.setattr(cli, "_run", lambda target, argv, prog: write(argv))
     with pytest.raises(OSError, match="Invalid argument"):
         cli.main(["models"])
     monkeypatch.setattr(sys, "platform", "win32")

@@ -5,89 +5,53 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from importlib import import_module
 
 from lomit import __version__
 from lomit.errors import LomitError, did_you_mean
 
-
-@dataclass(frozen=True)
-class Command:
-    """A command of the program.
-
-    Attributes:
-        help: its line in `lomit --help`.
-        target: `module:name`, imported when the command is called.  A dataclass is made of the rest of the command
-            line, and its `main` run; a function takes the rest as it is.  Both return the exit code.
-    """
-
-    help: str
-    target: str
-
-    def run(self, argv: list[str], prog: str) -> int:
-        """Runs the command with the words after its name."""
-        module, _, name = self.target.partition(":")
-        target = getattr(import_module(module), name)
-        if not isinstance(target, type):
-            return int(target(argv))
-        from lomit.commands.options import parse
-
-        return int(parse(target, argv, prog).main())  # type: ignore[attr-defined]
-
-
-COMMANDS: dict[str, Command] = {
-    "demo": Command("translate rendered faces, or two images of yours, into a grid", "lomit.commands.demo:Demo"),
-    "translate": Command("translate images, folders or a table of pairs", "lomit.commands.translate:Translate"),
-    "photo": Command("translate the faces of whole photographs", "lomit.commands.photo:Photo"),
-    "video": Command("translate a face of a video, frame by frame", "lomit.commands.photo:Video"),
-    "live": Command("translate the face before a camera, in the browser", "lomit.commands.live:LiveView"),
-    "edit": Command("edit masks by hand in the browser", "lomit.commands.edit:EditMasks"),
-    "recipe": Command("make a result of the editor again", "lomit.commands.edit:RunRecipe"),
-    "train": Command("train a model from a preset", "lomit.commands.train:run_train"),
-    "evaluate avatars": Command(
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("translate rendered faces, or two images of yours, into a grid", "demo:Demo"),
+    "translate": ("translate images, folders or a table of pairs", "translate:Translate"),
+    "photo": ("translate the faces of whole photographs", "photo:Photo"),
+    "video": ("translate a face of a video, frame by frame", "photo:Video"),
+    "live": ("translate the face before a camera, in the browser", "live:LiveView"),
+    "edit": ("edit masks by hand in the browser", "edit:EditMasks"),
+    "recipe": ("make a result of the editor again", "edit:RunRecipe"),
+    "train": ("train a model from a preset", "train:run_train"),
+    "evaluate avatars": (
         "accuracy, background and masks on rendered faces, beside the same weights without masks",
-        "lomit.commands.evaluate:Avatars",
+        "evaluate:Avatars",
     ),
-    "evaluate table1": Command("inception score and accuracy of the paper's classes", "lomit.commands.evaluate:Table1"),
-    "evaluate starganv2": Command(
-        "FID, KID, diversity and conditional inception score between domains", "lomit.commands.evaluate:StarganV2"
-    ),
-    "evaluate background": Command("what changes where nothing was to change", "lomit.commands.evaluate:Background"),
-    "evaluate masks": Command("overlap, area and saturation of the masks", "lomit.commands.evaluate:Masks"),
-    "report": Command("tables and figures of runs and evaluations as one page", "lomit.commands.report:Report"),
-    "classifier train": Command(
-        "train the attribute classifier that evaluate needs", "lomit.commands.classifier:ClassifierTrain"
-    ),
-    "classifier label": Command(
-        "label faces that have no attributes as a classifier sees them",
-        "lomit.commands.classifier:ClassifierLabel",
-    ),
-    "bench": Command("measure speeds, in a checkout", "lomit.commands.bench:run_bench"),
-    "export": Command("write a model as an ONNX file or as a web page", "lomit.commands.export:Export"),
-    "reproduce table1": Command(
-        "classifier, models, evaluation and page of the paper's Table 1",
-        "lomit.commands.reproduce:ReproduceTable1",
-    ),
-    "reproduce rivals": Command(
-        "all methods on rendered faces at an equal budget", "lomit.commands.reproduce:ReproduceRivals"
-    ),
-    "reproduce ablations": Command(
-        "LOMIT with one part taken away at a time", "lomit.commands.reproduce:ReproduceAblations"
-    ),
-    "study build": Command("make the pictures and lists of a user study", "lomit.commands.study_build:StudyBuild"),
-    "study preview": Command("show all of a study on one page, with the key", "lomit.commands.study:StudyPreview"),
-    "study serve": Command("let people take part in a browser", "lomit.commands.study:StudyServe"),
-    "study invite": Command("make personal links to a study", "lomit.commands.study:StudyInvite"),
-    "study simulate": Command("add marked answers of a program", "lomit.commands.study:StudySimulate"),
-    "study analyse": Command("shares, tests and figure from a study's answers", "lomit.commands.study:StudyAnalyse"),
-    "study plan": Command("how many participants a study needs", "lomit.commands.study:StudyPlan"),
-    "models": Command("list the models that can be used by name", "lomit.commands.models:ListModels"),
-    "weights": Command("write a model's weights to share", "lomit.commands.models:Weights"),
-    "data avatars": Command("render a set of labelled faces", "lomit.commands.data:DataAvatars"),
-    "data pack": Command("write a data set as one compact file", "lomit.commands.data:DataPack"),
+    "evaluate table1": ("inception score and accuracy of the paper's classes", "evaluate:Table1"),
+    "evaluate starganv2": ("FID, KID, diversity and conditional inception score between domains", "evaluate:StarganV2"),
+    "evaluate background": ("what changes where nothing was to change", "evaluate:Background"),
+    "evaluate masks": ("overlap, area and saturation of the masks", "evaluate:Masks"),
+    "report": ("tables and figures of runs and evaluations as one page", "report:Report"),
+    "classifier train": ("train the attribute classifier that evaluate needs", "classifier:ClassifierTrain"),
+    "classifier label": ("label faces that have no attributes as a classifier sees them", "classifier:ClassifierLabel"),
+    "bench": ("measure speeds, in a checkout", "bench:run_bench"),
+    "export": ("write a model as an ONNX file or as a web page", "export:Export"),
+    "reproduce table1": ("classifier, models, evaluation and page of the paper's Table 1", "reproduce:ReproduceTable1"),
+    "reproduce rivals": ("all methods on rendered faces at an equal budget", "reproduce:ReproduceRivals"),
+    "reproduce ablations": ("LOMIT with one part taken away at a time", "reproduce:ReproduceAblations"),
+    "study build": ("make the pictures and lists of a user study", "study_build:StudyBuild"),
+    "study preview": ("show all of a study on one page, with the key", "study:StudyPreview"),
+    "study serve": ("let people take part in a browser", "study:StudyServe"),
+    "study invite": ("make personal links to a study", "study:StudyInvite"),
+    "study simulate": ("add marked answers of a program", "study:StudySimulate"),
+    "study analyse": ("shares, tests and figure from a study's answers", "study:StudyAnalyse"),
+    "study plan": ("how many participants a study needs", "study:StudyPlan"),
+    "models": ("list the models that can be used by name", "models:ListModels"),
+    "weights": ("write a model's weights to share", "models:Weights"),
+    "data avatars": ("render a set of labelled faces", "data:DataAvatars"),
+    "data pack": ("write a data set as one compact file", "data:DataPack"),
 }
-"""Every command; a name of two words is a command with a subcommand."""
+"""Name -> its line in `lomit --help`, and where it is: `module:name` in `lomit.commands`.
+
+A dataclass is made of the rest of the command line and its `main` run; a function takes the rest as it is.  Both return
+the exit code.  A name of two words is a command with a subcommand.
+"""
 
 
 def entry() -> None:
@@ -171,14 +135,25 @@ def _dispatch(argv: list[str]) -> int:
         raise LomitError(
             f"unknown command '{name}'{did_you_mean(name, {n.split()[0] for n in COMMANDS})}; see lomit --help"
         )
-    return COMMANDS[name].run(rest, f"lomit {name}")
+    return _run(COMMANDS[name][1], rest, f"lomit {name}")
+
+
+def _run(target: str, argv: list[str], prog: str) -> int:
+    """Imports a command and runs it with the words after its name."""
+    module, _, name = target.partition(":")
+    command = getattr(import_module(f"lomit.commands.{module}"), name)
+    if not isinstance(command, type):
+        return int(command(argv))
+    from lomit.commands.options import parse
+
+    return int(parse(command, argv, prog).main())  # type: ignore[attr-defined]
 
 
 def _overview(group: str) -> str:
     """The help text that needs no command's module."""
     from lomit.commands.options import two_columns
 
-    chosen = {n: c.help for n, c in COMMANDS.items() if not group or n.startswith(f"{group} ")}
+    chosen = {n: line for n, (line, _) in COMMANDS.items() if not group or n.startswith(f"{group} ")}
     title = "Exemplar-guided image-to-image translation on faces with local masks (LOMIT)."
     return "\n".join(
         [
