@@ -8,10 +8,11 @@ import multiprocessing
 import signal
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -32,6 +33,9 @@ SHOWN = 5
 """Skipped images named in a message."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+S = TypeVar("S")
 
 
 class NoFaceError(Exception):
@@ -145,22 +149,28 @@ def decode_all(source: Source, indices: Sequence[int], geometry: Geometry, worke
     # spawn: forking a process in which torch has started its threads can deadlock.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start, (source, geometry)) as pool:
-        pending: deque[Future[list[Decoded]]] = deque()
+        chunks = (list(indices[start : start + CHUNK]) for start in range(0, len(indices), CHUNK))
         try:
-            for start in range(0, len(indices), CHUNK):
-                pending.append(pool.submit(_decode_chunk, list(indices[start : start + CHUNK])))
-                if len(pending) >= 2 * workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
+            for decoded in ahead(lambda chunk: pool.submit(_decode_chunk, chunk), chunks, 2 * workers - 1):
+                yield from decoded
         except BrokenProcessPool as error:
             raise LomitError(
                 "a process that decodes images died (out of memory, or a script without `if __name__ == '__main__'`?); "
                 "try --data.workers 1, or 0 to decode in-process"
             ) from error
         finally:
-            for future in pending:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)
+
+
+def ahead(submit: Callable[[T], Future[S]], items: Iterable[T], most: int) -> Iterator[S]:
+    """The results for items in order, while at most `most` further ones are computed."""
+    waiting: deque[Future[S]] = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @dataclass

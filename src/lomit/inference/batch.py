@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -18,7 +16,6 @@ from lomit.errors import LomitError
 from lomit.inference.pairs import Job
 
 T = TypeVar("T")
-S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,8 @@ def step_names(steps: int) -> list[str]:
 
 @dataclass
 class JobOutcome:
-    """What became of a job.
-
-    Attributes:
-        job: which.
-        written: number of files.
-        bad: the file that can't be used, or None.
-        error: why not.
-        faces: of a photograph: how many were translated.
+    """What became of a job: how many files were written and, of a photograph, how many faces translated.  Or the `bad`
+    file that can't be used, and why not.
     """
 
     job: Job
@@ -90,14 +81,7 @@ class Tally:
     failed: dict[str, str] = field(default_factory=dict)
 
     def close(self, what: str) -> int:
-        """Lists what failed on standard error.
-
-        Args:
-            what: what the failed are called, in the singular.
-
-        Returns:
-            The exit code: 0, or 1 where something failed.
-        """
+        """Lists what failed (`what`, in the singular) on standard error; returns 1 where something did, else 0."""
         if not self.failed:
             return 0
         sys.stdout.flush()
@@ -110,12 +94,10 @@ class Tally:
 def run_batch(
     outcomes: Generator[JobOutcome, None, None], total: int, unit: str, by_row: bool, named: Collection[Path] = ()
 ) -> Tally:
-    """Goes through all outcomes under a progress bar.
+    """Goes through all outcomes under a progress bar that counts `unit`s.
 
     Args:
         outcomes: of the jobs, in order; closed when an error ends the loop, so that no thread works on.
-        total: number of jobs.
-        unit: what the bar counts.
         by_row: every failed job is listed, with its name as the row of a table; else every bad file is, once.
         named: files that every job needs, or that are the only one: where they are bad, nothing goes on.
 
@@ -149,14 +131,3 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-def ahead(submit: Callable[[T], Future[S]], items: Iterable[T], most: int) -> Iterator[S]:
-    """The results for items in order, while at most `most` further ones are computed."""
-    waiting: deque[Future[Any]] = deque()
-    for item in items:
-        waiting.append(submit(item))
-        if len(waiting) > most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

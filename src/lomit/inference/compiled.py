@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,14 +61,12 @@ class Compiled:
         def filled_up(t: Tensor) -> Tensor:
             return torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]) if missing else t
 
-        def each(t: Tensor | None) -> Tensor | None:
-            return None if t is None else filled_up(t)
-
-        masks = guide.masks and Masks(filled_up(guide.masks.input), filled_up(guide.masks.exemplar))
-        guide = Guide(
-            each(guide.exemplar), each(guide.label), each(guide.style), masks, each(guide.source), each(guide.moved)
-        )
-        return _first(_run(lambda: compiled(filled_up(x), guide)), n)
+        given: dict[str, Any] = {name: filled_up(t) for name, t in vars(guide).items() if isinstance(t, Tensor)}
+        if guide.masks is not None:
+            given |= {"masks": Masks(filled_up(guide.masks.input), filled_up(guide.masks.exemplar))}
+        done = _run(lambda: compiled(filled_up(x), replace(guide, **given)))
+        kept = None if done.masks is None else Masks(done.masks.input[:n], done.masks.exemplar[:n])
+        return Translation(done.image[:n], kept)
 
 
 def _compile(function: Callable[..., Translation]) -> Callable[..., Translation]:
@@ -83,9 +83,3 @@ def _run(call: Callable[[], Translation]) -> Translation:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise LomitError(f"compiling failed ({line_of(error)}); leave out --compile") from error
         raise
-
-
-def _first(translation: Translation, n: int) -> Translation:
-    masks = translation.masks
-    kept = None if masks is None else Masks(masks.input[:n], masks.exemplar[:n])
-    return Translation(translation.image[:n], kept)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -196,7 +195,6 @@ def drop_specks(mask: MaskLike, area: float, level: float = 0.1) -> Mask:
     """Drops small islands: regions above a level that have fewer pixels than `area` become 0.
 
     Args:
-        mask: the mask.
         area: least number of pixels of a region that stays.
         level: pixels above it count, and belong together where they share a side.
 
@@ -238,22 +236,15 @@ def _ndimage() -> Any:
     return scipy.ndimage
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A step by name: the numbers it takes with their bounds, and what it does with them."""
-
-    numbers: Mapping[str, tuple[float, float]]
-    run: Callable[..., Mask]
-
-
-_STEPS: dict[str, _Step] = {
-    "grow": _Step({"radius": (0, SIDE)}, grow),
-    "shrink": _Step({"radius": (0, SIDE)}, shrink),
-    "feather": _Step({"radius": (0, SIDE)}, feather),
-    "drop_specks": _Step({"area": (0, SIDE**2)}, drop_specks),
-    "fill_holes": _Step({}, fill_holes),
-    "invert": _Step({}, invert),
+_STEPS: dict[str, tuple[Callable[..., Mask], dict[str, tuple[float, float]]]] = {
+    "grow": (grow, {"radius": (0, SIDE)}),
+    "shrink": (shrink, {"radius": (0, SIDE)}),
+    "feather": (feather, {"radius": (0, SIDE)}),
+    "drop_specks": (drop_specks, {"area": (0, SIDE**2)}),
+    "fill_holes": (fill_holes, {}),
+    "invert": (invert, {}),
 }
+"""Name -> the function, and the bounds of the numbers that it takes."""
 _REGIONS = ("select", "lasso")
 _MOST_POINTS = 10_000
 
@@ -271,8 +262,6 @@ def apply(mask: MaskLike, step: Step, content: np.ndarray | Tensor | None = None
     """The mask after a step, which may come from a file or the network: everything in it is checked.
 
     Args:
-        mask: the mask.
-        step: what is done.
         content: of the image that the mask belongs to, for `select`; None where the model has none.
 
     Raises:
@@ -287,9 +276,10 @@ def apply(mask: MaskLike, step: Step, content: np.ndarray | Tensor | None = None
         raise LomitError(f"there is no operation '{name}'{did_you_mean(name, known)}; known: {', '.join(known)}")
     if name in _REGIONS:
         return _with_region(load(mask), name, given, content)
-    numbers = {key: _number(name, given.pop(key, None), key, *bounds) for key, bounds in _STEPS[name].numbers.items()}
+    function, bounds = _STEPS[name]
+    numbers = {key: _number(name, given.pop(key, None), key, *its) for key, its in bounds.items()}
     _none_left(name, given)
-    return _STEPS[name].run(mask, **numbers)
+    return function(mask, **numbers)
 
 
 def _with_region(m: Mask, name: str, given: dict[str, Any], content: np.ndarray | Tensor | None) -> Mask:

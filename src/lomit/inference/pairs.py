@@ -275,8 +275,6 @@ def check_results(jobs: Jobs, out: Path, endings: Sequence[str], overwrite: bool
     """Refuses, before the first image is translated, what would overwrite something.
 
     Args:
-        jobs: what is translated.
-        out: folder of the results.
         endings: what follows a job's name in the files that it writes.
         overwrite: whether other results may be replaced; an input, an exemplar or a mask never is.
 

@@ -124,11 +124,6 @@ class Predictor:
         return self.translator.config.attributes
 
     @property
-    def moves_by_name(self) -> bool:
-        """Whether `only` can name what is moved."""
-        return bool(self.translator.places)
-
-    @property
     def moved(self) -> tuple[str, ...]:
         """The attributes that are moved where a call doesn't say it; empty: those in which the two differ."""
         chosen = self._moved_by_default
@@ -337,12 +332,10 @@ class Predictor:
         return self.translator.random_styles(count, torch.Generator().manual_seed(seed))
 
     def interpolate(self, image: ImageLike, exemplars: Images, steps: int, *, composite: bool = False) -> list[Result]:
-        """Goes from one exemplar's style to another's in `steps` even steps, both ends included.
+        """Goes from one exemplar's style to another's in `steps` even steps, 2 or more, both ends included.
 
         Args:
-            image: the input.
             exemplars: two images, or one: then the way starts at the input's own style.
-            steps: number of results, at least 2.
             composite: as in `translate`.
 
         Raises:

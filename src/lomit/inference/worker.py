@@ -20,9 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lomit.data.decode import ahead
 from lomit.errors import LomitError
 from lomit.images import Picture, read_image, read_mask, write_gif, write_png
-from lomit.inference.batch import JobOutcome, Settings, ahead, batched, step_names
+from lomit.inference.batch import JobOutcome, Settings, batched, step_names
 from lomit.inference.onnx import is_exported
 from lomit.inference.pairs import Job, Jobs
 from lomit.inference.predictor import Predictor, Result
@@ -38,16 +39,9 @@ _Write = Callable[[], None]
 def translate_all(
     settings: Settings, jobs: Jobs, batch_size: int, processes: int = 1
 ) -> Generator[JobOutcome, None, None]:
-    """The outcomes of all jobs in order, each when its files are written.
-
-    Args:
-        settings: what holds for every job.
-        jobs: what is translated.
-        batch_size: images in the network at a time.
-        processes: how many translate, each with its own copy of the model; 1: this one.
-
-    Raises:
-        LomitError: where the model can't be used, a result can't be written, or a process dies.
+    """The outcomes of all jobs in order, each when its files are written; `batch_size` images are in the network at a
+    time, in this process or in each of several.  Raises LomitError where the model can't be used, a result can't be
+    written, or a process dies.
     """
     if not is_exported(settings.model):
         find_model(settings.model)
@@ -91,12 +85,8 @@ class Worker:
 
     @cached_property
     def predictor(self) -> Predictor:
-        return Predictor.from_pretrained(
-            self.settings.model,
-            self.settings.device,
-            compile=self.settings.compile,
-            only=self.settings.only or None,
-        )
+        s = self.settings
+        return Predictor.from_pretrained(s.model, s.device, compile=s.compile, only=s.only or None)
 
     @cached_property
     def _styles(self) -> Tensor | None:
@@ -104,27 +94,12 @@ class Worker:
         random = self.settings.random
         return None if random is None else self.predictor.random_styles(random, self.settings.seed)
 
-    def run(self, jobs: Sequence[Job]) -> list[JobOutcome]:
-        """Translates the jobs as one batch.
-
-        An image that can't be read makes an outcome, so that the others are still translated.
-
-        Raises:
-            LomitError: where the model can't be used or a result can't be written.
-        """
-        outcomes, writes = self._compute(self._load_all(jobs))
-        for write in writes:
-            write()
-        return outcomes
-
     def run_all(self, batches: Iterable[Sequence[Job]]) -> Iterator[JobOutcome]:
-        """`run` for each batch in turn, with reading and writing in threads of their own.
+        """Translates batch after batch, with reading and writing in threads of their own.
 
-        Everything happens in the order of the batches and gives what `run` gives.  An outcome is yielded when its
-        files are written.  When the caller stops, or something fails, what has not begun is left undone.
-
-        Raises:
-            LomitError: as `run`.
+        An outcome is yielded when its files are written, in the order of the batches.  An image that can't be read
+        makes one, so that the others are still translated.  When the caller stops, or something fails, what has not
+        begun is left undone.  Raises LomitError where the model can't be used or a result can't be written.
         """
         writing: deque[tuple[list[JobOutcome], list[Future[None]]]] = deque()
         with ExitStack() as stack:
@@ -149,10 +124,10 @@ class Worker:
         ready = [item for item in loaded if isinstance(item, _Images)]
         outcomes = [item for item in loaded if isinstance(item, JobOutcome)]
         writes: list[_Write] = []
-        if ready and self.settings.steps:
-            outcomes += [self._interpolate(images, self.settings.steps, writes) for images in ready]
-        elif ready:
-            outcomes += self._translate(ready, writes)
+        for images, results in zip(ready, self._results(ready) if ready else [], strict=True):
+            own = self._writes(images.job.name, results)
+            outcomes.append(JobOutcome(images.job, written=len(own)))
+            writes += own
         return outcomes, writes
 
     def _load(self, job: Job) -> _Images | JobOutcome:
@@ -172,61 +147,41 @@ class Worker:
             return JobOutcome(job, bad=path, error=str(error))
         return images
 
-    def _translate(self, batch: Sequence[_Images], writes: list[_Write]) -> list[JobOutcome]:
-        results = self._compose(batch) if batch[0].job.guidance.regions else self._translate_batch(batch)
-        outcomes = []
-        for images, result in zip(batch, results, strict=True):
-            writes.append(self._write(f"{images.job.name}.png", result.image))
-            outcomes.append(JobOutcome(images.job, written=1 + self._write_masks(images.job.name, result, writes)))
-        return outcomes
-
-    def _compose(self, batch: Sequence[_Images]) -> list[Result]:
-        return [
-            self.predictor.compose(
-                images.input,
-                dict(zip(images.job.guidance.regions, images.exemplars, strict=True)),
-                composite=self.settings.composite,
-            )
-            for images in batch
-        ]
-
-    def _translate_batch(self, batch: Sequence[_Images]) -> list[Result]:
-        jobs = [images.job for images in batch]
-        return self.predictor.translate(
+    def _results(self, batch: Sequence[_Images]) -> list[list[Result]]:
+        """The results of each job: one, or a step each."""
+        p, s, jobs = self.predictor, self.settings, [images.job for images in batch]
+        if s.steps:
+            return [p.interpolate(each.input, each.exemplars, s.steps, composite=s.composite) for each in batch]
+        if regions := jobs[0].guidance.regions:
+            named = [dict(zip(regions, each.exemplars, strict=True)) for each in batch]
+            return [[p.compose(each.input, of, composite=s.composite)] for each, of in zip(batch, named, strict=True)]
+        results = p.translate(
             [images.input for images in batch],
             [images.exemplars[0] for images in batch] if jobs[0].guidance.exemplars else None,
-            label=dict(self.settings.label) or None,
+            label=dict(s.label) or None,
             styles=None if self._styles is None else self._styles[[job.guidance.style for job in jobs]],
             input_masks=[images.input_mask for images in batch],
             exemplar_masks=[images.exemplar_mask for images in batch],
-            composite=self.settings.composite,
+            composite=s.composite,
             batch_size=len(batch),
         )
+        return [[result] for result in results]
 
-    def _interpolate(self, images: _Images, steps: int, writes: list[_Write]) -> JobOutcome:
-        name = images.job.name
-        results = self.predictor.interpolate(images.input, images.exemplars, steps, composite=self.settings.composite)
-        for step, result in zip(step_names(steps), results, strict=True):
-            writes.append(self._write(f"{name}{step}.png", result.image))
-        if self.settings.gif:
+    def _writes(self, name: str, results: Sequence[Result]) -> list[_Write]:
+        """The calls that write a job's files."""
+        s, last = self.settings, results[-1]
+        steps = step_names(s.steps) if s.steps else [""]
+        files = {f"{name}{step}.png": result.image for step, result in zip(steps, results, strict=True)}
+        if s.save_masks:
+            if last.input_mask is None:
+                raise LomitError(f"the model '{s.model}' has no masks; leave out --save-masks")
+            masks = {"input": last.input_mask, "exemplar": last.exemplar_mask}  # several exemplars have no one mask
+            files |= {f"{name}_{whose}-mask.png": mask for whose, mask in masks.items() if mask is not None}
+        writes: list[_Write] = [partial(write_png, s.out / file, image, s.overwrite) for file, image in files.items()]
+        if s.gif:
             frames = [result.image for result in results]
-            path = self.settings.out / f"{name}.gif"
-            writes.append(partial(write_gif, path, frames, overwrite=self.settings.overwrite))
-        return JobOutcome(images.job, written=steps + self.settings.gif + self._write_masks(name, results[-1], writes))
-
-    def _write_masks(self, name: str, result: Result, writes: list[_Write]) -> int:
-        """Has the masks written if they are wanted; returns how many."""
-        if not self.settings.save_masks:
-            return 0
-        if result.input_mask is None:
-            raise LomitError(f"the model '{self.settings.model}' has no masks; leave out --save-masks")
-        masks = {"input": result.input_mask, "exemplar": result.exemplar_mask}
-        made = {whose: mask for whose, mask in masks.items() if mask is not None}  # several exemplars have no one mask
-        writes += [self._write(f"{name}_{whose}-mask.png", mask) for whose, mask in made.items()]
-        return len(made)
-
-    def _write(self, name: str, image: Image.Image) -> _Write:
-        return partial(write_png, self.settings.out / name, image, self.settings.overwrite)
+            writes.append(partial(write_gif, s.out / f"{name}.gif", frames, overwrite=s.overwrite))
+        return writes
 
 
 def _read_mask(path: Path, picture: Picture) -> Image.Image:
@@ -244,8 +199,8 @@ def _written(outcomes: list[JobOutcome], writes: Sequence[Future[None]]) -> list
 
 
 def _run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[JobOutcome]:
-    """`Worker.run` in a process of a pool that serves these settings alone, and so keeps its worker."""
-    return _pool_worker(settings).run(jobs)
+    """In a process of a pool that serves these settings alone, and so keeps its worker."""
+    return list(_pool_worker(settings).run_all([jobs]))
 
 
 @lru_cache(maxsize=1)

@@ -65,7 +65,7 @@ class LiveSession:
     @property
     def names(self) -> tuple[str, ...]:
         """What can be chosen to be moved; empty where the model's masks don't go by names."""
-        return self.predictor.attributes if self.predictor.moves_by_name else ()
+        return self.predictor.attributes if self.predictor.translator.places else ()
 
     def open(self) -> int:
         """A page begins; returns its number.  The face is looked for anew."""
