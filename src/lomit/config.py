@@ -228,14 +228,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def read_json(path: Path, **how: Any) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Args:
-        path: the file, UTF-8.
-        how: as for `json.loads`.
-
-    Raises:
-        LomitError: where it is missing, can't be read, is no JSON, or holds something else than an object.
+    """A JSON object from a file in UTF-8; `how` as for `json.loads`.  Raises LomitError where it is missing, can't be
+    read, is no JSON, or holds something else than an object.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"), **how)

@@ -87,11 +87,10 @@ def test_calibration_divides_the_logits(cache: Cache) -> None:
 
 def test_it_starts_from_the_weights_it_is_given(cache: Cache) -> None:
     given = small(3)
-    start = lambda classifier: classifier.load_state_dict(given.state_dict())  # noqa: E731
     slow = replace(QUICK, epochs=1, lr=1e-12)
-    trained = train_classifier(cache, CONFIG, slow, prepare=start)
-    for name, tensor in trained.state_dict().items():
-        torch.testing.assert_close(tensor, given.state_dict()[name])
+    trained = train_classifier(cache, CONFIG, slow, trunk=given.trunk)
+    for name, tensor in trained.trunk.state_dict().items():
+        torch.testing.assert_close(tensor, given.trunk.state_dict()[name])
 
 
 def test_learning_rate_follows_the_network() -> None:

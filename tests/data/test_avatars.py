@@ -379,12 +379,12 @@ def test_the_authors_are_named(written: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"count": 0}, "count must lie between 1 and"),
-        ({"count": 10**7}, "count must lie between"),
-        ({"seed": -1}, "seed must lie between 0 and"),
-        ({"size": 8}, "size must lie between 16 and"),
-        ({"size": 5000}, "size must lie between"),
-        ({"workers": 0}, "workers must lie between 1 and"),
+        ({"count": 0}, "count must be at least 1; it is 0"),
+        ({"count": 10**7}, "count must be at most 1000000; it is"),
+        ({"seed": -1}, "seed must be at least 0; it is -1"),
+        ({"size": 8}, "size must be at least 16; it is 8"),
+        ({"size": 5000}, "size must be at most 1024; it is 5000"),
+        ({"workers": 0}, "workers must be at least 1; it is 0"),
         ({"out": "file"}, "is a file"),
         ({"out": "file/set"}, "cannot be written"),
         ({"out": "photographs"}, "is not empty"),

@@ -123,7 +123,7 @@ def test_no_strength_no_change() -> None:
         (("--face", "2"), "there is no face 2 in photos/plain.png: one face was found"),
         (("--face", "0"), "--face must be 1 (the largest face), 2, ... or all; it is '0'"),
         (("--exemplar-face", "all"), "--exemplar-face must be INT; it is 'all'"),
-        (("--exemplar-face", "0"), "--exemplar-face must be 1 (the largest face), 2, ...; it is 0"),
+        (("--exemplar-face", "0"), "--exemplar-face must be at least 1; it is 0"),
         (("--face-box", "1", "2", "3"), "--face-box must be LEFT TOP RIGHT BOTTOM; it is '1 2 3'"),
         (("--face-box", "0", "0", "10", "20"), "must be a square"),
         (

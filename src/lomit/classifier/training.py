@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -26,13 +26,12 @@ def train_classifier(
     config: ClassifierConfig,
     training: ClassifierTraining,
     device: str | torch.device = "cpu",
-    prepare: Callable[[AttributeClassifier], object] | None = None,
+    trunk: nn.Module | None = None,
 ) -> AttributeClassifier:
     """Trains on the train split: a classifier in eval mode, not calibrated.
 
-    The cache holds images of the classifier's size with labels for its attributes; `prepare` is called with the new
-    network, to load the weights that it starts from.  LomitError where there is no training image, or the loss is no
-    longer finite.
+    The cache holds images of the classifier's size with labels for its attributes; `trunk` has the weights
+    that its own starts from.  LomitError where there is no training image, or the loss is no longer finite.
     """
     rows = torch.from_numpy(cache.subset("train"))
     if not len(rows):
@@ -41,8 +40,8 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         classifier = AttributeClassifier(config)
-    if prepare is not None:
-        prepare(classifier)
+    if trunk is not None:
+        classifier.trunk.load_state_dict(trunk.state_dict())
     classifier.to(device).train()
     batches = -(-len(rows) // training.batch_size)
     optimizer = torch.optim.AdamW(classifier.parameters(), training.lr_for(config), weight_decay=training.weight_decay)

@@ -17,7 +17,6 @@ from lomit.inference.batch import Tally, batched, count
 from lomit.inference.pairs import list_images
 
 if TYPE_CHECKING:
-    from lomit.classifier.network import AttributeClassifier
     from lomit.data.cache import Cache
 
 
@@ -76,10 +75,6 @@ class ClassifierTrain:
         # What is missing is said before images are decoded.
         imagenet = inception_features(self.weights) if network.network == "inception-v3" else None
 
-        def start(classifier: AttributeClassifier) -> None:
-            if imagenet is not None:
-                classifier.trunk.load_state_dict(imagenet.state_dict())
-
         cache = build_cache(open_source(data), data)
         network = dataclasses.replace(network, attributes=cache.attributes)
         for split in ("train", "val"):
@@ -88,7 +83,7 @@ class ClassifierTrain:
         check_free(self.out, self.overwrite)
         print(f"{len(cache.subset('train'))} images to train on, {len(cache.subset('val'))} to validate")
         training = dataclasses.replace(self.training, lr=self.training.lr_for(network))
-        classifier = train_classifier(cache, network, training, device, prepare=start)
+        classifier = train_classifier(cache, network, training, device, imagenet)
         calibration = calibrate(classifier, cache, seed=training.seed, device=device)
         validation = validate(classifier, cache, seed=training.seed, device=device)
         scores = {name: values | calibration[name] for name, values in validation.items()}
@@ -144,13 +139,12 @@ class ClassifierLabel:
         paths = list_images(self.images)
         out = self.out or self.images / "attributes.csv"
         check_file(out, self.overwrite, paths)
-        import numpy as np
         import torch
         from tqdm import tqdm
 
         from lomit.classifier.network import load_classifier
-        from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
         from lomit.images import read_image, write_bytes
+        from lomit.inference.squares import to_tensor
 
         device = self.compute.start()
         classifier, _ = load_classifier(self.classifier)
@@ -164,16 +158,14 @@ class ClassifierLabel:
                 squares = {}
                 for path in batch:
                     try:
-                        image = read_image(path).on_white()
+                        squares[path.name] = to_tensor([read_image(path)], size, device)
                     except LomitError as error:
                         tally.failed[str(path)] = str(error)
-                    else:
-                        squares[path.name] = to_uint8_chw(resize(image.crop(centre_box(image.size)), size))
                 bar.update(len(batch))
                 if not squares:
                     continue
-                x = torch.from_numpy(np.stack(list(squares.values()))).to(device)
-                for name, row in zip(squares, classifier.probabilities(normalise(x)).tolist(), strict=True):
+                probabilities = classifier.probabilities(torch.cat(list(squares.values())))
+                for name, row in zip(squares, probabilities.tolist(), strict=True):
                     cells = ["1" if q >= self.sure else "0" if q <= 1 - self.sure else "" for q in row]
                     rows.writerow((name, *cells, "test"))
                 tally.done += len(squares)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lomit.commands.options import Group, named, positional
 from lomit.config import MAX_THREADS, DataConfig, FacesConfig
-from lomit.errors import LomitError, within
+from lomit.errors import LomitError, at_least, within
 from lomit.inference.pairs import Jobs, by_label, by_random_styles, by_region, pair_up, read_pairs, with_masks
 
 if TYPE_CHECKING:
@@ -242,19 +242,16 @@ class FaceChoice(Group):
     strength: float = 1.0
     """Factor on the change, 0 to 2."""
 
-    def chosen(self) -> int | Literal["all"]:
-        """The face as a position from 0, or "all".  Raises LomitError for anything but a number from 1 or `all`."""
+    def positions(self) -> tuple[int | Literal["all"], int]:
+        """The face and the exemplar's as positions from 0.  Raises LomitError for anything else than numbers from 1, or
+        `all` for the face.
+        """
+        at_least(1, exemplar_face=self.exemplar_face)
         if self.face == "all":
-            return "all"
+            return "all", self.exemplar_face - 1
         if not self.face.isdecimal() or int(self.face) < 1:
             raise LomitError(f"--face must be 1 (the largest face), 2, ... or all; it is '{self.face}'")
-        return int(self.face) - 1
-
-    def exemplars(self) -> int:
-        """The exemplar's face as a position from 0.  Raises `LomitError` where it is none."""
-        if self.exemplar_face < 1:
-            raise LomitError(f"--exemplar-face must be 1 (the largest face), 2, ...; it is {self.exemplar_face}")
-        return self.exemplar_face - 1
+        return int(self.face) - 1, self.exemplar_face - 1
 
 
 @dataclass

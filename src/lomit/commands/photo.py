@@ -49,7 +49,7 @@ class Photo:
             raise LomitError(f"one exemplar at most; {len(images.exemplar)} given (or give a folder)")
         jobs = images.jobs()
         output.check_json([self.network.model, images.pairs, *jobs.files])
-        face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
+        face, exemplar_face = self.faces.positions()
         from lomit.photo import Face
         from lomit.photo.batch import PhotoWorker, endings, look
         from lomit.photo.faces import check_detector
@@ -115,7 +115,7 @@ class Video:
         if self.exemplar is None and not self.label:
             raise LomitError("give EXEMPLAR, or --label for a model that is guided by labels")
         label = dict(parse_label(self.label)) or None
-        face, exemplar_face = self.faces.chosen(), self.faces.exemplars()
+        face, exemplar_face = self.faces.positions()
         self.output.check_json([self.network.model, self.input, self.exemplar])
         from lomit.images import short_stem
         from lomit.photo import Face, align_exemplar

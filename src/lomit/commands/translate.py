@@ -92,11 +92,6 @@ class Translate:
         within(1, MAX_THREADS, threads=self.network.threads)
         at_least(0, seed=self.seed)
         images = self.images
-        if images.regions is not None:
-            if self.steps is not None:
-                raise LomitError("NAME=IMAGE does not go with --steps; leave out one of them")
-            if self.network.only:
-                raise LomitError("NAME=IMAGE says what is moved; leave out --only")
         if self.gif and self.steps is None:
             raise LomitError("--gif needs --steps, the number of its images")
         if self.steps is not None:
@@ -107,10 +102,13 @@ class Translate:
             if not images.exemplar and images.pairs is None:
                 raise LomitError("--steps needs EXEMPLAR")
         if images.regions is not None:
-            return
-        if len(images.exemplar) > 2:
+            if self.steps is not None:
+                raise LomitError("NAME=IMAGE does not go with --steps; leave out one of them")
+            if self.network.only:
+                raise LomitError("NAME=IMAGE says what is moved; leave out --only")
+        elif len(images.exemplar) > 2:
             raise LomitError(
                 f"two exemplars at most, the ends of --steps; {len(images.exemplar)} given (or give a folder)"
             )
-        if len(images.exemplar) == 2 and self.steps is None:
+        elif len(images.exemplar) == 2 and self.steps is None:
             raise LomitError("two exemplars need --steps, the number of images between them")

@@ -157,13 +157,11 @@ def write_pack(
     that is already there, a wrong argument, too many unreadable images, no space left.
 
     Args:
-        source: the set; all of its attributes are written.
         config: `image_size`, `crop`, `face_crop` and `workers` are read.
         out: the file; it appears when it is complete.
         quality: of JPEG or WebP, 1 to 95.
         splits: which of train, val, test to take; none named takes all.
         max_images: at most so many, drawn at random but always the same ones.
-        encoding: of the crops; WebP has a smaller error at the same size.
 
     Returns:
         The number of images in the file.

@@ -18,7 +18,7 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
-from lomit.config import read_json
+from lomit.config import MAX_SEED, check_range, read_json
 from lomit.data.avatars.parts import ATTRIBUTES, GROUPS, REGION_OF, REGIONS
 from lomit.data.avatars.render import render_face
 from lomit.data.avatars.styles import require_renderer, style_credits
@@ -56,10 +56,10 @@ def write_avatars(
         overwrite: replace a set that was written by this function before, where nothing else lies in its folder.
         regions: faces that get true masks: all, those of the test part, none.
     """
-    _check_range("count", count, 1, MAX_COUNT)
-    _check_range("seed", seed, 0, 2**63 - 1)
-    _check_range("size", size, 16, MAX_SIZE)
-    _check_range("workers", workers, 1, 256)
+    check_range("count", count, 1, MAX_COUNT)
+    check_range("seed", seed, 0, MAX_SEED)
+    check_range("size", size, 16, MAX_SIZE)
+    check_range("workers", workers, 1, 256)
     require_renderer()
     out = out.expanduser().resolve()
     part = out.parent / f".{out.name}.part-{os.getpid()}"
@@ -82,11 +82,6 @@ def split_of(index: int, count: int) -> str:
     if index >= test:
         return "test"
     return "val" if index >= test - count // 20 else "train"
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise LomitError(f"{name} must lie between {low} and {high}; it is {value}")
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
