@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,8 +101,6 @@ class StudyPreview:
 
         folder = read_folder(self.study)
         folder.require_outside(out=self.out)
-        if os.path.lexists(self.out) and not self.overwrite:
-            raise LomitError(f"{self.out} exists already; add --overwrite to replace it")
         within(1, folder.study.lists, list=self.list)
         folder.require_images()
         write_bytes(self.out, preview_page(folder, self.list - 1).encode(), self.overwrite)

@@ -125,8 +125,6 @@ def _words(values: Any) -> list[str]:
 
 def is_pack(path: Path) -> bool:
     """Whether a file is a zip archive with a pack's index in it."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return INDEX in archive.namelist()

@@ -100,12 +100,8 @@ class Source:
     def __init__(self, table: Table, fingerprint: str, paths: Sequence[Path] = ()) -> None:
         """`paths` are those of the images, for sources that don't override `load`."""
         self.table, self.fingerprint, self.paths = table, fingerprint, paths
-        self.names, self.attributes, self.labels, self.groups = (
-            table.names,
-            table.attributes,
-            table.labels,
-            table.groups,
-        )
+        self.names, self.labels = table.names, table.labels
+        self.attributes, self.groups = table.attributes, table.groups
         self.split = assign_splits(table)
         self.identity = number_people(table.people)
         self.knows_people = any(table.people)

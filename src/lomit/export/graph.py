@@ -37,10 +37,9 @@ OPSET = 20
 def float_graph(translator: Translator) -> ModelProto:
     """The translator as an ONNX graph with an open batch size; masks and `moved`, where it has them, are plain inputs.
 
-    The translator is in eval mode, on the CPU, and stays as it is.  Raises LomitError where the `export` extra is
-    missing, and for a method that an exemplar alone does not guide.
+    The translator is in eval mode, on the CPU, and stays as it is.  Raises LomitError for a method that an exemplar
+    alone does not guide.
     """
-    require_onnx()
     module, size = _Graph(rewritten(copy.deepcopy(translator).cpu().float())), translator.config.image_size
     with torch.no_grad():
         names = (*IMAGES, *MASKS) if module.has_masks(size) else IMAGES

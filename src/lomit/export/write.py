@@ -141,9 +141,8 @@ def _mask_errors(got: Translation, expected: list[Translation]) -> list[float]:
     for i, one in enumerate(expected):
         if got.masks is not None and one.masks is not None:
             for mask, other in ((got.masks.input, one.masks.input), (got.masks.exemplar, one.masks.exemplar)):
-                errors.append(
-                    (mask[i : i + 1] - resize_mask(other.cpu(), (mask.shape[-2], mask.shape[-1]))).abs().max().item()
-                )
+                at_full_size = resize_mask(other.cpu(), (mask.shape[-2], mask.shape[-1]))
+                errors.append((mask[i : i + 1] - at_full_size).abs().max().item())
     return errors
 
 

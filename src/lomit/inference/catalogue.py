@@ -28,7 +28,9 @@ def known_models() -> dict[str, Path]:
     """
     models: dict[str, Path] = {}
     for root in (PACKAGE.parents[1] / "weights", packaged()):
-        models |= {folder.name: folder for folder in sorted(root.glob("*")) if _may_be_model(folder)}
+        folders = [folder for folder in sorted(root.glob("*")) if (folder / CONFIG).is_file()]
+        # A damaged config is for its reader to complain about.
+        models |= {folder.name: folder for folder in folders if KIND not in (saved_values(folder) or {})}
     return dict(sorted(models.items()))
 
 
@@ -76,11 +78,3 @@ def _described(name: str, values: dict[str, Any] | None) -> KnownModel:
             if isinstance(names, list) and all(isinstance(each, str) for each in names):
                 return KnownModel(name, method, size, tuple(names))
     return KnownModel(name)
-
-
-def _may_be_model(folder: Path) -> bool:
-    """Whether a folder has a config that is not of another kind; a damaged one is for its reader to complain about."""
-    if not (folder / CONFIG).is_file():
-        return False
-    values = saved_values(folder)
-    return values is None or KIND not in values

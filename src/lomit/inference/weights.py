@@ -27,6 +27,7 @@ import lomit.models  # noqa: F401  registers the methods
 from lomit import __version__
 from lomit.config import ModelConfig, read_json
 from lomit.errors import LomitError, did_you_mean, line_of
+from lomit.images import writing_failed
 from lomit.inference.catalogue import CARD, CONFIG, KIND, known_models, read_card
 from lomit.models.base import Translator
 from lomit.models.registry import method_of, read_saved_config, saved_config
@@ -131,9 +132,8 @@ def save_pretrained(
         (part / CARD).write_text(card if card is not None else default_card(translator), encoding="utf-8")
         for name in (WEIGHTS, CARD, CONFIG):
             (part / name).replace(folder / name)
-    except (OSError, SafetensorError) as error:
-        reason = "no space left" if "No space left" in str(error) else (getattr(error, "strerror", None) or str(error))
-        raise LomitError(f"can't save the model in {folder}: {reason}") from error
+    except OSError as error:
+        raise writing_failed(folder, error) from error
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)

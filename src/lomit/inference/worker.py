@@ -203,6 +203,4 @@ def _run_in_pool(settings: Settings, jobs: Sequence[Job]) -> list[JobOutcome]:
     return list(_pool_worker(settings).run_all([jobs]))
 
 
-@lru_cache(maxsize=1)
-def _pool_worker(settings: Settings) -> Worker:
-    return Worker(settings)
+_pool_worker = lru_cache(maxsize=1)(Worker)
