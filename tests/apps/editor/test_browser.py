@@ -255,7 +255,8 @@ def test_a_region_is_selected_and_one_is_drawn_around(person: Person) -> None:
     left = saved_mask(person)
     assert left[70:186, 70:186].max() == 0
     assert np.array_equal(np.delete(left, np.r_[62:194], axis=0), np.delete(selected, np.r_[62:194], axis=0))
-    # By keys: corners with the space bar, closed with Enter; Escape gives up.
+    # By keys: corners with the space bar, closed with Enter; Escape gives up.  They begin where the pointer is.
+    tab.locator(".stage").first.hover()
     tab.locator(".stage").first.focus()
     note = tab.locator(".pane .note").first.inner_text()
     for key in ("p", "l", "Space", "Shift+ArrowLeft", "Space", "Shift+ArrowUp", "Space", "Escape", "Enter"):
