@@ -199,6 +199,11 @@ def saved_mask(person: Person, pane: str = "input") -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
+def tool_that_changes(person: Person, pane: str, x: float, y: float) -> str:
+    """Paint where the mask is low, Erase where it is high."""
+    return "Erase" if saved_mask(person, pane)[int(256 * y), int(256 * x)] > 127 else "Paint"
+
+
 def test_operations_and_their_keys_are_pythons_and_can_be_undone(person: Person) -> None:
     tab = person.tab
     operations = {
@@ -333,7 +338,7 @@ def test_one_finger_draws_and_two_do_not(
     person: Person, steps: tuple[tuple[str, list[tuple[int, float, float]]], ...], drawn: bool
 ) -> None:
     tab, note = person.tab, person.tab.locator(".pane .note").first
-    tab.get_by_text("Paint", exact=True).click()
+    tab.locator(".modes").get_by_text(tool_that_changes(person, "input", *ONE[1:])).click()
     before = tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()")
     fingers(person, *steps)
     after = tab.locator(".stage canvas").first.evaluate("(canvas) => canvas.toDataURL()")
@@ -421,9 +426,12 @@ def test_strokes_that_wait_for_an_answer_are_saved(person: Person, monkeypatch: 
 
     monkeypatch.setattr(Session, "render", slow)
     tab = person.tab
+    keys = [tool_that_changes(person, pane, 0.5, 0.5)[0].lower() for pane in ("input", "exemplar")]
+    for stage in (0, 1):
+        tab.locator(".stage").nth(stage).hover()  # the keys begin in the middle
     for stage in (0, 1, 0):  # the second and the third wait for the first, and only the third is sent after it
         tab.locator(".stage").nth(stage).focus()
-        for key in ("p", "Space", "Shift+ArrowDown", "Space"):
+        for key in (keys[stage], "Space", "Shift+ArrowDown", "Space"):
             tab.keyboard.press(key)
     recipe = json.loads(person.save("Recipe"))
     # A second exemplar of an earlier test may follow.
@@ -474,7 +482,7 @@ def test_every_control_has_a_name_and_can_be_reached(person: Person) -> None:
         .map((e) => e.outerHTML.slice(0, 120))""")
     assert nameless == []
     seen = set()
-    for _ in range(60):
+    for _ in range(90):
         person.tab.keyboard.press("Tab")
         seen.add(
             person.tab.evaluate(
