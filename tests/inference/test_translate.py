@@ -364,7 +364,10 @@ def test_reading_and_writing_beside_the_network_change_nothing(
 
     def in_turn(self: Worker, batches: Sequence[Sequence[Job]]) -> Iterator[JobOutcome]:
         for batch in batches:
-            yield from self.run(batch)
+            outcomes, writes = self._compute(self._load_all(batch))
+            for write in writes:
+                write()
+            yield from outcomes
 
     monkeypatch.setattr(Worker, "run_all", in_turn)
     assert main([*words, "--save-masks", "--out", "in-turn"]) == 1
@@ -418,7 +421,7 @@ def test_an_interrupt_ends_the_threads_too(work: Path, monkeypatch: pytest.Monke
         calls.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Worker, "_translate", interrupted)
+    monkeypatch.setattr(Worker, "_results", interrupted)
     assert run("inputs", "exemplars", "--batch-size", "1") == 130
     assert len(calls) == 1
     assert not [t for t in threading.enumerate() if "ThreadPool" in t.name]

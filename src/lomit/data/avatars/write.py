@@ -90,8 +90,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
         return
     if not out.is_dir():
         raise LomitError(f"{out}: is a file; name a folder")
-    there = sorted(out.rglob("*"))
-    if not there:
+    if not any(out.iterdir()):
         return
     if not overwrite:
         raise LomitError(f"{out}: is not empty; name another folder, or add --overwrite to replace the set in it")
@@ -106,7 +105,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
         raise LomitError(
             f"{out}: holds something else than a set of faces, so it is not replaced; name another folder"
         ) from None
-    foreign = next((path for path in there if path.relative_to(out).as_posix() not in of_set), None)
+    foreign = next((path for path in sorted(out.rglob("*")) if path.relative_to(out).as_posix() not in of_set), None)
     if foreign is not None:
         raise LomitError(f"{foreign}: is not of the set that is replaced and would be lost; move it away first")
 
