@@ -120,6 +120,7 @@ def test_metadata(exported: Path, translator: Lomit) -> None:
     assert (said["precision"], said["opset"], said["step"]) == ("float32", "20", "400")
     assert json.loads(said["lomit_config"])["model"]["width"] == 4
     assert 0 <= float(said["mean_error"]) <= float(said["largest_error"]) < 1e-4
+    assert b"graph.py" not in exported.read_bytes()  # no paths of the machine that wrote it
 
 
 def test_predictor_takes_an_exported_file(exported: Path, translator: Lomit) -> None:

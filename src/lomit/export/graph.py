@@ -60,7 +60,10 @@ def float_graph(translator: Translator) -> ModelProto:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # stack traces, with the paths of this machine
+    return model
 
 
 def with_optional_inputs(model: ModelProto, image_size: int) -> ModelProto:
