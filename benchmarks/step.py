@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from benchmarks import plain_rivals
 from benchmarks.options import RunBenchOptions, facts_line, mib
 from benchmarks.plain_step import plain_step
 from benchmarks.rates import DTYPES, Yardstick, count_macs, describe, phase_macs, rates
@@ -16,8 +18,7 @@ from benchmarks.timing import Timing, interleaved, peak_memory
 from lomit.commands.options import parse
 from lomit.config import RunConfig
 from lomit.engine.trial import TrialStep
-from lomit.errors import LomitError
-from lomit.models.base import Batch, Trainable
+from lomit.models.base import Batch
 from lomit.models.registry import method_of
 from lomit.stats.estimate import markdown_table
 
@@ -57,20 +58,18 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
         rounds: rounds that count, after one that does not.
         against_plain: time the plain formulation beside it, round by round.
 
-    Raises:
-        LomitError: for `against_plain` with another method than LOMIT.
+    With one thread on a CPU, seconds are the processor's: other programs cost what they take from its caches.
     """
     step = TrialStep(config, device)
     tasks: dict[str, Callable[[], object]] = {
         update.phase.name: (lambda update=update: step.update(update))  # type: ignore[misc]
         for update in step.updates
     }
-    every = {runner.phase.name: runner.phase.every for runner in step.runners}
+    every: dict[str, float] = {runner.phase.name: runner.phase.every for runner in step.runners}
     if against_plain:
-        if method_of(config.model).name != "lomit":
-            raise LomitError("--against plain knows the plain formulation of LOMIT only")
-        tasks |= {f"plain {name}": task for name, task in _plain_tasks(step.translator, step.batch).items()}
-        every |= {f"plain {name}": count for name, count in every.items()}
+        plain = _plain_tasks(step.translator, step.batch)
+        tasks |= {f"plain {name}": task for name, (task, _) in plain.items()}
+        every |= {f"plain {name}": count for name, (_, count) in plain.items()}
     counted = phase_macs(config)
     work = {name: counted[name][0] if name in counted else count_macs(task) for name, task in tasks.items()}
     if device.type == "cuda":  # the first call also tries out convolutions, with memory of their own
@@ -82,10 +81,13 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     marks = {
         f"{mark} {label}": (stick.macs[mark], task)
         for label, dtype in DTYPES.items()
+        # Without instructions for it, a bfloat16 convolution takes longer than the step.
+        if label == "float32" or "bf16" in config.train.precision
         for stick in [Yardstick(device, dtype)]
         for mark, task in stick.tasks().items()
     }
-    timings = interleaved({**tasks, **{name: task for name, (_, task) in marks.items()}}, rounds, device)
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    timings = interleaved({**tasks, **{name: task for name, (_, task) in marks.items()}}, rounds, device, clock=clock)
     images = 2 * config.train.batch_size
     phases = {name: _numbers(timings[name], images, work[name], memory[name]) for name in tasks}
     phases |= _iterations(timings, every, work, memory, images)
@@ -106,14 +108,18 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     return StepSpeed(facts, phases, speeds, ratio)
 
 
-def _plain_tasks(translator: Trainable, batch: Batch) -> dict[str, Callable[[], Tensor]]:
+def _plain_tasks(translator: Any, batch: Batch) -> dict[str, tuple[Callable[[], Tensor], float]]:
+    """What an iteration of the plain formulation consists of, and in every how many iterations each part runs."""
+    batch = batch.map(torch.Tensor.contiguous)
+    rival = plain_rivals.METHODS.get(method_of(translator.config).name)
+    if rival is not None:
+        return rival(translator).tasks(batch)
     translator.requires_grad_(True)
     plain = plain_step(translator)
-    pair = (batch.x1.contiguous(), batch.x2.contiguous())
-    labels = (batch.y1, batch.y2)
+    pair, labels = (batch.x1, batch.x2), (batch.y1, batch.y2)
     return {
-        "D": lambda: plain.discriminator_step(pair, labels),
-        "G": lambda: plain.generator_step(pair, labels),
+        "D": (lambda: plain.discriminator_step(pair, labels), 1),
+        "G": (lambda: plain.generator_step(pair, labels), translator.config.critic_steps),
     }
 
 
@@ -129,7 +135,7 @@ def _numbers(timing: Timing, images: int, macs: float, memory: int | None) -> di
 
 def _iterations(
     timings: dict[str, Timing],
-    every: dict[str, int],
+    every: Mapping[str, float],
     work: dict[str, float],
     memory: dict[str, int | None],
     images: int,

@@ -51,18 +51,23 @@ def spread(values: tuple[float, ...] | list[float]) -> float:
     return (high - low) / 2 / middle
 
 
-def timed(task: Callable[[], object], device: torch.device, repeats: int = 1) -> float:
+Clock = Callable[[], float]
+
+
+def timed(
+    task: Callable[[], object], device: torch.device, repeats: int = 1, clock: Clock = time.perf_counter
+) -> float:
     """Mean seconds of `repeats` calls in a row.
 
     On a GPU, between two events on its stream: the host may run ahead, as it does in training, so what it takes to
-    launch a call shows only where it takes longer than the GPU does to run it.
+    launch a call shows only where it takes longer than the GPU does to run it.  Elsewhere by the clock.
     """
     synchronise(device)
     if device.type != "cuda":
-        started = time.perf_counter()
+        started = clock()
         for _ in range(repeats):
             task()
-        return (time.perf_counter() - started) / repeats
+        return (clock() - started) / repeats
     first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     first.record()
     for _ in range(repeats):
@@ -81,6 +86,7 @@ def interleaved(
     rounds: int,
     device: torch.device,
     warmup: int = 1,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Timing]:
     """Runs every task once in every round, so that a noisy neighbour meets them all alike.
 
@@ -89,12 +95,13 @@ def interleaved(
         rounds: rounds that count.
         device: where they run; on a GPU a short task is repeated in a row.
         warmup: rounds before them, which do not count; at least one on a GPU, to find how often a task is repeated.
+        clock: of a CPU; `time.process_time` leaves out what other programs do.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     repeats = dict.fromkeys(tasks, 1)
     for index in range(warmup + rounds):
         for name, task in tasks.items():
-            took = timed(task, device, repeats[name])
+            took = timed(task, device, repeats[name], clock)
             if index >= warmup:
                 seconds[name].append(took)
             elif device.type == "cuda":

@@ -219,3 +219,12 @@ def test_the_plain_step_trains() -> None:
     assert changed(yardstick.tensors, before) == {"discriminator"}
     yardstick.generator_step(x, y)
     assert changed(yardstick.tensors, before) == {"discriminator", "generator"}
+
+
+@pytest.mark.parametrize("method", ["stargan", "munit", "drit", "starganv2"])
+def test_a_rivals_step_against_its_plain_one(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preset, out = f"{method}-tiny", tmp_path / "step.json"
+    assert main(["bench", *STEP, "--preset", preset, "--json", str(out)]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("iteration against plain: ")
+    updates = json.loads(out.read_text())["updates"]
+    assert 0 < updates["iteration"]["gmac"] < updates["plain iteration"]["gmac"]
