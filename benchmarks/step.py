@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from benchmarks import plain_rivals
 from benchmarks.options import RunBenchOptions, facts_line, mib
@@ -21,6 +21,9 @@ from lomit.engine.trial import TrialStep
 from lomit.models.base import Batch
 from lomit.models.registry import method_of
 from lomit.stats.estimate import markdown_table
+
+Part = tuple[Callable[[], object], float]
+"""What an iteration consists of: a task, and in every how many iterations it runs."""
 
 
 @dataclass
@@ -61,13 +64,11 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     With one thread on a CPU, seconds are the processor's: other programs cost what they take from its caches.
     """
     step = TrialStep(config, device)
-    tasks: dict[str, Callable[[], object]] = {
-        update.phase.name: (lambda update=update: step.update(update))  # type: ignore[misc]
-        for update in step.updates
-    }
-    every: dict[str, float] = {runner.phase.name: runner.phase.every for runner in step.runners}
+    parts = _parts(step)
+    tasks = {name: task for name, (task, _) in parts.items()}
+    every = {name: count for name, (_, count) in parts.items()}
     if against_plain:
-        plain = _plain_tasks(step.translator, step.batch)
+        plain = _plain_parts(step.translator, step.batch)
         tasks |= {f"plain {name}": task for name, (task, _) in plain.items()}
         every |= {f"plain {name}": count for name, (_, count) in plain.items()}
     counted = phase_macs(config)
@@ -108,7 +109,21 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
     return StepSpeed(facts, phases, speeds, ratio)
 
 
-def _plain_tasks(translator: Any, batch: Batch) -> dict[str, tuple[Callable[[], Tensor], float]]:
+def _parts(step: TrialStep) -> dict[str, Part]:
+    """The updates; where they share what they compute, the schedule's kinds of iterations, by the updates in them."""
+    if not any(update.shares([step.batch]) for update in step.updates):
+        return {
+            update.phase.name: (lambda update=update: step.update(update), update.phase.every)  # type: ignore[misc]
+            for update in step.updates
+        }
+    kinds: dict[str, list[int]] = {}
+    for index in range(step.begun, step.begun + step.cycle):
+        names = (update.phase.name for update in step.updates if update.phase.runs_in(index))
+        kinds.setdefault(", ".join(names), []).append(index)
+    return {names: (partial(step.iteration, found[0]), step.cycle / len(found)) for names, found in kinds.items()}
+
+
+def _plain_parts(translator: Any, batch: Batch) -> Mapping[str, Part]:
     """What an iteration of the plain formulation consists of, and in every how many iterations each part runs."""
     batch = batch.map(torch.Tensor.contiguous)
     rival = plain_rivals.METHODS.get(method_of(translator.config).name)

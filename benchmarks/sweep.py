@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -112,12 +111,11 @@ def measure(config: RunConfig, device: torch.device, rounds: int) -> dict[str, A
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     step = TrialStep(config, device)
-    cycle = math.lcm(*(update.phase.every for update in step.updates))
-    iterations = _iterations(step)
+    cycle = step.cycle
 
     def one_cycle() -> None:
-        for _ in range(cycle):
-            next(iterations)
+        for index in range(cycle):
+            step.iteration(step.begun + index)
 
     for _ in range(WARM_UP + 1 if config.train.compile != "none" else 1):
         one_cycle()
@@ -153,17 +151,6 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The row with the most images a second; None where none was measured."""
     measured = [row for row in rows if "error" not in row]
     return max(measured, key=lambda row: row["images_per_second"], default=None)
-
-
-def _iterations(step: TrialStep) -> Iterator[None]:
-    """Endless iterations as the training loop makes them, without loading."""
-    index = 0
-    while True:
-        index += 1
-        for update in step.updates:
-            if index % update.phase.every == 0:
-                step.means.add(update.phase.name, step.update(update))
-        yield
 
 
 def _clean(device: torch.device) -> None:

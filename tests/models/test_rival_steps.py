@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import plain_rivals
+from benchmarks.options import preset_config
 from benchmarks.plain_rivals import PlainDrit, PlainRival
 from lomit.engine.phases import only_require
+from lomit.engine.trial import TrialStep
 from lomit.models.base import Batch, Trainable
 from lomit.models.drit.config import DritWeights
 from lomit.models.munit.config import MunitWeights
@@ -93,3 +96,41 @@ def test_losses_and_gradients_are_the_plain_ones(name: str) -> None:
         wanted = gradients(expected, plain.networks, trained)
         assert any(g.abs().max() > 1e-6 for g in wanted.values())
         assert_same(gradients(total, translator, trained), wanted)
+
+
+def terms_of(preset: str, ahead: bool) -> tuple[dict[str, float], dict[str, Tensor], int]:
+    """Two cycles' mean terms, the weights after them, and how many images were encoded (StarGAN: translated)."""
+    config = preset_config(preset)
+    config = replace(config, train=replace(config.train, batch_size=2, compile="none", precision="32-true"))
+    step = TrialStep(config, torch.device("cpu"))
+    step.translator.eval()  # DRIT's noise is drawn once where it is shared
+    g, seen = step.translator.generator, 0
+
+    def count(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        nonlocal seen
+        seen += len(args[0])
+
+    for first in (getattr(g, n) for n in ("layers", "encoder", "content_encoders", "domains") if hasattr(g, n)):
+        for module in first if isinstance(first, nn.ModuleList) else [first]:
+            getattr(module, "content", module).register_forward_pre_hook(count)  # type: ignore[union-attr]
+    if not ahead:
+        for update in step.updates:
+            update._alone = False
+    torch.manual_seed(0)
+    for index in range(2 * step.cycle):
+        step.iteration(index)
+    return step.means.take(), dict(step.translator.named_parameters()), seen
+
+
+@pytest.mark.parametrize("method", plain_rivals.METHODS)
+def test_what_phases_share_is_computed_once_and_changes_nothing(method: str) -> None:
+    terms, weights, seen = terms_of(f"{method}-tiny", ahead=True)
+    expected, wanted, before = terms_of(f"{method}-tiny", ahead=False)
+    # In each cycle: the four images for D; DRIT's half of them for D and for D_content; two sources for D and D_ref.
+    assert before - seen == 2 * 4
+    assert terms.keys() == expected.keys()
+    if method != "drit":  # whose shared translations are one batch with the self reconstructions
+        assert terms == expected
+        assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    for name, value in expected.items():
+        assert terms[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name

@@ -26,7 +26,7 @@ from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
 from lomit.engine.phases import Runner, learning_rate, make_runners
-from lomit.engine.updates import make_updates
+from lomit.engine.updates import iteration, make_updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
 from lomit.models.base import Batch, Trainable
@@ -164,10 +164,8 @@ class Loop:
         images = load_batch(self.cache, self.sampler, self.step, self.fabric.device, self.config.data.flip)
         micro = self.translator.batch_of(images, self.step).micro(train.accumulate)
         lr = learning_rate(train, self.step)
-        for update in self.updates:
-            if not update.phase.runs_in(self.step):
-                continue
-            self.means.add(update.phase.name, update(micro, lr))
+        for update, terms in iteration(self.updates, micro, lr, self.step):
+            self.means.add(update.phase.name, terms)
             if update.moves_generator:
                 self.ema.update(self.translator.generator)
         self.step += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from lomit.engine.ema import Ema
 from lomit.engine.log import Means
 from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric
-from lomit.engine.updates import WARM_UP, Update, make_updates
+from lomit.engine.updates import WARM_UP, Update, iteration, make_updates
 from lomit.models.base import Trainable
 from lomit.models.registry import method_of
 
@@ -42,6 +43,24 @@ class TrialStep:
         if update.moves_generator:
             self.ema.update(self.translator.generator)
         return terms
+
+    @property
+    def cycle(self) -> int:
+        """Iterations after which the schedule repeats."""
+        return math.lcm(*(update.phase.every for update in self.updates))
+
+    @property
+    def begun(self) -> int:
+        """The iteration, counted from 0, with which the first cycle of all phases begins."""
+        first = max(update.phase.first for update in self.updates)
+        return first + -first % self.cycle
+
+    def iteration(self, step: int) -> None:
+        """Iteration `step`, counted from 0, as the training loop makes it, without loading."""
+        for update, terms in iteration(self.updates, [self.batch], self.lr, step):
+            self.means.add(update.phase.name, terms)
+            if update.moves_generator:
+                self.ema.update(self.translator.generator)
 
     def settle(self) -> None:
         """Updates until all that is to be captured or compiled is."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lomit.config import CompileMode
 from lomit.engine.phases import Runner, TensorLoss, loss_of, only_require, run_phase, set_learning_rate, update
-from lomit.models.base import Batch, Trainable
+from lomit.models.base import Batch, Trainable, detached
 
 WARM_UP = 3
 """Eager updates before one is captured: libraries choose their kernels and the optimiser makes its moments."""
@@ -57,6 +57,25 @@ def make_updates(
     return [Update(fabric, translator, runner, inductor, shared, say) for runner in runners]
 
 
+def iteration(
+    updates: Sequence[Update], micro_batches: Sequence[Batch], lr: float, step: int
+) -> Iterator[tuple[Update, dict[str, Tensor]]]:
+    """Iteration `step`, counted from 0: each update whose turn it is, with its terms, once it is made.
+
+    What a phase shares with those before it is computed once (`Phase.ahead`).
+    """
+    due = [one for one in updates if one.phase.runs_in(step)]
+    owner = next((one for one in due[1:] if one.shares(micro_batches)), None)
+    ahead = {} if owner is None else owner.ahead(micro_batches[0])
+    for one in due:
+        given = micro_batches
+        if ahead:
+            given = [micro_batches[0].beside(ahead if one is owner else detached(ahead))]
+        if one is owner:
+            ahead = {}  # `given` alone keeps its graph, and what follows needs new ones
+        yield one, one(given, lr)
+
+
 class _Shared:
     """What all captures of a run share: the stream, and the pool that their memory comes from."""
 
@@ -90,6 +109,8 @@ class Update:
         moved = any(id(parameter) in generator for parameter in self.phase.parameters())
         self.moves_generator = moved and self.phase.averaged
         self._inductor, self._shared = None if self.phase.double_backward else inductor, shared
+        # A compiled or captured loss has its input's shapes, and several processes wait for each wrapped forward.
+        self._alone = inductor is None and shared is None and fabric.world_size == 1
         self._done = 0
         self._captured: _Captured | None = None
 
@@ -107,6 +128,17 @@ class Update:
         self._done += 1
         with _on_stream(self._shared):
             return run_phase(self.fabric, self.translator, self.runner, micro_batches, lr)
+
+    def shares(self, micro_batches: Sequence[Batch]) -> bool:
+        """Whether `ahead` can serve phases before this one; of several micro-batches all graphs would be kept."""
+        return self.phase.ahead is not None and self._alone and len(micro_batches) == 1
+
+    def ahead(self, batch: Batch) -> dict[str, Tensor]:
+        """What the phase shares with those before it, with a graph to what it updates."""
+        assert self.phase.ahead is not None
+        only_require(self.translator, self.phase)
+        with self.fabric.autocast():
+            return self.phase.ahead(batch)
 
     def _compile(self, batch: Batch, mode: str) -> None:
         """Puts the compiled loss in place, where it works."""

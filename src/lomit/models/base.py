@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import ClassVar, Literal, Protocol
@@ -167,6 +167,10 @@ class Editable(Translator):
         """An input beside its exemplars, each 1 x 3 x H x W, for edits of their masks; `moved` as in `Guide`."""
 
 
+AHEAD = "ahead."
+"""What the names of tensors computed ahead begin with in `Batch.extra`."""
+
+
 @dataclass
 class Batch:
     """What a loss sees of one step; every tensor has one row for each pair.
@@ -197,6 +201,19 @@ class Batch:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its name."""
         return {"x1": self.x1, "x2": self.x2, "y1": self.y1, "y2": self.y2, **self.extra}
+
+    @property
+    def ahead(self) -> dict[str, Tensor]:
+        """What was computed ahead for several phases of the iteration (`Phase.ahead`), by name; or nothing."""
+        return {name.removeprefix(AHEAD): t for name, t in self.extra.items() if name.startswith(AHEAD)}
+
+    def shared(self, compute: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What was computed ahead, or else `compute(batch)`."""
+        return self.ahead or compute(self)
+
+    def beside(self, ahead: Mapping[str, Tensor]) -> Batch:
+        """The batch with these computed ahead; they need not have a row for each pair."""
+        return replace(self, extra=self.extra | {AHEAD + name: tensor for name, tensor in ahead.items()})
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every tensor changed alike."""
@@ -252,6 +269,9 @@ class Phase:
         double_backward: whether the loss differentiates a gradient (`create_graph=True`, as R1's penalty does); such a
             loss is not compiled.
         averaged: whether the moving average takes in the generator after this update, where it changed it.
+        ahead: what phases before it compute, too: batch -> tensors by name, with a graph to what the phase updates.
+            Where the engine computes them before an iteration's first phase, `Batch.ahead` has them until this one is
+            over, without a graph for those before.  A loss that finds none computes them itself (`Batch.shared`).
     """
 
     name: str
@@ -265,6 +285,7 @@ class Phase:
     clip: float | None = None
     double_backward: bool = False
     averaged: bool = True
+    ahead: Callable[[Batch], dict[str, Tensor]] | None = None
 
     @property
     def optimizers(self) -> list[Optimizer]:

@@ -21,7 +21,7 @@ CONTENT_LR_SCALE = 0.4
 """The content discriminator learns at 4e-5 where everything else does at 1e-4."""
 CONTENT_CLIP = 5.0
 """Largest norm of the content discriminator's gradient."""
-Pair = list[Tensor]
+Pair = list[Tensor] | tuple[Tensor, ...]
 """One tensor for each domain."""
 
 
@@ -70,58 +70,76 @@ class TrainableDrit(Drit, TwoDomainTrainable):
                 "D_content", self.content_discriminator_loss, [self.content_discriminator],
                 lr_scale=CONTENT_LR_SCALE, weight_decay=WEIGHT_DECAY, clip=CONTENT_CLIP,
             ),
-            Phase("EG", self.encoder_loss, [g], every, weight_decay=WEIGHT_DECAY),
+            Phase("EG", self.encoder_loss, [g], every, weight_decay=WEIGHT_DECAY, ahead=self.translations),
             Phase("G", self.random_loss, g.without_style_encoders(), every, weight_decay=WEIGHT_DECAY),
         )  # fmt: skip
+
+    def translations(self, batch: Batch) -> dict[str, Tensor]:
+        """What the encoded images of a batch become, which all updates up to EG's share; each stacks both domains.
+
+        `c`: contents.  `p`: these after what the decoders share.  `mean`, `log_var` (not in feature-wise mode), `s`:
+        style distributions and what is drawn from them.  `own`, `fake`: images by a domain's style, with its own
+        content and with the other's.
+        """
+        x, _ = _halves(batch)
+        g = self.generator
+        c = g.contents(x)
+        p, styles = g.shared_part(c), self._styles(x)
+        pair, s = p.chunk(2), styles["s"].chunk(2)
+        made = [g.decode_shared(torch.cat([pair[k], pair[1 - k]]), s[k].repeat(2, 1), k).chunk(2) for k in DOMAINS]
+        own, fake = (torch.cat(images) for images in zip(*made, strict=True))
+        return {"c": c, "p": p, "own": own, "fake": fake} | styles
 
     def discriminator_loss(self, batch: Batch) -> Objective:
         """L_adv^domain of both domains, for translations by the other image's style and by random styles."""
         encoded, random = self.encoded_discriminators, self.random_discriminators
         x, other_half = _halves(batch)
         with torch.no_grad():
-            c = self._contents(x)
-            by_exemplar = self._translations(c, [self._draw(*self._distribution(x, k)) for k in DOMAINS])
-            by_random = [self._translations(c, [z, z]) for z in self._random_codes(x[0])]
+            if batch.ahead:
+                p, by_exemplar = batch.ahead["p"], list(batch.ahead["fake"].chunk(2))
+            else:
+                p = self.generator.shared_part(self.generator.contents(x))
+                by_exemplar = self._translations(p, self._styles(x)["s"].chunk(2))
+            by_random = self._by_codes(p, self._random_codes(x[0]))
         terms: Terms = {}
-        real, fake = ([encoded[k](images[k]) for k in DOMAINS] for images in (x, by_exemplar))
+        seen = [torch.cat([x[k], by_exemplar[k]]) for k in DOMAINS]
+        real, fake = zip(*(_split(encoded[k](seen[k]), len(x[k])) for k in DOMAINS), strict=True)
         for k in DOMAINS:
             terms[f"adv_{k + 1}"] = rivals.sigmoid_critic(real[k], fake[k])
-            each = [rivals.sigmoid_critic(random[k](other_half[k]), random[k](fakes[k])) for fakes in by_random]
-            terms[f"random_{k + 1}"] = torch.stack(each).sum()
+            count = len(other_half[k])
+            true, *made = _split(random[k](torch.cat([other_half[k], *by_random[k]])), count)
+            terms[f"random_{k + 1}"] = torch.stack([rivals.sigmoid_critic(true, scores) for scores in made]).sum()
         total = torch.stack(list(terms.values())).sum()
         return total, detached(terms) | {"real": mean_score(*real), "fake": mean_score(*fake)}
 
     def content_discriminator_loss(self, batch: Batch) -> Objective:
         """L_adv^content: contents of domain 1 are called 1, those of domain 0 are called 0."""
-        content = self.content_discriminator
-        x, _ = _halves(batch)
         with torch.no_grad():
-            c = self._contents(x)
-        total = rivals.sigmoid_critic([content(c[1])], [content(c[0])])
-        return total, {}
+            c = batch.ahead["c"] if batch.ahead else self.generator.contents(_halves(batch)[0])
+        of_0, of_1 = self.content_discriminator(c).chunk(2)
+        return rivals.sigmoid_critic([of_1], [of_0]), {}
 
     def encoder_loss(self, batch: Batch) -> Objective:
         """Everything that encoded images take part in (the paper's full objective without the latent regression)."""
-        encoded, content = self.encoded_discriminators, self.content_discriminator
-        w = self.config.weights
+        g, w = self.generator, self.config.weights
         x, _ = _halves(batch)
-        c = self._contents(x)
-        means, log_vars = zip(*(self._distribution(x, k) for k in DOMAINS), strict=True)
-        s = [self._draw(*distribution) for distribution in zip(means, log_vars, strict=True)]
-        fake = self._translations(c, s)
-        own = [self.generator.decode(c[k], s[k], k) for k in DOMAINS]
+        found = batch.shared(self.translations)
+        fake = found["fake"].chunk(2)
         # And back: each translation's content and the style found in the other one.
-        c_fake = self._contents(fake)
-        s_fake = [self._draw(*self._distribution(fake, k)) for k in DOMAINS]
-        cycled = self._translations(c_fake, s_fake)
-        terms = _sums(
-            adv=[rivals.sigmoid_adversarial(encoded[k](fake[k])) for k in DOMAINS],
-            content=[rivals.content_confusion(content(c[k])) for k in DOMAINS],
-            cyc=[losses.cycle_loss(cycled[k], x[k]) for k in DOMAINS],
-            x=[losses.self_reconstruction_loss(own[k], x[k]) for k in DOMAINS],
-            kl=[_style_prior(*distribution) for distribution in zip(means, log_vars, strict=True)],
-            c=[rivals.small_codes(at_least_float32(c[k])) for k in DOMAINS],
-        )
+        s_fake = self._styles(fake)["s"].chunk(2)
+        cycled = self._translations(g.shared_part(g.contents(fake)), s_fake)
+        # A mean over both domains' images, which are as many, is half the sum of the means.
+        images = torch.cat(x)
+        terms = {
+            "adv": torch.stack(
+                [rivals.sigmoid_adversarial(self.encoded_discriminators[k](fake[k])) for k in DOMAINS]
+            ).sum(),
+            "content": 2 * rivals.content_confusion(self.content_discriminator(found["c"])),
+            "cyc": 2 * losses.cycle_loss(torch.cat(cycled), images),
+            "x": 2 * losses.self_reconstruction_loss(found["own"], images),
+            "kl": 2 * _style_prior(found["mean"], found.get("log_var")),
+            "c": 2 * rivals.small_codes(at_least_float32(found["c"])),
+        }
         weights = {"adv": 1.0, "content": w.content, "cyc": w.x, "x": w.x, "kl": w.kl, "c": w.c}
         return losses.weighted_sum(terms, weights), detached(terms)
 
@@ -130,17 +148,16 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         random = self.random_discriminators
         w = self.config.weights
         x, _ = _halves(batch)
-        c = self._contents(x)
         codes = self._random_codes(x[0])
-        fakes = [self._translations(c, [z, z]) for z in codes]
-        found = [self.generator.style(fakes[0][k], k) for k in DOMAINS]
+        fakes = self._by_codes(self.generator.shared_part(self.generator.contents(x)), codes)
+        adv = [_split(random[k](torch.cat(fakes[k])), len(x[k])) for k in DOMAINS]
+        found = [self.generator.style(fakes[k][0], k) for k in DOMAINS]
         terms = _sums(
-            adv=[rivals.sigmoid_adversarial(random[k](fake[k])) for fake in fakes for k in DOMAINS],
+            adv=[rivals.sigmoid_adversarial(scores) for made in adv for scores in made],
             latent=[rivals.style_loss(found[k], codes[0]) for k in DOMAINS],
         )
         if len(codes) == 2:
-            one, two = fakes
-            seeking = [rivals.mode_seeking((one[k], two[k]), (codes[0], codes[1])) for k in DOMAINS]
+            seeking = [rivals.mode_seeking((fakes[k][0], fakes[k][1]), (codes[0], codes[1])) for k in DOMAINS]
             terms |= _sums(mode_seeking=seeking)
         weights = {"adv": 1.0, "latent": w.latent, "mode_seeking": w.mode_seeking}
         return losses.weighted_sum(terms, weights), detached(terms)
@@ -155,15 +172,22 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         kept["real"] = mean_score(encoded[0](batch.x1), encoded[1](batch.x2))
         return kept | {"score": self.config.weights.x * (terms["cyc"] + terms["x"])}
 
-    def _contents(self, x: Pair) -> Pair:
-        return [self.generator.content(x[k], k) for k in DOMAINS]
+    def _styles(self, x: Pair) -> dict[str, Tensor]:
+        """Mean, log variance (of a variational encoder) and draw of the images' styles, 2B x S, domain 0 first."""
+        mean, log_var = zip(*(self.generator.style_distribution(x[k], k) for k in DOMAINS), strict=True)
+        found = {"mean": torch.cat(mean)} | ({} if log_var[0] is None else {"log_var": torch.cat(log_var)})
+        return found | {"s": self._draw(found["mean"], found.get("log_var"))}
 
-    def _distribution(self, x: Pair, domain: int) -> tuple[Tensor, Tensor | None]:
-        return self.generator.style_distribution(x[domain], domain)
+    def _translations(self, p: Tensor, s: Pair) -> list[Tensor]:
+        """Into each domain: the other domain's content, of `shared_part`, with this one's style."""
+        pair = p.chunk(2)
+        return [self.generator.decode_shared(pair[1 - k], s[k], k) for k in DOMAINS]
 
-    def _translations(self, c: Pair, s: Pair) -> Pair:
-        """Into each domain: the other domain's content with this one's style."""
-        return [self.generator.decode(c[1 - k], s[k], k) for k in DOMAINS]
+    def _by_codes(self, p: Tensor, codes: Pair) -> list[Pair]:
+        """The same for the same codes in both domains: of each domain a translation for each of the codes."""
+        count, pair = len(codes), p.chunk(2)
+        z = torch.cat(list(codes))
+        return [self.generator.decode_shared(pair[1 - k].repeat(count, 1, 1, 1), z, k).chunk(count) for k in DOMAINS]
 
     def _draw(self, mean: Tensor, log_var: Tensor | None) -> Tensor:
         """A code from its distribution in training, the mean in use and in feature-wise mode."""
@@ -182,6 +206,11 @@ def _halves(batch: Batch) -> tuple[Pair, Pair]:
     count = max(1, len(batch.x1) // 2)
     x = (batch.x1, batch.x2)
     return [t[:count] for t in x], [t[-count:] for t in x]
+
+
+def _split(scores: Sequence[Tensor], count: int) -> list[list[Tensor]]:
+    """Score maps of each scale, of several groups of `count` images: group -> its maps."""
+    return [list(maps) for maps in zip(*(scale.split(count) for scale in scores), strict=True)]
 
 
 def _style_prior(mean: Tensor, log_var: Tensor | None) -> Tensor:

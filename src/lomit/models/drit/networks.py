@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -160,6 +162,11 @@ class DritGenerator(TwoDomainGenerator):
     def content(self, x: Tensor, domain: int) -> Tensor:
         return self.shared_encoder(self.content_encoders[domain](x))  # type: ignore[no-any-return]
 
+    def contents(self, x: Sequence[Tensor]) -> Tensor:
+        """Content codes of B images of each domain, 2B x C x h x w, domain 0 first; what they share runs once."""
+        own = [encoder(images) for encoder, images in zip(self.content_encoders, x, strict=True)]
+        return self.shared_encoder(torch.cat(own))  # type: ignore[no-any-return]
+
     def style_distribution(self, x: Tensor, domain: int) -> tuple[Tensor, Tensor | None]:
         """Mean and log variance of the style codes, each B x S; no log variance in feature-wise mode."""
         found = self.style_encoders[domain](x)
@@ -170,7 +177,15 @@ class DritGenerator(TwoDomainGenerator):
         return self.style_distribution(x, domain)[0]
 
     def decode(self, c: Tensor, s: Tensor, domain: int) -> Tensor:
-        return self.decoders[domain](c if self.shared_decoder is None else self.shared_decoder(c), s)
+        return self.decode_shared(self.shared_part(c), s, domain)
+
+    def shared_part(self, c: Tensor) -> Tensor:
+        """The part of decoding that both domains share, of contents of either, whatever the style."""
+        return c if self.shared_decoder is None else self.shared_decoder(c)
+
+    def decode_shared(self, p: Tensor, s: Tensor, domain: int) -> Tensor:
+        """The rest of `decode`, from what `shared_part` gives."""
+        return self.decoders[domain](p, s)  # type: ignore[no-any-return]
 
     def without_style_encoders(self) -> list[nn.Module]:
         """The parts that the second update of an iteration trains."""

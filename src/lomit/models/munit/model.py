@@ -104,17 +104,23 @@ class TrainableMunit(Munit, TwoDomainTrainable):
         """Both discriminators, then both auto-encoders, in every iteration."""
         return (
             Phase("D", self.discriminator_loss, [self.discriminators], weight_decay=WEIGHT_DECAY),
-            Phase("G", self.generator_loss, [self.generator], weight_decay=WEIGHT_DECAY),
+            Phase("G", self.generator_loss, [self.generator], weight_decay=WEIGHT_DECAY, ahead=self.contents),
         )
+
+    def contents(self, batch: Batch) -> dict[str, Tensor]:
+        """`c1` and `c2`: the images' content codes, which both updates of an iteration share."""
+        return {"c1": self.generator.content(batch.x1, 0), "c2": self.generator.content(batch.x2, 1)}
 
     def discriminator_loss(self, batch: Batch) -> Objective:
         """LSGAN of both domains on translations with random styles, which carry no graph (Section 3.2)."""
         g, x = self.generator, (batch.x1, batch.x2)
         terms: Terms = {}
         real, fake = [], []
+        with torch.no_grad():
+            c = list(batch.shared(self.contents).values())
         for domain, d in zip(DOMAINS, self.discriminators, strict=True):
             with torch.no_grad():
-                translated = g.decode(g.content(x[1 - domain], 1 - domain), self.random_for(x[domain]), domain)
+                translated = g.decode(c[1 - domain], self.random_for(x[domain]), domain)
             real.append(d(x[domain]))
             fake.append(d(translated))
             terms[f"adv_{domain + 1}"] = rivals.least_squares_critic(real[-1], fake[-1])
@@ -125,14 +131,14 @@ class TrainableMunit(Munit, TwoDomainTrainable):
     def generator_loss(self, batch: Batch) -> Objective:
         """The full objective of Section 3.2 and the style-augmented cycle, both directions summed."""
         g, x, w = self.generator, (batch.x1, batch.x2), self.config.weights
-        c = [g.content(x[k], k) for k in DOMAINS]
+        c = list(batch.shared(self.contents).values())
         s = [g.style(x[k], k) for k in DOMAINS]
         parts: list[Terms] = []
         for domain, d in zip(DOMAINS, self.discriminators, strict=True):
             other = 1 - domain
             drawn = self.random_for(x[domain])
-            own = g.decode(c[domain], s[domain], domain)
-            fake = g.decode(c[other], drawn, domain)
+            both = g.decode(torch.cat([c[domain], c[other]]), torch.cat([s[domain], drawn]), domain)
+            own, fake = both.chunk(2)
             c_fake, s_fake = g.content(fake, domain), g.style(fake, domain)
             part = {
                 "adv": rivals.least_squares_adversarial(d(fake)),

@@ -102,15 +102,20 @@ class TrainableStargan(Stargan, Trainable):
         trained = [d] if self.config.weights.cls else [d.trunk, d.source_head]
         return (
             Phase("D", self.discriminator_loss, trained),
-            Phase("G", self.generator_loss, [self.generator], every=self.config.critic_steps),
+            Phase("G", self.generator_loss, [self.generator], self.config.critic_steps, ahead=self.translations),
         )
+
+    def translations(self, batch: Batch) -> dict[str, Tensor]:
+        """`translated`: the images of both directions, which D's update in an iteration and G's share."""
+        x, y, target = _stacked(batch)
+        return {"translated": self.generator(x, _told(target, y))}
 
     def discriminator_loss(self, batch: Batch) -> Objective:
         """L_D of Eq. 5 with the adversarial loss of Eq. 8.  The translations carry no graph."""
         d, weights = self.discriminator, self.config.weights
-        x, y, target = _stacked(batch)
+        x, y, _ = _stacked(batch)
         with torch.no_grad():
-            translated = self.generator(x, _told(target, y))
+            translated = batch.shared(self.translations)["translated"]
         scores, logits = d(torch.cat([x, translated]))
         real, fake = at_least_float32(scores).chunk(2)
         terms = {
@@ -126,7 +131,7 @@ class TrainableStargan(Stargan, Trainable):
         """L_G of Eq. 6: adversarial, classification of the translation, and the way back by the own label."""
         weights = self.config.weights
         x, y, target = _stacked(batch)
-        translated = self.generator(x, _told(target, y))
+        translated = batch.shared(self.translations)["translated"]
         back = self.generator(translated, y.clamp(min=0))
         scores, logits = self.discriminator(translated)
         terms = {

@@ -124,7 +124,7 @@ class TrainableStarganV2(StarganV2, Trainable):
         return (
             Phase("D", self.discriminator_latent, [d]),
             Phase("D_ref", self.discriminator_reference, [d]),
-            Phase("G", self.generator_latent, [image, mapping, style], averaged=False),
+            Phase("G", self.generator_latent, [image, mapping, style], averaged=False, ahead=self.translations),
             Phase("G_ref", self.generator_reference, [image]),
         )
 
@@ -136,38 +136,43 @@ class TrainableStarganV2(StarganV2, Trainable):
         weight = self.config.weights.ds * max(0.0, 1 - step / self.config.ds_steps)
         return codes | {"lambda_ds": torch.full((count,), weight, device=like.device, dtype=like.dtype)}
 
+    def translations(self, batch: Batch) -> dict[str, Tensor]:
+        """`c`, `s`, `fake`: the inputs' contents, styles F_y(z1) and the translations that they make.
+
+        Up to G's first update D's two and that one share them.
+        """
+        c, s = self.generator.content(batch.x1), self.generator.mapping(batch.extra["z1"], domain_of(batch.y2))
+        return {"c": c, "s": s, "fake": self.generator.decode(c, s)}
+
     def discriminator_latent(self, batch: Batch) -> Objective:
         """Eq. 1 for styles F_y(z), with R1 at the real images."""
-        target = domain_of(batch.y2)
         with torch.no_grad():
-            s = self.generator.mapping(batch.extra["z1"], target)
-        return self._discriminator_loss(batch, s, target)
+            fake = batch.shared(self.translations)["fake"]
+        return self._discriminator_loss(batch, fake)
 
     def discriminator_reference(self, batch: Batch) -> Objective:
         """The same for styles E_y(x2)."""
-        target = domain_of(batch.y2)
+        g = self.generator
         with torch.no_grad():
-            s = self.generator.style_encoder(batch.x2, target)
-        return self._discriminator_loss(batch, s, target)
+            c = batch.ahead["c"] if batch.ahead else g.content(batch.x1)
+            fake = g.decode(c, g.style_encoder(batch.x2, domain_of(batch.y2)))
+        return self._discriminator_loss(batch, fake)
 
     def generator_latent(self, batch: Batch) -> Objective:
         """Eq. 5 for styles F_y(z1) and F_y(z2), of G, F and E."""
-        target, mapping = domain_of(batch.y2), self.generator.mapping
-        s = mapping(batch.extra["z1"], target)
+        found = batch.shared(self.translations)
         with torch.no_grad():
-            s_2 = mapping(batch.extra["z2"], target)
-        return self._generator_loss(batch, self._terms(batch, target, s, s_2, None))
+            s_2 = self.generator.mapping(batch.extra["z2"], domain_of(batch.y2))
+        return self._generator_loss(batch, self._terms(batch, found, s_2, None))
 
     def generator_reference(self, batch: Batch) -> Objective:
         """Eq. 5 for styles E_y(x2) and E_y(x3), of G alone."""
         return self._generator_loss(batch, self._reference_terms(batch))
 
-    def _discriminator_loss(self, batch: Batch, s: Tensor, target: Tensor) -> Objective:
-        g, d = self.generator, self.discriminator
-        with torch.no_grad():
-            translated = g.decode(g.content(batch.x1), s)
+    def _discriminator_loss(self, batch: Batch, translated: Tensor) -> Objective:
+        d = self.discriminator
         real, slope = d.with_slope(batch.x1, domain_of(batch.y1))
-        fake = d(translated, target)
+        fake = d(translated, domain_of(batch.y2))
         terms = {"adv": rivals.sigmoid_critic([real], [fake]), "r1": rivals.r1_penalty(slope)}
         total = losses.weighted_sum(terms, {"adv": 1.0, "r1": self.config.weights.r1})
         terms |= {"real": real.mean(), "fake": fake.mean()}
@@ -181,17 +186,18 @@ class TrainableStarganV2(StarganV2, Trainable):
             s, s_2, s_own = self.generator.style_encoder(
                 images, torch.cat([target, target, domain_of(batch.y1)])
             ).chunk(3)  # fmt: skip
-        return self._terms(batch, target, s, s_2, s_own)
+        c = self.generator.content(batch.x1)
+        found = {"c": c, "s": s, "fake": self.generator.decode(c, s)}
+        return self._terms(batch, found, s_2, s_own)
 
-    def _terms(self, batch: Batch, target: Tensor, s: Tensor, s_2: Tensor, s_own: Tensor | None) -> Terms:
-        """The terms of Eq. 5 for translations to the domains `target` with the styles s.
+    def _terms(self, batch: Batch, found: Mapping[str, Tensor], s_2: Tensor, s_own: Tensor | None) -> Terms:
+        """The terms of Eq. 5 for translations `fake` of the contents c to the domains of x2 with the styles s.
 
         `s_2` are the styles of other translations, which carry no graph and only serve to differ from these.  `s_own`
         are the inputs' own; where they are None, E finds them in the same pass as those of the translations.
         """
-        g, x = self.generator, batch.x1
-        c = g.content(x)
-        fake = g.decode(c, s)
+        g, x, target = self.generator, batch.x1, domain_of(batch.y2)
+        c, s, fake = (found[name] for name in ("c", "s", "fake"))
         if s_own is None:
             domains = torch.cat([target, domain_of(batch.y1)])
             s_fake, s_own = g.style_encoder(torch.cat([fake, x]), domains).chunk(2)
