@@ -44,6 +44,8 @@ class TrainableDrit(Drit, TwoDomainTrainable):
     translations with random styles are told from, by discriminators of their own.
     """
 
+    contiguous = True
+
     def __init__(self, config: DritConfig) -> None:
         super().__init__(config)
         scales = discriminator_scales(config.image_size)
