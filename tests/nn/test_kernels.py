@@ -18,7 +18,7 @@ from support.tiny import random_batch, tiny_trainable
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
-SHAPES = ((2, 5, 7, 9), (3, 32, 16, 16), (2, 130, 5, 6))
+SHAPES = ((2, 5, 7, 9), (1, 32, 16, 16), (2, 130, 5, 6))
 """Sides and channels that fill no tile, fill one, and need two."""
 
 
@@ -54,7 +54,7 @@ def check_norms(device: torch.device) -> None:
 def check_padding(device: torch.device) -> None:
     """Equal to torch's to the bit, its gradient to rounding; also where both sides reach the same pixel."""
     for padding, mode in ((1, "reflect"), (2, "reflect"), (3, "reflect"), (1, "replicate")):
-        for shape in ((2, 5, 4, 7), (2, 3, 6, 5), (1, 40, 30, 33)):
+        for shape in ((2, 5, 4, 7), (2, 3, 6, 5), (1, 40, 4, 33)):
             generator = torch.Generator().manual_seed(0)
             x = torch.randn(shape, generator=generator).to(device).requires_grad_()
             expected = F.pad(x, (padding,) * 4, mode)
@@ -79,7 +79,7 @@ def check_blocks(device: torch.device) -> None:
     usable = kernels.usable
     for block in blocks:
         block.to(device)
-        x = torch.randn(2, 3, 6, 6, device=device, requires_grad=True)
+        x = torch.randn(2, 3, 4, 4, device=device, requires_grad=True)
         found = []
         for answer in (True, False):
             try:
@@ -132,12 +132,18 @@ def test_blocks_and_a_step_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     check_step(torch.device("cuda"))
 
 
-@pytest.mark.parametrize("check", ["norms", "padding", "blocks", pytest.param("step", marks=pytest.mark.slow)])
-def test_by_the_interpreter(check: str) -> None:
-    """Triton decides by an environment variable, before it reads the kernels."""
+@pytest.mark.parametrize(
+    "checks",
+    [
+        pytest.param(("norms", "padding", "blocks"), id="operators"),
+        pytest.param(("step",), id="step", marks=pytest.mark.slow),
+    ],
+)
+def test_by_the_interpreter(checks: tuple[str, ...]) -> None:
+    """Triton decides by an environment variable, before it reads the kernels: another process, one for all checks."""
     pytest.importorskip("triton")
     root = Path(__file__).parents[2]
-    code = f"import test_kernels as t; t.check_{check}(t.CPU)"
+    code = "; ".join(["import test_kernels as t", *(f"t.check_{check}(t.CPU)" for check in checks)])
     paths = os.pathsep.join(str(root / part) for part in ("src", "tests", "tests/nn"))
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
