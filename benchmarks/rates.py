@@ -13,6 +13,8 @@ from torch.utils.flop_counter import flop_registry
 from lomit.config import RunConfig
 from lomit.models.registry import method_of
 
+LARGE, SMALL = (8192, 64, 256, 64), (1024, 4, 64, 64)
+"""On a GPU and on a CPU: the matrices' side; images, channels and side of the convolution."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -25,8 +27,7 @@ class Yardstick:
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        large = device.type == "cuda"
-        n, batch, channels, side = (8192, 64, 256, 64) if large else (1024, 4, 64, 64)
+        n, batch, channels, side = LARGE if device.type == "cuda" else SMALL
         self.a, self.b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         image = torch.randn(batch, channels, side, side, device=device).to(dtype)
         self.image = image.to(memory_format=torch.channels_last)
