@@ -44,9 +44,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def thread_count() -> Iterator[None]:
-    """Commands with --threads change torch's number for the whole process, and sums change their last bits with it."""
+def thread_count(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands change torch's number for the whole process, and sums change their last bits with it.
+
+    Without --threads they go by the machine's load, unless the environment says a number.
+    """
     before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", str(before))
     yield
     torch.set_num_threads(before)
 

@@ -54,6 +54,8 @@ class Compute(Group):
 class Network(Compute):
     """The model, and what it is computed on."""
 
+    threads: int | None = None
+    """CPU threads; by default as many as other programs leave cores for, looked at again each second."""
     model: str | None = None
     """Name of a model (see `lomit models`), its folder, a training run's folder, a Hugging Face Hub id, or a file that
     `lomit export` wrote.  By default a model of photographs where the input is a photograph, and `avatars` where it is
@@ -94,10 +96,14 @@ class Network(Compute):
 
     def predictor(self, compile: bool = False) -> Predictor:
         """Loads the model that `settle` settled.  Raises as `start` and `Predictor`."""
+        from lomit.inference.threads import SpareCores
+
+        within(1, MAX_THREADS, threads=self.threads)
+        threads = self.threads or SpareCores()  # before torch is loaded: meanwhile it watches the load
         from lomit.inference.predictor import Predictor
 
-        self.set_threads()
-        return Predictor.from_pretrained(self.settle((), print), self.device, compile=compile, only=self.only or None)
+        model = self.settle((), print)
+        return Predictor.from_pretrained(model, self.device, threads=threads, compile=compile, only=self.only or None)
 
 
 class WritesJson:

@@ -26,7 +26,7 @@ class Settings:
         label: (attribute, 0 or 1); empty: none is given.
         only: attributes to move; empty: the method decides.
         random: number of random styles, or None; `seed` draws them.
-        threads: CPU threads of each process; None: PyTorch's choice.
+        threads: CPU threads of each process; None: as `SpareCores` chooses, or the cores shared out to `processes`.
     """
 
     model: str

@@ -20,6 +20,7 @@ from lomit.inference.device import usable_device
 from lomit.inference.editing import Editing
 from lomit.inference.onnx import ExportedTranslator, is_exported
 from lomit.inference.squares import ImageLike, MaskLike, load_picture, mask_image, mask_planes, put_back, to_tensor
+from lomit.inference.threads import SpareCores
 from lomit.inference.weights import load_pretrained, save_pretrained
 from lomit.models.base import Editable, Guide, GuideKind, Masks, Translation, Translator
 from lomit.models.registry import method_of
@@ -60,6 +61,7 @@ class Predictor:
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations and edits stay as they are.
         only: what is moved where a call doesn't say it, as in `translate`; the names given to `compose` say it.
+        cores: has a say in torch's threads before each call; compiled code keeps those that it was compiled with.
 
     Raises:
         LomitError: where the device or a compiler is not to be had, and for names that the model doesn't know.
@@ -72,7 +74,9 @@ class Predictor:
         *,
         compile: bool = False,
         only: str | Sequence[str] | None = None,
+        cores: SpareCores | None = None,
     ) -> None:
+        self._cores = None if compile else cores  # another number of threads would compile anew
         exported = isinstance(translator, ExportedTranslator)
         self.device = usable_device("cpu" if exported and device is None else device)
         if exported and self.device.type != "cpu":
@@ -90,7 +94,7 @@ class Predictor:
         name_or_path: str | os.PathLike[str] = "avatars",
         device: str | torch.device | None = None,
         *,
-        threads: int | None = None,
+        threads: int | SpareCores | None = None,
         compile: bool = False,
         only: str | Sequence[str] | None = None,
     ) -> Predictor:
@@ -100,14 +104,17 @@ class Predictor:
         Args:
             name_or_path: `lomit.list_models` has the names.
             device, compile, only: as for `Predictor`.
-            threads: CPU threads, for all that PyTorch does in this process; None leaves them as they are.
+            threads: CPU threads, for all that PyTorch does in this process; `SpareCores()` keeps them to the cores that
+                other programs leave free; None leaves them as they are.
         """
-        if threads is not None:
+        cores = threads if isinstance(threads, SpareCores) else None
+        if cores is not None:
+            cores.fit()  # before an exported model takes the number for its own
+        elif threads is not None:
             at_least(1, threads=threads)
             torch.set_num_threads(threads)
-        if is_exported(name_or_path):
-            return cls(ExportedTranslator(name_or_path), device, compile=compile, only=only)
-        return cls(load_pretrained(name_or_path), device, compile=compile, only=only)
+        load = ExportedTranslator if is_exported(name_or_path) else load_pretrained
+        return cls(load(name_or_path), device, compile=compile, only=only, cores=cores)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
         """Writes the model in the Hub's layout; see `lomit.inference.weights.save_pretrained`."""
@@ -385,6 +392,7 @@ class Predictor:
             raise LomitError(f"the method '{self._method}' takes its style from an exemplar image; give one")
         target = None if label is None else self._label(label)
         moved = self._moved_by_default if only is None else self._moved(only)
+        self._fit_threads()
         return Editing(self.translator, self.device, load_picture(image, "input"), guides, target, moved)
 
     @property
@@ -417,7 +425,12 @@ class Predictor:
         with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
             return translate(x, guide)
 
+    def _fit_threads(self) -> None:
+        if self._cores is not None:
+            self._cores.fit()
+
     def _tensor(self, pictures: Sequence[Picture]) -> Tensor:
+        self._fit_threads()
         return to_tensor(pictures, self.image_size, self.device)
 
     def _masks(self, *given: tuple[Sequence[MaskLike | None], Sequence[Picture]]) -> Masks | None:

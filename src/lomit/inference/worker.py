@@ -28,6 +28,7 @@ from lomit.inference.onnx import is_exported
 from lomit.inference.pairs import Job, Jobs
 from lomit.inference.predictor import Predictor, Result
 from lomit.inference.squares import mask_planes
+from lomit.inference.threads import SpareCores
 from lomit.inference.weights import find_model
 
 AHEAD = 2
@@ -78,15 +79,16 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
+        self._threads = settings.threads or SpareCores()
         # An exemplar that serves many inputs is decoded once.
         self._read = lru_cache(maxsize=16)(read_image)
 
     @cached_property
     def predictor(self) -> Predictor:
         s = self.settings
-        return Predictor.from_pretrained(s.model, s.device, compile=s.compile, only=s.only or None)
+        return Predictor.from_pretrained(
+            s.model, s.device, threads=self._threads, compile=s.compile, only=s.only or None
+        )
 
     @cached_property
     def _styles(self) -> Tensor | None:
