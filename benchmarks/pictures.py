@@ -161,7 +161,7 @@ def _without(mask: Image.Image, inside: bool) -> Image.Image:
 
 def _erase(tab: Any, pane: int, across: tuple[float, float], down: tuple[float, float]) -> None:
     """One stroke to and fro over a rectangle of an image, given in shares of its side."""
-    box = tab.locator(".stage").nth(pane).bounding_box()
+    box = tab.locator(f'.pane[data-pane="{pane}"] .stage').bounding_box()
     rows = np.linspace(*down, 7)
     corners = [(x, y) for k, y in enumerate(rows) for x in (across if k % 2 == 0 else across[::-1])]
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]

@@ -80,7 +80,7 @@ class RunRecipe:
 
         from lomit.images import as_picture, read_image, short_stem, write_png
         from lomit.inference.predictor import Predictor
-        from lomit.recipe import Scene, read_recipe
+        from lomit.recipe import read_recipe
         from lomit.recipe.file import gather, model_hash
         from lomit.recipe.portrait import content_hash
 
@@ -98,7 +98,7 @@ class RunRecipe:
         before = torch.get_num_threads()
         torch.set_num_threads(recipe.threads)
         try:
-            scene = Scene(Predictor.from_pretrained(model, self.device), sources[0], sources[1:], recipe.label)
+            scene = recipe.scene(Predictor.from_pretrained(model, self.device), sources)
             image = scene.place(scene.render(recipe.edit), recipe.edit, recipe.composite)
         finally:
             torch.set_num_threads(before)

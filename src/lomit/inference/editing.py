@@ -38,6 +38,8 @@ class Edit:
             to `MAX_THRESHOLD`.
         strength: 0 keeps the input's own style, 1 takes the exemplar's, more exaggerates it; up to `MAX_STRENGTH`.
         blend: share of the second exemplar, 0..1.
+        regions: for `lomit.recipe.Composition`, in place of `input_mask` and as it: the mask in the input of each
+            exemplar.  `steps[0]` is done to each.
 
     Raises:
         LomitError: for a number out of its range.
@@ -49,6 +51,7 @@ class Edit:
     threshold: float = 0.0
     strength: float = 1.0
     blend: float = 0.0
+    regions: tuple[MaskLike | None, ...] = ()
 
     def __post_init__(self) -> None:
         for name, largest in (("threshold", MAX_THRESHOLD), ("strength", MAX_STRENGTH), ("blend", 1.0)):
@@ -140,6 +143,15 @@ class Editing:
         Raises:
             LomitError: for masks of a wrong shape, and for what the method can't do.
         """
+        masks = self.masks(edit)
+        with torch.inference_mode():
+            translation = self._prepared.translate(masks, self._weights(edit.blend), edit.strength)
+            return Edited(translation.image, [mask[0, 0] for mask in masks])
+
+    def masks(self, edit: Edit) -> list[Tensor]:
+        """The masks that `render` uses, of the input and of each exemplar, 1 x 1 x h x w in [0, 1]; raises as it."""
+        if edit.regions:
+            raise LomitError("regions are for a composition of exemplars; give 'input_mask' here")
         weights = self._weights(edit.blend)
         given: list[MaskLike | None] = [edit.input_mask, *edit.exemplar_masks]
         given += [None] * (len(self._pictures) - len(given))
@@ -150,9 +162,7 @@ class Editing:
         if not self.has_masks and (any(mask is not None for mask in given) or any(edit.steps)):
             raise LomitError("the method has no masks; leave out the masks and steps you gave")
         with torch.inference_mode():
-            masks = self._used(given, weights, edit)
-            translation = self._prepared.translate(masks, weights, edit.strength)
-            return Edited(translation.image, [mask[0, 0] for mask in masks])
+            return self._used(given, weights, edit)
 
     def apply(self, edit: Edit, *, composite: bool = False) -> Image.Image:
         """The input at its own size, translated under an edit; see `Edited.placed`.  Raises as `render`."""

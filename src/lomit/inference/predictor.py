@@ -410,6 +410,16 @@ class Predictor:
         """Whether `edit` takes a strength and a blend of two exemplars."""
         return isinstance(self.translator, Editable)
 
+    @property
+    def can_compose(self) -> bool:
+        """Whether `compose` takes several exemplars."""
+        return self.can_blend and self.has_masks and type(self.translator).compose is not Translator.compose
+
+    @property
+    def places(self) -> Mapping[str, Sequence[int]]:
+        """What `only` and `compose` name a region by -> its attributes' numbers; empty where masks have no names."""
+        return self.translator.places
+
     def _check_guides(self, **given: object) -> None:
         """Says so where the method can't be guided by what is given."""
         words = {"exemplar": "an exemplar", "label": "a label", "random": "random styles"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from lomit.recipe.composition import Composition
 from lomit.recipe.file import Recipe, read_recipe
 from lomit.recipe.portrait import Portrait, Scene
 
-__all__ = ["Portrait", "Recipe", "Scene", "read_recipe"]
+__all__ = ["Composition", "Portrait", "Recipe", "Scene", "read_recipe"]

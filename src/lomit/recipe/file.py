@@ -24,18 +24,23 @@ from lomit.inference.catalogue import CONFIG
 from lomit.inference.editing import Edit
 from lomit.inference.masks import Step
 from lomit.inference.onnx import is_exported
+from lomit.inference.predictor import Predictor
 from lomit.inference.squares import MaskLike, load_mask
 from lomit.inference.weights import WEIGHTS, find_model
 from lomit.photo.align import check_place
 from lomit.photo.faces import Face
-from lomit.recipe.portrait import Portrait, Rendered, content_hash
+from lomit.recipe.composition import Composition
+from lomit.recipe.portrait import Portrait, Rendered, Scene, content_hash
 
-FORMAT = 1
+FORMAT, COMPOSED = 1, 2
+"""Of the file; with exemplars that have regions of their own it is COMPOSED, which earlier versions would misread."""
 MAX_BYTES = 8 * 2**20
 """Larger files are not recipes."""
 MAX_MASK_SIDE = 4096
 MAX_STEPS = 100
 """Of one mask."""
+MAX_EXEMPLARS = 8
+"""With regions of their own."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,13 @@ class Recipe:
     Attributes:
         model: its name; `model_sha256` is the hash of its files.
         input: the image that is changed.
-        exemplars: none, one or two.
+        exemplars: none, one or two; up to `MAX_EXEMPLARS` where they have regions of their own.
         edit: masks and sliders.
         composite: whether the input is blended back outside the mask.
         label: target attributes, or None.
         threads: threads that the network ran in; sums change their last bits with them.
         result_sha256: `content_hash` of the result.
+        gives: where exemplars have regions of their own, what each gives; see `Composition`.  Else empty.
     """
 
     model: str
@@ -88,6 +94,13 @@ class Recipe:
     label: Mapping[str, float] | None
     threads: int
     result_sha256: str
+    gives: tuple[tuple[str, ...], ...] = ()
+
+    def scene(self, predictor: Predictor, sources: Sequence[Portrait]) -> Scene:
+        """Input and exemplars before the model.  Raises `LomitError` where it can't do what the recipe asks."""
+        if self.gives:
+            return Composition(predictor, sources[0], sources[1:], self.gives)
+        return Scene(predictor, sources[0], sources[1:], self.label)
 
     def to_json(self) -> str:
         """The file's text."""
@@ -95,8 +108,11 @@ class Recipe:
         masks += [None] * (1 + len(self.exemplars) - len(masks))
         steps = [*self.edit.steps, *[()] * (len(masks) - len(self.edit.steps))]
         images = [_image(o, m, s) for o, m, s in zip((self.input, *self.exemplars), masks, steps, strict=True)]
+        for k, names in enumerate(self.gives):
+            region = self.edit.regions[k] if k < len(self.edit.regions) else None
+            images[k + 1] |= {"gives": list(names), "region": None if region is None else encode_mask(region)}
         values = {
-            "lomit_recipe": FORMAT,
+            "lomit_recipe": COMPOSED if self.gives else FORMAT,
             "lomit_version": __version__,
             "model": {"name": self.model, "sha256": self.model_sha256},
             "input": images[0],
@@ -124,8 +140,10 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     values = read_json(path)
     if "lomit_recipe" not in values:
         raise LomitError(f"{path} is not a recipe: it has no 'lomit_recipe'")
-    if values["lomit_recipe"] != FORMAT:
-        raise LomitError(f"{path} is a recipe of format {values['lomit_recipe']}; this lomit reads format {FORMAT}")
+    if values["lomit_recipe"] not in (FORMAT, COMPOSED):
+        raise LomitError(
+            f"{path} is a recipe of format {values['lomit_recipe']}; this lomit reads formats {FORMAT} and {COMPOSED}"
+        )
     try:
         return _recipe(values)
     except LomitError as error:
@@ -186,11 +204,13 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
     origins = [_origin(image) for image in images]
     masks = [None if image["mask"] is None else decode_mask(image["mask"]) for image in images]
     steps = tuple(_steps(image.get("steps", [])) for image in images)
+    gives, regions = _parts(images[1:]) if values["lomit_recipe"] == COMPOSED else ((), ())
     edit = Edit(
         masks[0],
         tuple(masks[1:]),
         steps if any(steps) else (),
         *(float(values[name]) for name in ("threshold", "strength", "blend")),
+        regions,
     )
     label = values["label"]
     threads = int(values["threads"])
@@ -206,7 +226,22 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
         None if label is None else {str(name): float(value) for name, value in label.items()},
         threads,
         str(values["result_sha256"]),
+        gives,
     )
+
+
+def _parts(exemplars: Sequence[Mapping[str, Any]]) -> tuple[tuple[tuple[str, ...], ...], tuple[MaskLike | None, ...]]:
+    """What each exemplar gives, and the mask of its region in the input."""
+    if not 1 <= len(exemplars) <= MAX_EXEMPLARS:
+        raise LomitError(f"exemplars with regions must be 1 to {MAX_EXEMPLARS}; there are {len(exemplars)}")
+    gives = []
+    for exemplar in exemplars:
+        names = exemplar["gives"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise LomitError("what an exemplar gives must be a list of names")
+        gives.append(tuple(names))
+    regions = tuple(None if exemplar["region"] is None else decode_mask(exemplar["region"]) for exemplar in exemplars)
+    return tuple(gives), regions
 
 
 def _steps(values: Any) -> tuple[Step, ...]:

@@ -131,12 +131,21 @@ class Scene:
     ) -> None:
         self.input, self._size = input, predictor.image_size
         guides = [exemplar.seen(self._size) for exemplar in exemplars]
-        self.editing = predictor.edit(input.seen(self._size), guides, label)
+        self._editing = predictor.edit(input.seen(self._size), guides, label)
         self._has_own_style = predictor.can_blend
+
+    @property
+    def content(self) -> list[np.ndarray]:
+        """Content codes, one for each mask; see `Editing`."""
+        return self._editing.content
+
+    def predicted(self, side: int, blend: float = 0.0) -> list[Image.Image]:
+        """The predicted masks; see `Editing.predicted`."""
+        return self._editing.predicted(side, blend)
 
     def render(self, edit: Edit) -> Edited:
         """The translated square; see `Editing.render`."""
-        return self.editing.render(edit)
+        return self._editing.render(edit)
 
     def place(self, edited: Edited, edit: Edit, composite: bool, source: Portrait | None = None) -> Image.Image:
         """The whole picture with the translated square in its place.
@@ -153,11 +162,14 @@ class Scene:
         picture, face = source.read(), source.face
         if face is None:
             return edited.placed(picture, composite)
-        before = self.input.seen(self._size).rgb
-        if self._has_own_style:
-            before = self.render(replace(edit, strength=0.0)).square
         mask = edited.mask(0, self._size) if composite and edited.masks else None
-        return paste(picture, face, before, edited.square, mask)
+        return paste(picture, face, self._before(edited, edit), edited.square, mask)
+
+    def _before(self, edited: Edited, edit: Edit) -> Image.Image:
+        """What the changed face is compared with."""
+        if self._has_own_style:
+            return self.render(replace(edit, strength=0.0)).square
+        return self.input.seen(self._size).rgb
 
 
 def content_hash(picture: Picture) -> str:

@@ -69,7 +69,10 @@ class Person:
         self.settle()
 
     def open(self, pane: int, path: Path) -> None:
-        self.tab.locator(".pane .file").nth(pane).set_input_files(path)
+        self.pane(pane).locator(".file").set_input_files(path)
+
+    def pane(self, number: int) -> Any:
+        return self.tab.locator(f'.pane[data-pane="{number}"]')
 
     def save(self, text: str) -> bytes:
         with self.tab.expect_download() as waiting:
@@ -78,7 +81,7 @@ class Person:
 
     def stroke(self, pane: int, points: list[tuple[float, float]]) -> None:
         """Drags the brush over points of the image, as shares of its side."""
-        stage = self.tab.locator(".stage").nth(pane)
+        stage = self.pane(pane).locator(".stage")
         stage.scroll_into_view_if_needed()
         box = stage.bounding_box()
         assert box is not None
@@ -387,7 +390,7 @@ def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
     person.changed(swapped)
     assert person.result() == first
     assert not tab.get_by_label("range slider for Blend").is_visible()
-    tab.get_by_role("button", name="Add a second exemplar").click()
+    tab.get_by_role("button", name="Add an exemplar").click()
     tab.get_by_role("button", name="Sample as second exemplar").nth(3).click()
     tab.get_by_label("range slider for Blend").wait_for()
     person.changed(first)
@@ -428,15 +431,15 @@ def test_strokes_that_wait_for_an_answer_are_saved(person: Person, monkeypatch: 
     tab = person.tab
     keys = [tool_that_changes(person, pane, 0.5, 0.5)[0].lower() for pane in ("input", "exemplar")]
     for stage in (0, 1):
-        tab.locator(".stage").nth(stage).hover()  # the keys begin in the middle
+        person.pane(stage).locator(".stage").hover()  # the keys begin in the middle
     for stage in (0, 1, 0):  # the second and the third wait for the first, and only the third is sent after it
-        tab.locator(".stage").nth(stage).focus()
+        person.pane(stage).locator(".stage").focus()
         for key in (keys[stage], "Space", "Shift+ArrowDown", "Space"):
             tab.keyboard.press(key)
     recipe = json.loads(person.save("Recipe"))
     # A second exemplar of an earlier test may follow.
     for pane, image in enumerate([recipe["input"], recipe["exemplars"][0]]):
-        note = tab.locator(".pane .note").nth(pane).inner_text()
+        note = person.pane(pane).locator(".note").inner_text()
         assert f"covers {np.asarray(decode_mask(image['mask'])).mean() / 2.55:.0f} %, edited" in note
     assert json.loads(person.save("Recipe")) == recipe  # saved again though it is the same
     tab.wait_for_function("document.querySelector('.viewer .note').textContent === ''")
@@ -504,10 +507,10 @@ def test_phone(editor: tuple[Page, str], browser: Any, scheme: str) -> None:
     person = Person(browser, editor[1], 375, color_scheme=scheme, has_touch=True)
     tab = person.tab
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
-    assert tab.locator(".stage").nth(0).is_visible()
-    assert not tab.locator(".stage").nth(1).is_visible()
+    assert person.pane(0).locator(".stage").is_visible()
+    assert not person.pane(1).locator(".stage").is_visible()
     tab.get_by_role("tab", name="Exemplar", exact=True).click()
-    box = tab.locator(".stage").nth(1).bounding_box()
+    box = person.pane(1).locator(".stage").bounding_box()
     assert box is not None
     assert box["width"] > 300
     person.context.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +18,16 @@ from lomit.apps.editor import views
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.samples import Sample, draw_samples
 from lomit.apps.editor.session import Session, Sessions
-from lomit.apps.editor.state import MASK_SIDE, EditorSettings, Limits, Slot
+from lomit.apps.editor.state import MASK_SIDE, PANES, EditorSettings, Limits, Slot
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference.choice import PHOTOGRAPHS
 from lomit.inference.weights import save_pretrained
+from lomit.models.lomit.config import LossWeights
 from lomit.photo.faces import Face
-from lomit.recipe.portrait import Portrait
+from lomit.photo.translate import translate_photo
+from lomit.recipe.file import read_recipe
+from lomit.recipe.portrait import Portrait, Scene
 from support.photos import noise, wide_profile
 from support.tiny import tiny_translator
 
@@ -90,7 +95,7 @@ def test_operations_are_those_of_python(session: Session, pane: int) -> None:
     assert scene is not None
     for number, step in enumerate(STEPS, start=1):
         session.operate(pane, step)
-        expected = np.asarray(masks.to_image(masks.apply(expected, step, scene.editing.content[pane])))
+        expected = np.asarray(masks.to_image(masks.apply(expected, step, scene.content[pane])))
         slot = session.slots[pane]
         assert slot is not None
         assert (slot.operation, slot.mask) == (number, session.mask(pane))
@@ -224,7 +229,7 @@ def test_names_are_harmless_and_differ(session: Session) -> None:
     data = file.getvalue()
     session.open(0, "../../x/<b>me.png", data)
     session.open(1, "C:\\secret\\<b>me.png", data)
-    names = [slot.source.name for slot in session.slots if slot]
+    names = [slot.source.name for slot in session.images if slot]
     assert names == ["bme.png", "bme-2.png"]
     session.open(2, "...", data)
     assert session.slots[2] is not None
@@ -276,17 +281,142 @@ def test_edits_outlive_a_model_without_masks(tmp_path: Path, samples: list[Sampl
             views.download(session, "masks")
 
 
+@pytest.fixture(scope="module")
+def by_place(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """A model whose masks go by names: hair and smiling."""
+    folder = tmp_path_factory.mktemp("places") / "places"
+    attributes = ("Black_Hair", "Brown_Hair", "Smiling")
+    told = {"mask_sees": "differences", "weights": LossWeights(style_cls=1.0)}
+    save_pretrained(tiny_translator("lomit", image_size=32, attributes=attributes, **told), folder)
+    return Models(str(folder), "cpu")
+
+
+@pytest.fixture
+def composing(by_place: Models, samples: list[Sample]) -> Session:
+    one = Session(by_place, Limits(), samples, EditorSettings("places"))
+    for pane in range(3):
+        one.sample(pane, pane)
+    one.compose(True)
+    return one
+
+
+def test_exemplars_with_regions_are_those_of_python(composing: Session) -> None:
+    predictor = composing.models.get("places")
+    size = predictor.image_size
+    own, hair, smile = (slot.source.seen(size) for slot in composing.images[:3] if slot)
+    assert (composing.gives(1), composing.gives(2)) == (("hair",), ("smiling",))
+    parts = predictor.predict_regions(own, {"hair": hair, "smiling": smile})
+    image, edited, _ = composing.finish()
+    assert np.array_equal(edited.raw, predictor.compose(own, masks=parts).raw)
+    assert image.size == (256, 256)
+    # Painted masks, at the editor's size.
+    drawn = [
+        Image.fromarray(np.roll(np.eye(MASK_SIDE, dtype=np.uint8) * 255, k, 0)).resize((MASK_SIDE,) * 2)
+        for k in range(4)
+    ]
+    for pane, mask in zip((0, 1, 4, 2), drawn, strict=True):
+        composing.stroke(pane, mask)
+    by_hand = predictor.compose(own, masks=[(hair, *drawn[:2]), (smile, *drawn[2:])])
+    assert np.array_equal(composing.finish()[1].raw, by_hand.raw)
+    assert not np.array_equal(by_hand.raw, edited.raw)
+    # One exemplar again: as if there had never been another.
+    alone = Session(composing.models, Limits(), composing.samples, EditorSettings("places"))
+    alone.sample(0, 0)
+    alone.sample(1, 1)
+    composing.remove(2)
+    for pane in (0, 1):
+        composing.stroke(pane, None)
+    assert not composing.composing
+    assert np.array_equal(finished(composing), finished(alone))
+
+
+def test_a_photograph_is_composed_as_lomit_photo_does(composing: Session) -> None:
+    photos = [Picture(noise(300, 260, seed)) for seed in range(3)]
+    face = Face.from_crop((60, 40, 220, 200))
+    for pane, photo in enumerate(photos):
+        composing._put(pane, Slot(Portrait(f"{pane}.png", lambda photo=photo: photo, face)))
+    theirs = {"hair": [face], "smiling": [face]}
+    result = translate_photo(
+        composing.models.get("places"), photos[0], {"hair": photos[1], "smiling": photos[2]}, faces=[face],
+        exemplar_faces=theirs,
+    )  # fmt: skip
+    image, before = finished(composing), np.asarray(photos[0].rgb)
+    assert np.array_equal(image, np.asarray(result.image))
+    assert not np.array_equal(image, before)
+
+
+def test_a_region_has_one_giver_and_survives_other_exemplars(composing: Session) -> None:
+    both = finished(composing)
+    composing.give(1, "smiling", True)
+    assert (composing.gives(1), composing.gives(2)) == (("hair", "smiling"), ())
+    assert not np.asarray(composing.predicted()[4]).any()
+    assert not np.array_equal(finished(composing), both)
+    composing.give(1, "smiling", False)
+    assert (composing.gives(1), composing.gives(2)) == (("hair",), ())
+    composing.give(2, "smiling", True)
+    assert np.array_equal(finished(composing), both)
+    for pane, name in ((2, "nose"), (0, "hair"), (3, "hair")):
+        with pytest.raises(LomitError, match="no such exemplar or region"):
+            composing.give(pane, name, True)
+    composing.sample(3, 3)
+    with pytest.raises(LomitError, match="remove one first"):
+        composing.compose(False)
+    composing.stroke(4, black())
+    composing.sample(2, 4)
+    assert not np.asarray(composing.mask(4)).any()  # as the input's mask outlives another exemplar
+    composing.sample(0, 5)
+    assert composing.slots[4] is not None
+    assert composing.slots[4].mask is None
+    composing.keep()
+    composing.remove(3)
+    composing.compose(False)
+    assert not composing.composing
+    composing.restore(1)
+    assert composing.composing
+
+
+def test_a_recipe_of_regions(composing: Session, tmp_path: Path) -> None:
+    composing.stroke(4, black())
+    composing.give(2, "hair", True)
+    image, edited, recipe = composing.finish()
+    (tmp_path / "r.json").write_text(recipe.to_json())
+    again = read_recipe(tmp_path / "r.json")
+    assert (again.gives, again.edit.regions[0]) == (((), ("hair", "smiling")), None)
+    sources = [slot.source for slot in composing.images if slot]
+    scene = again.scene(composing.models.get("places"), sources)
+    assert np.array_equal(scene.render(again.edit).raw, edited.raw)
+    assert np.array_equal(
+        np.asarray(scene.place(scene.render(again.edit), again.edit, again.composite)), np.asarray(image)
+    )
+    for wrong, says in (
+        ({"gives": "hair"}, "must be a list of names"),
+        ({"region": "!"}, "must be a PNG in base64"),
+        ({}, "is missing"),
+    ):
+        values = json.loads(recipe.to_json())
+        values["exemplars"][0] |= wrong
+        if not wrong:
+            del values["exemplars"][0]["gives"]
+        (tmp_path / "r.json").write_text(json.dumps(values))
+        with pytest.raises(LomitError, match=says):
+            read_recipe(tmp_path / "r.json")
+    with pytest.raises(LomitError, match="regions are for a composition"):
+        Scene(composing.models.get("places"), sources[0], sources[1:]).render(recipe.edit)
+    names = io.BytesIO(base64.b64decode(views.download(composing, "masks")["data"]))
+    assert sum("region" in name for name in zipfile.ZipFile(names).namelist()) == 2
+
+
 def test_nothing_to_show_without_images(models: Models) -> None:
     session = Session(models, Limits(), [], EditorSettings("tiny"))
     assert views.viewer(session)["after"] == ""
-    assert [pane["image"] for pane in views.bench(session)["panes"]] == ["", "", ""]
+    assert [pane["image"] for pane in views.bench(session)["panes"]] == [""] * PANES
     for call in (session.finish, session.keep):
         with pytest.raises(LomitError, match="there is no result"):
             call()
     with pytest.raises(LomitError, match="open an image first"):
         session.stroke(0, None)
     session.stroke(0, None, 1)  # drawn before the image was removed: left out, not an error
-    assert session.slots == [None, None, None]
+    assert session.slots == [None] * PANES
 
 
 def test_paths_of_models_stay_here(models: Models) -> None:

@@ -14,7 +14,7 @@ from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
 from lomit.apps.editor.session import Session, Sessions, first_label
-from lomit.apps.editor.state import EditorSettings, Limits
+from lomit.apps.editor.state import EXEMPLARS, PANES, EditorSettings, Limits
 from lomit.errors import LomitError
 from lomit.inference.editing import MAX_THRESHOLD
 from lomit.recipe.file import decode_mask
@@ -26,8 +26,6 @@ INTRODUCTION = (
 )
 STRONGEST = 1.5
 """Of the slider; more exaggerates the style beyond recognition."""
-PANES = 3
-"""Images of a page: an input and two exemplars."""
 # Tells the workbench, which draws masks as they count, at once.
 SHOW_THRESHOLD = "(t) => { window.dispatchEvent(new CustomEvent('lomit-threshold', { detail: t })); return t; }"
 
@@ -186,13 +184,14 @@ class Page:
 
         s = session.settings
         predictor = self._models.get(s.model)
-        blending = predictor.can_blend and all(slot is not None for slot in session.slots)
+        composing = session.composing
+        blending = predictor.can_blend and len(session.guides) > 1 and not composing
         attributes = list(predictor.attributes) if "label" in predictor.guides else []
         return [
             views.bench(session, alert),
             views.viewer(session),
             s.model,
-            gr.update(value=s.strength, visible=predictor.can_blend),
+            gr.update(value=s.strength, visible=predictor.can_blend and not composing),
             gr.update(value=s.threshold, visible=predictor.has_masks),
             gr.update(value=s.blend, visible=blending),
             # What is not among the choices, Gradio would not take back.
@@ -216,7 +215,29 @@ def _handler(handle: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _upload(take: Callable[[Session, int, str, bytes], None]) -> Callable[[Session, dict[str, Any]], None]:
+def _unknown() -> LomitError:
+    return LomitError("the page asks for something unknown; load it again")
+
+
+def _pane(told: dict[str, Any]) -> int:
+    return _number(told, "pane", PANES)
+
+
+def _image(told: dict[str, Any]) -> int:
+    """The pane of an input or an exemplar."""
+    return _number(told, "pane", EXEMPLARS[-1] + 1)
+
+
+def _number(told: dict[str, Any], name: str, below: int) -> int:
+    value = told.get(name)
+    if type(value) is not int or not 0 <= value < below:
+        raise _unknown()
+    return value
+
+
+def _upload(
+    take: Callable[[Session, int, str, bytes], None], pane: Callable[[dict[str, Any]], int]
+) -> Callable[[Session, dict[str, Any]], None]:
     """An action that gets a pane, the name of a file and what is in it."""
 
     def act(session: Session, told: dict[str, Any]) -> None:
@@ -224,7 +245,7 @@ def _upload(take: Callable[[Session, int, str, bytes], None]) -> Callable[[Sessi
             data = base64.b64decode(str(told.get("data")), validate=True)
         except ValueError:  # not in base64, or not even ASCII
             raise LomitError("the upload is damaged; try again") from None
-        take(session, _pane(told), str(told.get("name"))[-200:], data)
+        take(session, pane(told), str(told.get("name"))[-200:], data)
 
     return act
 
@@ -234,12 +255,14 @@ def _close(session: Session, told: dict[str, Any]) -> None:
 
 
 ACTIONS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
-    "open": _upload(Session.open),
+    "open": _upload(Session.open, _image),
     "operate": lambda session, told: session.operate(_pane(told), told.get("step")),
-    "load_mask": _upload(Session.load_mask),
-    "sample": lambda session, told: session.sample(_pane(told), _number(told, "sample", len(session.samples))),
-    "face": lambda session, told: session.face(_pane(told), _number(told, "face", 1000)),
-    "remove": lambda session, told: session.remove(_pane(told)),
+    "load_mask": _upload(Session.load_mask, _pane),
+    "sample": lambda session, told: session.sample(_image(told), _number(told, "sample", len(session.samples))),
+    "face": lambda session, told: session.face(_image(told), _number(told, "face", 1000)),
+    "remove": lambda session, told: session.remove(_image(told)),
+    "compose": lambda session, told: session.compose(bool(_number(told, "on", 2))),
+    "give": lambda session, told: session.give(_image(told), str(told.get("name")), bool(_number(told, "on", 2))),
     "swap": lambda session, told: session.swap(),
     "close": _close,
     "keep": lambda session, told: session.keep(),
@@ -247,21 +270,6 @@ ACTIONS: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     "drop": lambda session, told: session.drop(_number(told, "id", 2**31)),
 }
 """What the page may ask for; everything in `told` comes from the network."""
-
-
-def _unknown() -> LomitError:
-    return LomitError("the page asks for something unknown; load it again")
-
-
-def _pane(told: dict[str, Any]) -> int:
-    return _number(told, "pane", PANES)
-
-
-def _number(told: dict[str, Any], name: str, below: int) -> int:
-    value = told.get(name)
-    if type(value) is not int or not 0 <= value < below:
-        raise _unknown()
-    return value
 
 
 def _component(name: str, **props: Any) -> Any:

@@ -16,7 +16,18 @@ from PIL import Image
 from lomit.apps.editor.models import Models
 from lomit.apps.editor.pictures import data_url
 from lomit.apps.editor.samples import Sample
-from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, EditorSettings, Limits, Slot, Variant
+from lomit.apps.editor.state import (
+    EXEMPLAR,
+    EXEMPLARS,
+    INPUT,
+    MASK_SIDE,
+    PANES,
+    REGION,
+    EditorSettings,
+    Limits,
+    Slot,
+    Variant,
+)
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture, mask_of, read_upload
 from lomit.inference import masks
@@ -25,6 +36,7 @@ from lomit.inference.editing import Edit, Edited
 from lomit.inference.predictor import Predictor
 from lomit.photo.batch import look
 from lomit.photo.faces import SIZES, Face, find_faces
+from lomit.recipe.composition import Composition
 from lomit.recipe.file import Origin, Recipe
 from lomit.recipe.portrait import Portrait, Scene, content_hash
 
@@ -52,6 +64,7 @@ class Session:
     """One page.  Methods raise `LomitError`, and then nothing has changed.
 
     Attributes:
+        slots: the input, the exemplars, and the input once more for each exemplar's region (`REGION`).
         close: whether results are shown close up.
         settings_stamp: changes where a page has to take over the settings, instead of keeping what its sliders say.
     """
@@ -60,7 +73,7 @@ class Session:
     limits: Limits
     samples: Sequence[Sample]
     settings: EditorSettings
-    slots: list[Slot | None] = field(default_factory=lambda: [None, None, None])
+    slots: list[Slot | None] = field(default_factory=lambda: [None] * PANES)
     kept: list[Variant] = field(default_factory=list)
     close: bool = False
     settings_stamp: int = 0
@@ -103,7 +116,30 @@ class Session:
         self._put(pane, replace(slot, source=replace(slot.source, face=face, _seen={}), mask=None))
 
     def remove(self, pane: int) -> None:
-        self.slots[pane] = None
+        self._put(pane, None)
+        own = self.slots[INPUT]
+        if REGION.get(pane, INPUT) != INPUT:
+            self._put(REGION[pane], own and replace(own, mask=None))
+
+    def compose(self, on: bool) -> None:
+        """Whether each exemplar has a region of its own, or two are blended."""
+        if not on and len(self._given()) > 2:
+            raise LomitError("two exemplars can be blended; remove one first")
+        self.settings = replace(self.settings, composing=on)
+
+    def give(self, pane: int, name: str, on: bool) -> None:
+        """Has an exemplar give a region, in place of another, or nobody."""
+        if pane not in self.guides or name not in self.models.get(self.settings.model).places:
+            raise LomitError("there is no such exemplar or region; load the page again")
+        if on or name in self.gives(pane):
+            self.settings = replace(self.settings, givers={**self.settings.givers, name: pane if on else 0})
+
+    def gives(self, pane: int) -> tuple[str, ...]:
+        """The names of what an exemplar gives."""
+        places, guides, chosen = self.models.get(self.settings.model).places, self.guides, self.settings.givers
+        givers = {name: guides[min(k, len(guides) - 1)] for k, name in enumerate(places)} if guides else {}
+        givers |= {name: giver for name, giver in chosen.items() if name in places and giver in (0, *guides)}
+        return tuple(name for name in places if givers.get(name) == pane)
 
     def swap(self) -> None:
         """Input and exemplar, with their masks, change places."""
@@ -153,8 +189,7 @@ class Session:
         scene = self.scene
         if scene is None:
             return {}
-        panes = [pane for pane, slot in enumerate(self.slots) if slot is not None]
-        return dict(zip(panes, scene.editing.predicted(MASK_SIDE, self.edit.blend), strict=False))
+        return dict(zip(self._masked(), scene.predicted(MASK_SIDE, self.edit.blend), strict=False))
 
     def keep(self) -> None:
         """Adds the present result to the strip."""
@@ -164,7 +199,7 @@ class Session:
         if edited is None:
             raise LomitError("there is no result to keep yet")
         self._count += 1
-        title = ", ".join(slot.source.name for slot in self.slots if slot)
+        title = ", ".join(slot.source.name for slot in self.images if slot)
         images = tuple(data_url(self.preview(edited, close)) for close in (False, True))
         self.kept.append(Variant(self._count, title, images, tuple(self.slots), self.settings))
 
@@ -189,6 +224,10 @@ class Session:
         """Masks and sliders as they stand."""
         predictor, s, guides = self.models.get(self.settings.model), self.settings, self._guides()
         own = self.slots[INPUT]
+        if self.composing:
+            regions = tuple(slot and slot.mask for slot in (self.slots[REGION[pane]] for pane in self.guides))
+            masks = tuple(slot.mask for slot in guides)
+            return Edit(exemplar_masks=masks, threshold=s.threshold, regions=regions)
         edit = Edit(blend=s.blend if len(guides) > 1 else 0.0, strength=s.strength if predictor.can_blend else 1.0)
         if not predictor.has_masks:
             return edit
@@ -203,10 +242,13 @@ class Session:
         if own is None or ("exemplar" in predictor.guides and not guides):
             return None
         sources = [own.source, *(guide.source for guide in guides)]
-        label = self._label()
-        key = (self.settings.model, tuple(sources), label and tuple(label.items()))
+        label, gives = self._label(), self._all_given()
+        key = (self.settings.model, tuple(sources), label and tuple(label.items()), gives)
         if key != self._cache.key:
-            scene = Scene(predictor, sources[0], sources[1:], label)
+            if gives:
+                scene: Scene = Composition(predictor, sources[0], sources[1:], gives)
+            else:
+                scene = Scene(predictor, sources[0], sources[1:], label)
             self._cache = _Cache(key, scene, own.source.read().size)
         return self._cache.scene
 
@@ -262,7 +304,7 @@ class Session:
         result = content_hash(as_picture(image))
         recipe = Recipe(
             s.model, self.models.hash(s.model), origins[0], tuple(origins[1:]), edit, s.composite, self._label(),
-            torch.get_num_threads(), result,
+            torch.get_num_threads(), result, self._all_given(),
         )  # fmt: skip
         return image, edited, recipe
 
@@ -273,7 +315,7 @@ class Session:
             raise LomitError("there is no mask yet: open an input and an exemplar first")
         if pane not in predicted:
             raise LomitError(f"the model '{self.settings.model}' has no mask of this image to edit")
-        content = scene.editing.content
+        content = scene.content
         return slot.mask or predicted[pane], content[list(predicted).index(pane)] if content else None
 
     def _operated(self, pane: int, slot: Slot, mask: Image.Image) -> None:
@@ -282,14 +324,46 @@ class Session:
     def _put(self, pane: int, slot: Slot | None) -> None:
         self._stamp += 1
         self.slots[pane] = slot and replace(slot, stamp=self._stamp)
+        if pane == INPUT:
+            # Another input: what was painted on the one before is no region of it.
+            for region in set(REGION.values()) - {INPUT}:
+                self._put(region, slot and replace(slot, mask=None))
 
-    def _guides(self) -> list[Slot]:
+    @property
+    def images(self) -> list[Slot | None]:
+        """The input and the exemplars."""
+        return self.slots[: EXEMPLARS[-1] + 1]
+
+    @property
+    def guides(self) -> list[int]:
         """The exemplars that the model takes."""
         predictor = self.models.get(self.settings.model)
         if "exemplar" not in predictor.guides:
             return []
-        slots = [slot for slot in self.slots[EXEMPLAR:] if slot is not None]
-        return slots if predictor.can_blend else slots[:1]
+        most = len(EXEMPLARS) if predictor.can_compose else 2 if predictor.can_blend else 1
+        return self._given()[:most]
+
+    @property
+    def composing(self) -> bool:
+        """Whether each exemplar has a region of its own."""
+        count = len(self.guides)
+        return count > 2 or (count > 1 and self.settings.composing and self.models.get(self.settings.model).can_compose)
+
+    def _given(self) -> list[int]:
+        return [pane for pane in EXEMPLARS if self.slots[pane] is not None]
+
+    def _guides(self) -> list[Slot]:
+        return [slot for slot in (self.slots[pane] for pane in self.guides) if slot is not None]
+
+    def _all_given(self) -> tuple[tuple[str, ...], ...]:
+        """What each exemplar gives; empty where they are blended."""
+        return tuple(self.gives(pane) for pane in self.guides) if self.composing else ()
+
+    def _masked(self) -> list[int]:
+        """The panes of the scene's masks, in its order."""
+        if self.composing:
+            return [pane for guide in self.guides for pane in (REGION[guide], guide)]
+        return [INPUT, *self.guides]
 
     def _label(self) -> dict[str, float] | None:
         predictor = self.models.get(self.settings.model)
@@ -314,7 +388,7 @@ class Session:
         """The last part of a file's name, made of harmless characters, and unlike the other images'."""
         path = PurePosixPath(name.replace("\\", "/"))
         clean = "".join(c for c in path.name if c.isalnum() or c in "._- ()").strip(". ")[-80:] or "image"
-        taken = {slot.source.name for number, slot in enumerate(self.slots) if slot and number != pane}
+        taken = {slot.source.name for number, slot in enumerate(self.images) if slot and number != pane}
         plain, number = PurePosixPath(clean), 2
         while clean in taken:
             clean = f"{plain.stem}-{number}{plain.suffix}"

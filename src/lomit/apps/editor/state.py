@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -10,7 +11,11 @@ from lomit.inference.masks import SIDE
 from lomit.photo.faces import Face
 from lomit.recipe.portrait import Portrait
 
-INPUT, EXEMPLAR = 0, 1
+INPUT, EXEMPLARS = 0, (1, 2, 3)
+EXEMPLAR = EXEMPLARS[0]
+REGION = {1: INPUT, 2: 4, 3: 5}
+"""Exemplar -> the pane that holds the mask of its region in the input; panes 4 and 5 are the input once more."""
+PANES = 6
 MASK_SIDE = SIDE
 """Masks are edited at this size."""
 
@@ -66,7 +71,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class EditorSettings:
-    """Everything but the images; `choosing`: whether an input that is opened chooses the model."""
+    """Everything but the images.
+
+    Attributes:
+        choosing: whether an input that is opened chooses the model.
+        composing: whether each exemplar has a region of its own; else the first two are blended.
+        givers: name of a region -> the exemplar that gives it, 0 for none.  Those left out go to the first exemplar,
+            the second and so on.
+    """
 
     model: str
     threshold: float = 0.0
@@ -75,6 +87,8 @@ class EditorSettings:
     composite: bool = True
     label: tuple[str, ...] = ()
     choosing: bool = False
+    composing: bool = False
+    givers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

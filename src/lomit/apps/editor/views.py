@@ -12,7 +12,7 @@ from PIL import Image
 
 from lomit.apps.editor.pictures import data_url, mask_url, png_bytes
 from lomit.apps.editor.session import Session
-from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, Slot
+from lomit.apps.editor.state import EXEMPLAR, INPUT, MASK_SIDE, REGION, Slot
 from lomit.errors import LomitError
 from lomit.figures.grids import change
 
@@ -32,7 +32,16 @@ def bench(session: Session, alert: str = "") -> Json:
         notes[INPUT] = f"The model '{session.settings.model}' has no masks to edit: it changes the whole image"
     if not takes_exemplar:
         notes[EXEMPLAR] = f"The model '{session.settings.model}' takes no exemplar: choose attributes below"
-    predicted = session.predicted()
+    predicted, composing = session.predicted(), session.composing
+    shown = [REGION[pane] for pane in session.guides] if composing else []
+    panes = [
+        _pane(slot if pane < len(session.images) or pane in shown else None, predicted.get(pane), notes.get(pane, ""))
+        for pane, slot in enumerate(session.slots)
+    ]
+    if composing:
+        for pane in session.guides:
+            ticked = session.gives(pane)
+            panes[pane]["gives"] = [{"name": name, "on": name in ticked} for name in predictor.places]
     return {
         "answer": session.answer(),
         "alert": alert,
@@ -41,7 +50,10 @@ def bench(session: Session, alert: str = "") -> Json:
         "threshold": session.settings.threshold if predictor.has_masks else 0,
         "has_masks": predictor.has_masks,
         "can_blend": predictor.can_blend,
-        "panes": [_pane(slot, predicted.get(pane), notes.get(pane, "")) for pane, slot in enumerate(session.slots)],
+        "can_compose": predictor.can_compose,
+        "composing": composing,
+        "named": bool(predictor.places),
+        "panes": panes,
     }
 
 
@@ -69,9 +81,13 @@ def download(session: Session, what: str) -> Json:
     image, edited, recipe = session.finish()
     stem = "__".join(PurePath(origin.name).stem for origin in (recipe.input, *recipe.exemplars))
     # The input's mask is as large as its centre square, others as they are edited.
-    sides = (min(image.size) if recipe.input.face is None else MASK_SIDE, MASK_SIDE, MASK_SIDE)
-    names = ("input-mask", "exemplar-mask", "second-exemplar-mask")
+    sides = (min(image.size) if recipe.input.face is None else MASK_SIDE, *[MASK_SIDE] * len(recipe.exemplars))
+    names = ("input-mask", "exemplar-mask", "second-exemplar-mask", "third-exemplar-mask")
     masks = {f"{stem}_{names[k]}.png": png_bytes(edited.mask(k, sides[k])) for k in range(len(edited.masks))}
+    # The sum stands as input-mask; what is painted is each exemplar's region.
+    regions = ("region", "second-region", "third-region")
+    for k, pane in enumerate(session.guides if session.composing else ()):
+        masks[f"{stem}_{regions[k]}.png"] = png_bytes(session.mask(REGION[pane]))
     result, made_by = png_bytes(image), recipe.to_json().encode()
     if what == "result":
         return _file(f"{stem}.png", "image/png", result)
@@ -94,7 +110,7 @@ def mask_file(session: Session, pane: int) -> Json:
 
 def _originals(session: Session) -> dict[str, bytes]:
     """The images themselves, so that the recipe finds them beside it."""
-    slots = [slot for slot in session.slots if slot is not None]
+    slots = [slot for slot in session.images if slot is not None]
     return {s.source.name: png_bytes(s.source.read().rgb) if s.data is None else s.data for s in slots}
 
 

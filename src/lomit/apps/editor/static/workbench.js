@@ -1,12 +1,16 @@
-// The two or three images with their masks.  Masks live here while they are edited; the server is told after each
+// The images with their masks.  Where each exemplar has a region of its own, the input has a pane for each of these
+// masks, and one of them is shown.  Masks live here while they are edited; the server is told after each
 // stroke, and does the operations of `lomit.masks`.  `element`, `trigger`, `props` and `watch` come from gr.HTML.
 
 const SIDE = 256; // of a mask, in pixels
 const STEPS = 40; // that can be undone
 const TINT = [255, 0, 128];
-const TITLES = ["Input", "Exemplar", "Second exemplar"];
-const SHORT = ["Input", "Exemplar", "Exemplar 2"];
-const HINTS = ["the face to change", "gives the style", ""];
+const TITLES = ["Input", "Exemplar", "Second exemplar", "Third exemplar", "Input for exemplar 2", "Input for exemplar 3"];
+const SHORT = ["Input", "Exemplar", "Exemplar 2", "Exemplar 3", "Input", "Input"];
+const HINTS = ["the face to change", "gives the style", "", "", "the face to change", "the face to change"];
+const EXEMPLARS = [1, 2, 3];
+const REGION = { 1: 0, 2: 4, 3: 5 }; // exemplar -> the pane of its region in the input
+const imageOf = (number) => (number > 3 ? 0 : number); // the pane whose image a pane shows
 // Lengths in pixels of the mask; a button pressed again does as much again.
 const OPERATIONS = {
   grow: { text: "Grow", key: "+", label: "Grow the mask", step: { do: "grow", radius: 3 } },
@@ -27,7 +31,8 @@ const make = (tag, properties = {}, ...children) => {
 
 let threshold = 0;
 let active = 0;
-let second = false; // whether the second exemplar's pane is open
+let region = 0; // which of the input's panes is shown
+const opened = { 1: true, 2: false, 3: false }; // exemplars whose panes are open
 
 class Pane {
   constructor(number) {
@@ -48,8 +53,8 @@ class Pane {
     file.onchange = () => { this.open(file.files[0]); file.value = ""; };
     const opener = make("label", { className: "button" }, "Open…", file);
     this.closer = make("button", { type: "button", textContent: "×", ariaLabel: `Remove the ${lower}` });
-    this.closer.onclick = () => { second = false; ask({ action: "remove", pane: number }); layout(); };
-    this.closer.hidden = number < 2;
+    this.closer.onclick = () => { opened[number] = false; ask({ action: "remove", pane: number }); layout(); };
+    this.closer.hidden = imageOf(number) < 2;
     const head = make("header", {}, make("h3", { textContent: SHORT[number] }), make("span", { className: "hint", textContent: HINTS[number] }), this.closer, opener);
 
     this.image = make("img", { alt: "", draggable: false });
@@ -82,17 +87,19 @@ class Pane {
     this.saver = button("Save mask", () => trigger("save", { what: "mask", pane: number, ...standing() }), "Save the mask");
     this.note = make("p", { className: "note", ariaLive: "polite" });
     this.face = make("select", { ariaLabel: `Face in the ${lower}` });
-    this.face.onchange = () => ask({ action: "face", pane: number, face: Number(this.face.value) });
+    this.face.onchange = () => ask({ action: "face", pane: imageOf(number), face: Number(this.face.value) });
     this.samples = make("div", { className: "samples", role: "group", ariaLabel: `Samples for the ${lower}` });
+    this.gives = make("div", { className: "gives", role: "group", ariaLabel: `What the ${lower} gives`, hidden: true });
     (props.samples || []).forEach((sample, index) => {
       const b = make("button", { type: "button", title: sample.name, ariaLabel: `Sample as ${lower}: ${sample.name}` },
         make("img", { src: sample.image, alt: "" }));
-      b.onclick = () => ask({ action: "sample", pane: number, sample: index });
+      b.onclick = () => ask({ action: "sample", pane: imageOf(number), sample: index });
       this.samples.append(b);
     });
-    this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage,
+    this.root = make("section", { className: "pane", ariaLabel: name }, head, this.stage, this.gives,
       make("div", { className: "row" }, ...Object.values(this.buttons)),
       make("div", { className: "row small" }, ...this.operations, this.loader, this.saver), this.face, this.note, this.samples);
+    this.root.dataset.pane = number;
     this.tab = make("button", { type: "button", textContent: SHORT[number], ariaLabel: name });
     this.tab.setAttribute("role", "tab");
     this.tab.onclick = () => { active = number; layout(); };
@@ -165,7 +172,7 @@ class Pane {
     this.whenReady(() => {});
   }
 
-  open(file) { this.upload(file, (told) => ask({ action: "open", pane: this.number, ...told })); }
+  open(file) { this.upload(file, (told) => ask({ action: "open", pane: imageOf(this.number), ...told })); }
 
   upload(file, take) {
     if (!file) return;
@@ -190,6 +197,7 @@ class Pane {
     this.face.replaceChildren(...told.faces.map((text, k) =>
       make("option", { value: k, textContent: text, selected: k === told.face })));
     this.told = told.note;
+    this.tick(told.gives || []);
     const call = (this.call = {});
     const [mask, predicted] = await Promise.all([pixels(told.mask), pixels(told.predicted)]);
     if (this.call !== call) return;
@@ -206,6 +214,18 @@ class Pane {
     if (afresh || !predicted) [this.done, this.undone] = [[], []];
     this.draw();
     if (afresh || operated) this.answered();
+  }
+
+  // What an exemplar gives, by name.  Boxes stay where they are the same, so that the keyboard's focus does.
+  tick(gives) {
+    this.gives.hidden = !gives.length;
+    const boxes = [...this.gives.querySelectorAll("input")];
+    if (boxes.map((b) => b.value).join() === gives.map((g) => g.name).join()) return boxes.forEach((b, k) => { b.checked = gives[k].on; });
+    this.gives.replaceChildren("Gives", ...gives.map(({ name, on }) => {
+      const box = make("input", { type: "checkbox", value: name, checked: on });
+      box.onchange = () => ask({ action: "give", pane: this.number, name, on: Number(box.checked) });
+      return make("label", { className: "tick" }, box, make("span", { textContent: name }));
+    }));
   }
 
   draw() {
@@ -448,21 +468,54 @@ async function pixels(source) {
 }
 
 const panes = TITLES.map((_, number) => new Pane(number));
-find(".panes").append(...panes.map((pane) => pane.root));
+const ordered = [0, 4, 5, 1, 2, 3].map((number) => panes[number]);
+find(".panes").append(...ordered.map((pane) => pane.root));
 find(".tabs").append(...panes.map((pane) => pane.tab));
+find(".regions").append(...EXEMPLARS.map((number) => {
+  const input = make("input", { type: "radio", name: "lomit-region", value: REGION[number], checked: number === 1 });
+  input.onchange = () => { region = REGION[number]; active = 0; layout(); };
+  return make("label", {}, input, make("span", { textContent: number === 1 ? "Exemplar 1" : `Exemplar ${number}` }));
+}));
 
 function layout() {
-  if (active === 2 && !second) active = 1;
+  const told = props.value || {};
+  const given = EXEMPLARS.filter((number) => told.panes?.[number].image);
+  if (!told.composing) region = 0;
+  else if (!given.some((number) => REGION[number] === region)) region = REGION[given[0]];
+  if (active && !opened[active]) active = 1;
   panes.forEach((pane) => {
-    pane.root.hidden = pane.tab.hidden = pane.number === 2 && !second;
-    pane.root.classList.toggle("active", pane.number === active);
+    const shown = imageOf(pane.number) ? opened[pane.number] : pane.number === region;
+    pane.root.hidden = !shown;
+    pane.tab.hidden = pane.number > 3 || Boolean(pane.number && !shown);
+    pane.root.classList.toggle("active", imageOf(pane.number) === active);
     pane.tab.setAttribute("aria-selected", String(pane.number === active));
   });
-  find(".panes").classList.toggle("three", second);
-  find(".more").hidden = second || !props.value?.can_blend;
+  const count = EXEMPLARS.filter((number) => opened[number]).length;
+  ["three", "four"].forEach((name, k) => find(".panes").classList.toggle(name, count === k + 2));
+  const most = told.can_compose ? 3 : told.can_blend ? 2 : 1;
+  find(".more").hidden = count >= most;
+  find(".sharing").hidden = !told.can_compose || given.length < 2;
+  find(".regions").hidden = find(".region-label").hidden = !told.composing;
+  find(".regions").querySelectorAll("label").forEach((label, k) => {
+    label.hidden = !given.includes(EXEMPLARS[k]);
+    label.firstChild.checked = REGION[EXEMPLARS[k]] === region;
+  });
+  find("input[value=blend]").disabled = given.length > 2;
+  find(`input[value=${told.composing ? "compose" : "blend"}]`).checked = true;
+  find(".sharing .hint").textContent = !told.composing ? "" : told.named
+    ? "Tick what each exemplar gives, or paint its region: on the input and on the exemplar."
+    : "Erase from each exemplar's region what the others shall give: on the input and on the exemplar.";
 }
 
-find(".more").onclick = () => { second = true; active = 2; layout(); panes[2].root.scrollIntoView({ block: "nearest" }); };
+find(".more").onclick = () => {
+  active = EXEMPLARS.find((number) => !opened[number]);
+  opened[active] = true;
+  layout();
+  panes[active].root.scrollIntoView({ block: "nearest" });
+};
+element.querySelectorAll("input[name=lomit-sharing]").forEach((input) => {
+  input.onchange = () => ask({ action: "compose", on: Number(input.value === "compose") });
+});
 find(".swap").onclick = () => ask({ action: "swap" });
 find(".shown").onchange = () => panes.forEach((pane) => pane.draw());
 window.addEventListener("lomit-ask", (e) => Object.assign(e.detail, standing()));
@@ -478,7 +531,9 @@ async function update() {
   const told = props.value;
   if (!told) return;
   threshold = told.threshold;
-  second = told.can_blend && (second || Boolean(told.panes[2].image));
+  for (const [number, can] of [[2, told.can_blend], [3, told.can_compose]]) {
+    opened[number] = can && (opened[number] || Boolean(told.panes[number].image));
+  }
   alert(told.alert);
   if (told.alert) panes.forEach((pane) => pane.answered()); // what was asked for is not done
   find(".about").textContent = told.about;
