@@ -195,7 +195,7 @@ def test_a_face_elsewhere_is_refused(work: Path, capsys: pytest.CaptureFixture[s
     ("change", "line"),
     [
         (lambda v: v.pop("lomit_recipe"), "is not a recipe"),
-        (lambda v: v.update(lomit_recipe=2), "format 2; this lomit reads format 1"),
+        (lambda v: v.update(lomit_recipe=3), "format 3; this lomit reads formats 1 and 2"),
         (lambda v: v.pop("input"), "'input' is missing"),
         (lambda v: v.update(threshold=3), "threshold must lie between"),
         (lambda v: v.update(threshold="much"), "damaged recipe"),

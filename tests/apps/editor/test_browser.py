@@ -396,6 +396,64 @@ def test_variants_compare_swap_and_second_exemplar(person: Person) -> None:
     person.changed(first)
 
 
+def test_exemplars_with_a_region_each(person: Person, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tab = person.tab
+    add = tab.get_by_role("button", name="Add an exemplar")
+    if not person.pane(2).is_visible():
+        add.click()
+    shown = person.result()
+    tab.get_by_role("button", name="Sample as second exemplar").nth(2).click()
+    person.changed(shown)
+    blended = person.result()
+    # By the keyboard: the switch, and whose region is shown on the input.
+    tab.locator("input[value=blend]").focus()
+    tab.keyboard.press("ArrowRight")
+    person.changed(blended)
+    composed = person.result()
+    assert not tab.get_by_label("range slider for Blend").is_visible()
+    assert "on the input and on the exemplar" in tab.locator(".sharing .hint").inner_text()
+    assert person.pane(0).is_visible()
+    assert not person.pane(4).is_visible()
+    tab.locator("input[name=lomit-region]:checked").focus()
+    tab.keyboard.press("ArrowRight")
+    assert person.pane(4).is_visible()
+    assert not person.pane(0).is_visible()
+    # A region is painted, undone and painted again; it is that exemplar's alone.
+    tab.get_by_role("button", name="Invert the mask: input for exemplar 2").click()
+    person.changed(composed)
+    inverted = person.result()
+    assert "edited" in person.pane(4).locator(".note").inner_text()
+    assert "edited" not in person.pane(0).locator(".note").inner_text()
+    person.pane(4).locator(".stage").focus()
+    tab.keyboard.press("Control+z")
+    person.changed(inverted)
+    assert person.result() == composed
+    tab.keyboard.press("Control+Shift+z")
+    person.changed(composed)
+    assert person.result() == inverted
+    pack = zipfile.ZipFile(io.BytesIO(person.save("All (zip)")))
+    pack.extractall(tmp_path)
+    recipe = next(tmp_path.glob("*.recipe.json"))
+    assert main(["recipe", str(recipe), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+    assert "the same, bit for bit" in capsys.readouterr().out
+    # A third has no one to be blended with; removed again, all is as before.
+    add.click()
+    tab.get_by_role("button", name="Sample as third exemplar").nth(3).click()
+    person.changed(inverted)
+    assert tab.locator("input[value=blend]").is_disabled()
+    third = person.result()
+    tab.get_by_role("button", name="Remove the third exemplar").click()
+    person.changed(third)
+    assert person.result() == inverted
+    tab.locator("input[value=compose]").focus()
+    tab.keyboard.press("ArrowLeft")
+    person.changed(inverted)
+    assert person.result() == blended
+    tab.get_by_role("button", name="Remove the second exemplar").click()
+    person.changed(blended)
+    assert not tab.locator(".sharing").is_visible()
+
+
 def test_no_click_is_lost_while_another_is_not_answered(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     clicks = [person.tab.get_by_role("button", name=f"Sample as {pane}").nth(4) for pane in ("input", "exemplar")]
     for click in clicks:

@@ -40,6 +40,8 @@ def bodies(visitor: Visitor) -> list[Any]:
         {"action": "operate", "pane": 0, "step": {"do": "grow", "radius": 3}},
         {"action": "operate", "pane": 1, "step": {"do": "select", "at": [0.5, 0.5], "alike": 0.4, "erase": True}},
         {"action": "load_mask", "pane": 0, "name": "m.png", "data": "aGFsbG8="},
+        {"action": "compose", "on": 1}, {"action": "give", "pane": 2, "name": "hair", "on": 1},
+        {"action": "remove", "pane": 2}, {"action": "sample", "pane": 3, "sample": 2},
     ]  # fmt: skip
     made = [visitor.request(page.bench, "act", told, *SLIDERS) for told in actions]
     made += [

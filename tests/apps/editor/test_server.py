@@ -106,7 +106,7 @@ def test_files_named_in_messages_are_not_read(visitor: Visitor) -> None:
         {"action": "sample", "pane": 0, "sample": -1}, {"action": "sample", "pane": True, "sample": 0},
         {"action": "face", "pane": 2, "face": 0}, {"action": "restore", "id": 77}, {"action": "__class__"},
         {"action": "keep", "masks": 7}, {"action": "keep", "masks": [None]}, {"action": "keep", "masks": [{}]},
-        {"action": "keep", "masks": [{"pane": 0, "revision": 0}] * 4},
+        {"action": "keep", "masks": [{"pane": 0, "revision": 0}] * 7},
         {"action": "operate", "pane": 0}, {"action": "operate", "pane": 0, "step": {"do": "load"}},
         {"action": "operate", "pane": 0, "step": {"do": "lasso", "points": "abc"}},
         {"action": "operate", "pane": 0, "step": {"do": "grow", "radius": "9"}},
