@@ -132,7 +132,7 @@ def test_edit_download_reproduce(
         before = person.result()
         person.open(pane, faces[pane])
         person.changed(before)
-    choice = person.tab.get_by_label("Face in the input")
+    choice = person.tab.get_by_label("Face in the input", exact=True)
     if choice.is_visible():  # where the detector takes a drawn face for one
         before = person.result()
         choice.select_option(label="Centre square as it is")
