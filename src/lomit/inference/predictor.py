@@ -107,8 +107,9 @@ class Predictor:
             threads: CPU threads, for all that PyTorch does in this process; `SpareCores()` keeps them to the cores that
                 other programs leave free; None leaves them as they are.
         """
-        cores = threads if isinstance(threads, SpareCores) else None
-        if cores is not None:
+        cores = None
+        if isinstance(threads, SpareCores):
+            cores = threads
             cores.fit()  # before an exported model takes the number for its own
         elif threads is not None:
             at_least(1, threads=threads)

@@ -209,7 +209,9 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
         masks[0],
         tuple(masks[1:]),
         steps if any(steps) else (),
-        *(float(values[name]) for name in ("threshold", "strength", "blend")),
+        float(values["threshold"]),
+        float(values["strength"]),
+        float(values["blend"]),
         regions,
     )
     label = values["label"]

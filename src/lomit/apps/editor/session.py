@@ -225,7 +225,7 @@ class Session:
         predictor, s, guides = self.models.get(self.settings.model), self.settings, self._guides()
         own = self.slots[INPUT]
         if self.composing:
-            regions = tuple(slot and slot.mask for slot in (self.slots[REGION[pane]] for pane in self.guides))
+            regions = tuple(None if r is None else r.mask for r in (self.slots[REGION[pane]] for pane in self.guides))
             masks = tuple(slot.mask for slot in guides)
             return Edit(exemplar_masks=masks, threshold=s.threshold, regions=regions)
         edit = Edit(blend=s.blend if len(guides) > 1 else 0.0, strength=s.strength if predictor.can_blend else 1.0)
