@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import lomit.engine.train
+from lomit.config import RunConfig
 from lomit.engine.loop import Loop
+from lomit.models import Method
 from support.tiny import write_folder
 
 At = Callable[[int, Callable[[Loop], object]], None]
@@ -17,6 +20,22 @@ At = Callable[[int, Callable[[Loop], object]], None]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty training and ten validation images with two attributes, decoded once."""
     return write_folder(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def estimates() -> Iterator[None]:
+    """Each run's memory is estimated once: that takes longer than the steps of a tiny one, and many tests start it."""
+    real, known = lomit.engine.train.estimate_peak, dict[tuple[str, int], int]()
+
+    def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
+        key = f"{method.name} {config}", world
+        if key not in known:
+            known[key] = real(method, config, world)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lomit.engine.train, "estimate_peak", estimate_peak)
+        yield
 
 
 @pytest.fixture
