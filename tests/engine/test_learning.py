@@ -1,4 +1,4 @@
-"""Sixty steps of every method on one pair of images: it reconstructs them better than it did at first."""
+"""Thirty steps of every method on one pair of images: it reconstructs them better than it did at first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_reconstruction_improves(method: str) -> None:
     before = translator.eval().score(batch)["score"]
     translator.train()
     torch.manual_seed(0)
-    for _ in range(60):
+    for _ in range(30):
         for runner in runners:
             run_phase(fabric, translator, runner, [batch], lr=1e-3)
     after = translator.eval().score(batch)["score"]
