@@ -18,10 +18,8 @@ PUBLISHER = "https://download.pytorch.org/models"
 
 
 def backbone_file(network: str, file_name: str, given: str | os.PathLike[str] | None = None) -> Path:
-    """Where a network's published weights are: a file of the user's, or `file_name` in torch's cache.
-
-    Raises:
-        LomitError: where it is not there; the line says where to get it.
+    """Where a network's published weights are: a file of the user's, or `file_name` in torch's cache.  Raises
+    LomitError where it is not there, with a line that says where to get it.
     """
     if given is not None:
         if not Path(given).is_file():

@@ -41,14 +41,12 @@ def separation(codes: Tensor, domains: Tensor, people: Tensor, seed: int = 0) ->
     """Silhouette and cross-validated linear probe of codes, N x D.
 
     The interval of the silhouette resamples people with the distances as they are; equal calls give equal results.
+    Raises LomitError without scikit-learn, for fewer than two domains, and for one with fewer than `FOLDS` people.
 
     Args:
         domains: N whole numbers, at least two different ones.
         people: N numbers of the person each code is of.
         seed: of the folds and of the bootstrap.
-
-    Raises:
-        LomitError: without scikit-learn, for fewer than two domains, and for one with fewer than `FOLDS` people.
     """
     require("the linear probe", "metrics", "sklearn.linear_model")
     from sklearn.linear_model import LogisticRegression

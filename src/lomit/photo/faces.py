@@ -156,15 +156,12 @@ def _predictor() -> Any:
 
 
 def landmarks(image: Image.Image, box: Box, at: int = POINTS_AT) -> np.ndarray:
-    """The five points of a face, float64, 5 x 2 (x, y) in pixels of the image, RGB.
+    """The five points of a face, float64, 5 x 2 (x, y) in pixels of the photograph, RGB.  Raises LomitError where the
+    `faces` extra is not installed.
 
     Args:
-        image: the photograph.
         box: the detector's box of the face, or one that is near it.
         at: side in pixels that the box is scaled to.
-
-    Raises:
-        LomitError: where the `faces` extra is not installed.
     """
     check_detector()
     import dlib

@@ -106,18 +106,13 @@ class Live:
     time.
 
     Args:
-        predictor: the model.
         exemplar: from `align_exemplar`.
         only: attributes to move, as in `Predictor.translate`; empty: what the predictor moves by default.
         tracker: gives the face of each frame; None: a `LiveTracker`.
     """
 
     def __init__(
-        self,
-        predictor: Predictor,
-        exemplar: ExemplarFace,
-        only: Sequence[str] = (),
-        tracker: Tracker | None = None,
+        self, predictor: Predictor, exemplar: ExemplarFace, only: Sequence[str] = (), tracker: Tracker | None = None
     ) -> None:
         self.predictor, self._tracker, self._masks = predictor, tracker or LiveTracker(), SteadyMasks()
         self.guide(exemplar, only)
@@ -217,15 +212,8 @@ def tint_quickly(image: Image.Image, face: Face, mask: Image.Image | None, size:
 
 
 def _placed(planes: np.ndarray, face: Face, size: tuple[int, int]) -> tuple[Box, Tensor] | None:
-    """`place`, quickly: the part of a frame in which not all planes are 0, and the values there.
-
-    Args:
-        planes: float32, S x S x C.
-        face: whose crop it is.
-        size: width and height of the frame.
-
-    Returns:
-        The part, and C x H x W; None where nothing lies in the frame.
+    """`place`, quickly: the part of a frame (width, height) in which not all planes (float32, S x S x C) are 0, and the
+    values there, C x H x W; None where nothing lies in the frame.
     """
     rows, columns = np.nonzero(np.abs(planes).max(axis=2) > LEAST)
     if not len(rows):

@@ -57,10 +57,8 @@ class Origin:
         return cls(source.name, content_hash(source.read()), source.face, source.rendered)
 
     def source(self, picture: Picture) -> Portrait:
-        """The image with its face.
-
-        Raises:
-            LomitError: where it is another image than the recipe was made from, or the face does not lie in it.
+        """The image with its face.  Raises LomitError where it is another image than the recipe was made from, or the
+        face does not lie in it.
         """
         if content_hash(picture) != self.sha256:
             raise LomitError(f"{picture.name} is not the image that the recipe calls {self.name}: its pixels differ")
@@ -129,10 +127,8 @@ class Recipe:
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """Reads what `Recipe.to_json` wrote.
-
-    Raises:
-        LomitError: where the file is missing, too large, no recipe, of another format, or holds a wrong value.
+    """Reads what `Recipe.to_json` wrote.  Raises LomitError where the file is missing, too large, no recipe, of another
+    format, or holds a wrong value.
     """
     path = Path(path)
     if os.path.isfile(path) and path.stat().st_size > MAX_BYTES:
@@ -185,11 +181,7 @@ def encode_mask(mask: MaskLike) -> str:
 
 
 def decode_mask(text: str) -> Image.Image:
-    """The inverse of `encode_mask`.
-
-    Raises:
-        LomitError: for anything but a square PNG of up to `MAX_MASK_SIDE` pixels a side.
-    """
+    """The inverse of `encode_mask`.  Raises LomitError for anything but a square PNG of at most `MAX_MASK_SIDE`."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
             if image.width == image.height <= MAX_MASK_SIDE:

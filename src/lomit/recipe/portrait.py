@@ -67,14 +67,10 @@ class Portrait:
         return self._seen[size]
 
     def seen_mask(self, mask: Image.Image, size: int) -> Image.Image:
-        """A mask as it lies on what is translated: mode L, size x size.
+        """A mask as it lies on what is translated: mode L, size x size.  Raises LomitError for a mask of another shape.
 
         Args:
             mask: mode L, square (it stands for what is translated) or of the whole image's shape, at any size.
-            size: side of the result.
-
-        Raises:
-            LomitError: for a mask of another shape.
         """
         if mask.width != mask.height:
             width, height = self.read().size

@@ -41,10 +41,7 @@ class DrawnDomains:
 
 def draw_domains(faces: Faces, attributes: Sequence[str], count: int, seed: int) -> DrawnDomains:
     """At most `count` faces, as many of each domain; the domains are the largest group of exclusive attributes that the
-    faces know, or the first attribute and its absence.
-
-    Raises:
-        LomitError: where the faces don't show two domains.
+    faces know, or the first attribute and its absence.  Raises LomitError where the faces don't show two domains.
     """
     kinds = targets(faces, attributes)
     if not kinds:

@@ -21,10 +21,8 @@ from lomit.images import writing_failed
 
 
 def read_texts(title: str | None, contact: str | None, consent: str | None, completion_url: str) -> Texts:
-    """What participants read: the defaults, but for what is given.  `consent` is a file of paragraphs.
-
-    Raises:
-        LomitError: where it can't be read or is empty.
+    """What participants read: the defaults, but for what is given.  `consent` is a file of paragraphs.  Raises
+    LomitError where it can't be read or is empty.
     """
     given: dict[str, Any] = {name: text for name, text in (("title", title), ("contact", contact)) if text is not None}
     if consent is not None:
@@ -39,11 +37,7 @@ def read_texts(title: str | None, contact: str | None, consent: str | None, comp
 
 
 def read_entries(path: Path) -> list[Any]:
-    """The blocks that a JSON file holds, not checked yet.
-
-    Raises:
-        LomitError: where it can't be read or holds something else.
-    """
+    """The blocks that a JSON file holds, not checked yet.  Raises LomitError where it holds something else."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(entries, ensure_ascii=False).encode()
@@ -57,10 +51,8 @@ def read_entries(path: Path) -> list[Any]:
 def own_blocks(
     entries: Sequence[Any], path: Path, models: tuple[str, ...], which: Literal["first", "all"]
 ) -> tuple[Block, ...]:
-    """The blocks of `read_entries`; those about two models that name none let them meet as `which` says.
-
-    Raises:
-        LomitError: where an entry is no block.
+    """The blocks of `read_entries`; those about two models that name none let them meet as `which` says.  Raises
+    LomitError where an entry is no block.
     """
     blocks = []
     for number, entry in enumerate(entries, start=1):
@@ -81,13 +73,11 @@ def build_study(
     study: StudyDefinition,
     progress: Callable[[str], None] = lambda line: None,
 ) -> str:
-    """Makes the pictures and writes the folder, whole or not at all; only its owner can read it.
+    """Makes the pictures and writes the folder, whole or not at all; only its owner can read it.  Returns the owner's
+    token, which is kept nowhere.
 
-    Returns:
-        The owner's token, which is kept nowhere.
-
-    Raises:
-        LomitError: where there are too few pictures, a model can't be used, or the folder is there or can't be written.
+    Raises LomitError where there are too few pictures, a model can't be used, or the folder is there or can't be
+    written.
     """
     if os.path.lexists(out):
         raise LomitError(f"{out} exists already; choose another --out (a study with answers is never replaced)")

@@ -219,11 +219,7 @@ def key_json(key: Key) -> dict[str, Any]:
 
 
 def read_folder(path: str | Path) -> StudyFolder:
-    """A study's folder.
-
-    Raises:
-        LomitError: where it is none, or its files are damaged or of another version.
-    """
+    """A study's folder.  Raises LomitError where it is none, or its files are damaged or of another version."""
     path = Path(path)
     if not (path / STUDY).is_file():
         raise LomitError(f"{path} is no study: it has no {STUDY}; lomit study build makes one")

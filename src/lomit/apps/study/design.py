@@ -209,16 +209,12 @@ def design(
     In a list every model is shown with the same pairs, so that none gets the easier faces; the next two lists go on
     with other pairs and real images as long as there are any.
 
-    Args:
-        blocks: the questions.
-        models: names of the models.
-        pairs: how many pairs of input and exemplar there are.
-        reals: how many real images of the target class.
-        lists: how many lists; an even number, since they come in mirrored twos.
-        seed: equal calls give equal lists.
+    Raises LomitError where there are too few pairs or real images for a list, or `lists` is odd.
 
-    Raises:
-        LomitError: where there are too few pairs or real images for a list, or `lists` is odd.
+    Args:
+        pairs, reals: how many pairs of input and exemplar there are, and how many real images of the target class.
+        lists: an even number, since they come in mirrored twos.
+        seed: equal calls give equal lists.
     """
     if lists < 2 or lists % 2:
         raise LomitError(f"the number of lists must be even, at least 2 (they mirror each other); it is {lists}")

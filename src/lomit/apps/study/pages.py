@@ -68,8 +68,7 @@ class Pages:
 def preview_page(folder: StudyFolder, number: int) -> str:
     """Everything that list `number` (from 0) shows, pictures inside, and the key beside it: for the owner alone.
 
-    Raises:
-        LomitError: where the extra is missing.
+    Raises LomitError where the extra is missing.
     """
     require("the preview", "apps", "jinja2")
     study, trials = folder.study, folder.key.lists[number]

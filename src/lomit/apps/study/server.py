@@ -50,16 +50,11 @@ def require_server() -> None:
 
 
 def create_app(folder: StudyFolder, store: AnswerStore, rate: float = 20.0, joins: float = 2.0) -> FastAPI:
-    """The application.
+    """The application.  Raises LomitError where the extra is missing.
 
     Args:
-        folder: the study.
-        store: where answers go.
         rate: requests a second of one participant in the long run; 400 at once, more where a list has many pictures.
         joins: new participants a second from one address, and links that don't exist; 300 at once.
-
-    Raises:
-        LomitError: where the extra is missing.
     """
     require_server()
     from fastapi import FastAPI

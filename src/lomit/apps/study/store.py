@@ -105,11 +105,7 @@ class AnswerStore:
     """
 
     def __init__(self, folder: StudyFolder) -> None:
-        """Opens or makes it.
-
-        Raises:
-            LomitError: where it can't be, or belongs to another study.
-        """
+        """Opens or makes it.  Raises LomitError where it can't be, or belongs to another study."""
         self.path = folder.path / ANSWERS
         self.lists = len(folder.key.lists)
         self.trials = [len(trials) for trials in folder.key.lists]
@@ -181,14 +177,7 @@ class AnswerStore:
         """A participant who has consented: one on the list that the fewest have, or one who is there already.
 
         Joining again changes nothing: the same token, and the same name with a panel, lead to the same participant.
-
-        Args:
-            sort: who it is.
-            external: a panel's name for the participant.
-            made: the token to use, by default a new one.
-
-        Returns:
-            A token of the participant.
+        Returns a token of the participant: `made`, by default a new one.  `external` is a panel's name for them.
         """
         made = made or token()
         with self._writing() as db:
@@ -233,10 +222,8 @@ class AnswerStore:
         return Participant(*rows[0]) if rows else None
 
     def add(self, participant: int, answers: Sequence[Answer]) -> bool:
-        """Stores answers, each once: what is there already stays as it is.  On disk when this returns.
-
-        Returns:
-            False where the participant has withdrawn meanwhile; then nothing is stored.
+        """Stores answers, each once: what is there already stays as it is.  On disk when this returns; False where the
+        participant has withdrawn meanwhile, and nothing is stored.
         """
         with self._writing() as db:
             state, number = db.execute("SELECT state, list FROM participant WHERE id = ?", (participant,)).fetchone()
