@@ -36,13 +36,7 @@ class OneEuro:
         self._speed = np.zeros_like(self.points)
 
     def update(self, points: np.ndarray, time: float, unit: float) -> np.ndarray:
-        """The smoothed points.
-
-        Args:
-            points: N x 2, in pixels.
-            time: of the frame, in seconds.
-            unit: length in which speeds are counted, in pixels.
-        """
+        """The smoothed points, N x 2 in pixels; speeds are counted in `unit` pixels a second."""
         step = time - self.time
         if step <= 0:
             return self.points
@@ -78,12 +72,9 @@ class Tracker:
     """
 
     def __init__(
-        self,
-        which: int | Literal["all"],
-        find: Callable[[Image.Image, int | None], Sequence[Face]] = find_faces,
+        self, which: int | Literal["all"], find: Callable[[Image.Image, int | None], Sequence[Face]] = find_faces
     ) -> None:
-        self.which = which
-        self._find = find
+        self.which, self._find = which, find
         self._tracks: list[_Track] = []
         self._lost: _Track | None = None
 
@@ -103,12 +94,12 @@ class Tracker:
         for track in [t for t in self._tracks if time - t.seen > HOLD]:
             self._tracks.remove(track)
             self._lost = track
+        new: Sequence[Face] = ()
         if self.which == "all":
-            self._tracks += [_start(face, time) for face in found]
-        elif not self._tracks:
-            face = self._choose(found, time)
-            if face is not None:
-                self._tracks = [_start(face, time)]
+            new = found
+        elif not self._tracks and (chosen := self._choose(found, time)) is not None:
+            new = [chosen]
+        self._tracks += [_Track(face, OneEuro(face.landmarks, time), time) for face in new]
         return [track.face for track in self._tracks]
 
     def _search(self, image: Image.Image, time: float) -> list[Face]:
@@ -155,10 +146,6 @@ class SteadyMasks:
 def _alpha(cutoff: float, step: float) -> float:
     """Weight of the newest value in an exponential filter with this cutoff (Hz) and time step (s)."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff * step))
-
-
-def _start(face: Face, time: float) -> _Track:
-    return _Track(face, OneEuro(face.landmarks, time), time)
 
 
 def nearest(faces: Sequence[Face], last: Face, reach: float) -> Face | None:

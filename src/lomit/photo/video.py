@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -61,13 +61,30 @@ def translate_video(
     """
     container = container_of(out)
     av = load_av()
-    worker = _Frames(predictor, guide, label, strength, tracker or Tracker(face))
+    following, masks = tracker or Tracker(face), SteadyMasks()
     result: list[VideoResult] = []
+
+    def change(image: Image.Image, time: float) -> Image.Image | None:
+        """The translated frame, or None where it shows no such face."""
+        nonlocal guide
+        faces = following.update(image, time)
+        if not faces:
+            masks.forget()
+            return None
+        picture = Picture(image, name="frame")
+        crops = [(each, align(picture, each, predictor.image_size)) for each in faces]
+        results = translate_crops(predictor, crops, guide, label=label, steady=masks)
+        if guide is not None and guide.mask is None and results[0].exemplar_mask is not None:
+            guide = replace(guide, mask=results[0].exemplar_mask)
+        for each in results:
+            pasted = paste(picture, each.face, each.before, each.after, each.input_mask, strength=strength)
+            picture = Picture(pasted, name="frame")
+        return picture.rgb
 
     def save(file: BinaryIO) -> None:
         try:
             with av.open(str(path)) as source, av.open(file, "w", format=container) as target:
-                result.append(transcode(source, target, container, worker, progress))
+                result.append(transcode(source, target, container, change, progress))
         except av.error.FFmpegError as error:
             raise LomitError(f"{path} can't be read or written as a video: {error.strerror or error}") from error
 
@@ -99,31 +116,3 @@ def first_face(path: str | os.PathLike[str]) -> Image.Image:
             return look(Picture(next(source.decode(video=0)).to_image(), name="frame"))
     except (av.error.FFmpegError, StopIteration, IndexError) as error:
         raise LomitError(f"{path} can't be read as a video") from error
-
-
-@dataclass
-class _Frames:
-    """Translates one frame after the other."""
-
-    predictor: Predictor
-    guide: ExemplarFace | None
-    label: Mapping[str, float] | None
-    strength: float
-    tracker: Tracker
-    _masks: SteadyMasks = field(default_factory=SteadyMasks)
-
-    def __call__(self, image: Image.Image, time: float) -> Image.Image | None:
-        """The translated frame, or None where it shows no such face."""
-        faces = self.tracker.update(image, time)
-        if not faces:
-            self._masks.forget()
-            return None
-        picture = Picture(image, name="frame")
-        crops = [(face, align(picture, face, self.predictor.image_size)) for face in faces]
-        results = translate_crops(self.predictor, crops, self.guide, label=self.label, steady=self._masks)
-        if self.guide is not None and self.guide.mask is None and results[0].exemplar_mask is not None:
-            self.guide = replace(self.guide, mask=results[0].exemplar_mask)
-        for each in results:
-            pasted = paste(picture, each.face, each.before, each.after, each.input_mask, strength=self.strength)
-            picture = Picture(pasted, name="frame")
-        return picture.rgb
