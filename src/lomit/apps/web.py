@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -287,22 +287,16 @@ def check_url(url: str | None) -> None:
     """Raises `LomitError` where this can't be an address under which browsers reach a server."""
     if url is None:
         return
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-        right = right and url.isascii() and url.isprintable() and parts.port != 0
-    except ValueError:
-        right = False
-    if not right:
-        raise LomitError(f"--url must be an address such as https://lab.example/faces; it is '{url}'")
+        right = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+        if right and url.isascii() and url.isprintable() and parts.port != 0:
+            return
+    raise LomitError(f"--url must be an address such as https://lab.example/faces; it is '{url}'")
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one.
-
-    Raises:
-        LomitError: where the port is taken, or there is no such address here.
-    """
+    """A bound socket; port 0 takes a free one.  Raises LomitError where port or address can't be had."""
     within(0, 65_535, port=port)  # others would be taken modulo 65,536
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
