@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class Share:
         wilson: 95 % interval that takes answers for independent.
         people: 95 % interval that resamples participants; None with fewer than two.
         p: of the exact binomial test that both are chosen alike; `p_holm` corrected for all questions of the study.
-        p_people: of the t test of the participants' shares (NaN with fewer than two); `p_people_holm` corrected.
+        p_people: of the t test of the participants' shares (None with fewer than two); `p_people_holm` corrected.
     """
 
     question: Question
@@ -50,8 +49,8 @@ class Share:
     people: tuple[float, float] | None
     p: float
     p_holm: float
-    p_people: float
-    p_people_holm: float
+    p_people: float | None
+    p_people_holm: float | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ class Analysis:
         least_checks: share of the checks that decided.
         shares: one for each question about two alternatives.
         rankings: block -> Bradley-Terry, where there are more than two alternatives.
-        times: block -> quartiles of the response times in milliseconds, and how many they are from.
+        times: block -> quartiles of the response times in milliseconds, and how many they are from; times during which
+            the page was hidden are left out.
     """
 
     simulated: bool
@@ -79,14 +79,12 @@ class Analysis:
 
 
 def analyse(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | None = None, seed: int = 0) -> Analysis:
-    """Analyses the answers of people, or those of a program; never both at once.
+    """Analyses the answers of people, or those of a program; never both at once.  Raises LomitError where there are no
+    answers, and where the extra is missing.
 
     Args:
         least: share of the attention checks that an included participant answered rightly; None: the study's own.
         seed: of the bootstrap.
-
-    Raises:
-        LomitError: where there are no answers, and where the extra is missing.
     """
     require("analysing a study", "apps", "choix", "scipy")
     least = folder.study.least_checks if least is None else least
@@ -99,11 +97,17 @@ def analyse(folder: StudyFolder, store: AnswerStore, sort: Sort, least: float | 
     excluded = [person for person in everyone if not person.attentive(least)]
     if not included:
         raise LomitError(f"all {len(excluded)} participants failed the attention checks; see --least-checks")
+    blocks, times = [block.name for block in folder.study.blocks], {}
+    for block in blocks:
+        known = [c.answer.rt for p in included for c in p.main if c.block == block and not c.answer.away]
+        if known:
+            low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]).tolist()
+            times[block] = low, middle, high, len(known)
     return Analysis(
         sort == "simulated", included, excluded, sum(not p.finished for p in included), least,
         _shares(questions(folder.study), included, seed),
-        {b.name: found for b in folder.study.blocks if (found := _ranking(b.name, included, seed)) is not None},
-        {block.name: _times(block.name, included) for block in folder.study.blocks},
+        {block: found for block in blocks if (found := _ranking(block, included, seed)) is not None},
+        times,
     )  # fmt: skip
 
 
@@ -113,14 +117,14 @@ def _shares(asked_about: Sequence[Question], included: Sequence[Person], seed: i
     samples = bootstrap_shares(hits, asked, seed) if len(included) > 1 else None
     p = [exact_binomial(int(h), int(n)) for h, n in zip(hits.sum(0), asked.sum(0), strict=True)]
     p_people = [share_test(h, n) for h, n in zip(hits.T, asked.T, strict=True)]
-    known = [k for k, value in enumerate(p_people) if not math.isnan(value)]
-    corrected = dict(zip(known, holm([p_people[k] for k in known]), strict=True))
+    known = {k: value for k, value in enumerate(p_people) if value is not None}
+    corrected = dict(zip(known, holm(list(known.values())), strict=True))
     return [
         Share(
             question, int(hits[:, k].sum()), int(asked[:, k].sum()),
             wilson(int(hits[:, k].sum()), int(asked[:, k].sum())),
             None if samples is None else interval(samples[:, k]),
-            p[k], p_holm, p_people[k], corrected.get(k, math.nan),
+            p[k], p_holm, p_people[k], corrected.get(k),
         )
         for k, (question, p_holm) in enumerate(zip(asked_about, holm(p), strict=True))
     ]  # fmt: skip
@@ -130,33 +134,17 @@ def _ranking(block: str, included: Sequence[Person], seed: int) -> Ranking | Non
     return ranked_people([Counter((c.chosen, c.other) for c in p.main if c.block == block) for p in included], seed)
 
 
-def _times(block: str, included: Sequence[Person]) -> tuple[float, float, float, int]:
-    """Quartiles; times during which the page was hidden are left out."""
-    times = [c.answer.rt for person in included for c in person.main if c.block == block and not c.answer.away]
-    if not times:
-        return math.nan, math.nan, math.nan, 0
-    low, middle, high = np.quantile(times, [0.25, 0.5, 0.75]).tolist()
-    return low, middle, high, len(times)
-
-
 def counted(analysis: Analysis) -> dict[str, Any]:
     """What `lomit report --study` reads: counts, and for each the interval that resamples participants."""
-
-    def more(share: Share) -> dict[str, Any]:
-        return {"people": None if share.people is None else list(share.people), "p": share.p_people_holm}
-
-    def clean(entry: dict[str, Any]) -> dict[str, Any]:
-        # NaN is no number in JSON.
-        return {k: v for k, v in entry.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
-
     realism, comparisons = [], []
     for share in analysis.shares:
-        question = share.question
+        question, known = share.question, {"people": share.people, "p": share.p_people_holm}
+        more = {name: value for name, value in known.items() if value is not None}
         if question.second == REAL:
-            realism.append(clean({"model": question.first, "chosen": share.hits, "shown": share.asked, **more(share)}))
+            realism.append({"model": question.first, "chosen": share.hits, "shown": share.asked, **more})
         else:
             entry = {"question": question.question, "models": [question.first, question.second]}
-            comparisons.append(clean({**entry, "chosen": [share.hits, share.asked - share.hits], **more(share)}))
+            comparisons.append({**entry, "chosen": [share.hits, share.asked - share.hits], **more})
     return {
         "study": FORMAT,
         "simulated": analysis.simulated,

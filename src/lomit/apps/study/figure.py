@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,19 @@ BLUE, ORANGE = "#174ea6", "#f29900"
 
 
 def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> None:
-    """Writes `stem.png`, `.pdf` and `.svg`.
-
-    Raises:
-        LomitError: where matplotlib is missing or the files can't be written.
-    """
+    """Writes `stem.png`, `.pdf` and `.svg`.  Raises LomitError where matplotlib is missing or they can't be written."""
     require("drawing", "apps", "matplotlib")
     import matplotlib
     from matplotlib.figure import Figure
 
-    panels = _panels(analysis)
-    rows = [len(shares) for _, shares in panels]
+    panels = [list(shares) for _, shares in groupby(analysis.shares, key=lambda share: share.question.block)]
+    heights = [0.8 + 0.36 * len(shares) for shares in panels]
     # Text stays text; the same answers give the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lomit", "font.size": 9}):
-        figure = Figure(figsize=(6.4, 1.1 + sum(0.8 + 0.36 * n for n in rows)), layout="constrained")
-        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[0.8 + 0.36 * n for n in rows])[:, 0]
-        for axis, (title, shares) in zip(axes, panels, strict=True):
-            _draw_panel(axis, title, shares)
+        figure = Figure(figsize=(6.4, 1.1 + sum(heights)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, shares in zip(axes, panels, strict=True):
+            _draw_panel(axis, shares)
         axes[-1].set_xlabel("chosen, %")
         figure.suptitle(_caption(analysis), fontsize=9, color="#b00020" if analysis.simulated else "black")
         if analysis.simulated:
@@ -42,21 +39,12 @@ def draw_figure(analysis: Analysis, stem: Path, overwrite: bool) -> None:
                     alpha=0.18, rotation=8, zorder=0,
                 )  # fmt: skip
         for kind in FORMATS:
-            path = stem.with_suffix(f".{kind}")
             told: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind, {})
             write_file(
-                path,
+                stem.with_suffix(f".{kind}"),
                 lambda file, kind=kind, told=told: figure.savefig(file, format=kind, dpi=200, metadata=told),  # type: ignore[misc]
                 overwrite,
             )
-
-
-def _panels(analysis: Analysis) -> list[tuple[str, list[Share]]]:
-    """One for each block."""
-    found: dict[str, list[Share]] = {}
-    for share in analysis.shares:
-        found.setdefault(share.question.block, []).append(share)
-    return [(shares[0].question.question, shares) for shares in found.values()]
 
 
 def _caption(analysis: Analysis) -> str:
@@ -65,8 +53,9 @@ def _caption(analysis: Analysis) -> str:
     return f"{mark}{who}\n95 % intervals: thick, Wilson's of the answers; thin, bootstrap over participants"
 
 
-def _draw_panel(axis: Any, title: str, shares: Sequence[Share]) -> None:
-    axis.set_title(title, loc="left", fontsize=10)
+def _draw_panel(axis: Any, shares: Sequence[Share]) -> None:
+    """One block's shares."""
+    axis.set_title(shares[0].question.question, loc="left", fontsize=10)
     axis.axvline(50, color="#888888", linewidth=0.8, linestyle=":")
     for row, share in enumerate(shares):
         value = 100 * share.hits / share.asked if share.asked else 50.0

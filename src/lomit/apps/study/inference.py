@@ -36,21 +36,21 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected
 
 
-def share_test(hits: np.ndarray, asked: np.ndarray) -> float:
+def share_test(hits: np.ndarray, asked: np.ndarray) -> float | None:
     """Two-sided p of Student's t test that the participants' mean share is one half.
 
     Args:
         hits, asked: of each participant, N; those who were asked nothing are left out.
 
     Returns:
-        p; NaN with fewer than two participants.  Where all have one share there is no spread to compare with: then p is
-        that of flipping signs, by which 2 of 2^N ways are as far off.
+        p; None with fewer than two participants.  Where all have one share there is no spread to compare with: then p
+        is that of flipping signs, by which 2 of 2^N ways are as far off.
     """
     from scipy.stats import t
 
     shares = hits[asked > 0] / asked[asked > 0]
     if len(shares) < 2:
-        return math.nan
+        return None
     error = shares.std(ddof=1) / math.sqrt(len(shares))
     distance = abs(shares.mean() - 0.5)
     if error == 0:
@@ -63,8 +63,6 @@ def bootstrap_shares(hits: np.ndarray, asked: np.ndarray, seed: int, draws: int 
 
     Args:
         hits, asked: counts, participants x questions; a sample takes all answers of a participant or none.
-        seed: draws the samples.
-        draws: how many.
 
     Returns:
         draws x questions; NaN where a sample holds no answer to a question.
@@ -108,11 +106,8 @@ Wins = Mapping[tuple[str, str], int]
 
 
 def bradley_terry(wins: Wins) -> Ranking | None:
-    """A ranking from choices.
-
-    Returns:
-        None with fewer than three alternatives, where two shares say it all, and where some never met, even through
-        others.
+    """A ranking from choices; None with fewer than three alternatives, where two shares say it all, and where some
+    never met, even through others.
     """
     names = sorted({name for pair, count in wins.items() if count for name in pair})
     if len(names) < 3:
@@ -128,13 +123,7 @@ def bradley_terry(wins: Wins) -> Ranking | None:
 def ranked_people(people: Sequence[Wins], seed: int, draws: int = RANKING_DRAWS) -> Ranking | None:
     """The ranking of all participants' choices, with intervals that resample participants.
 
-    Args:
-        people: of each participant, how often the first was chosen over the second.
-        seed: draws the samples.
-        draws: how many.
-
-    Returns:
-        As `bradley_terry`; without intervals where there are fewer than two participants, or most samples give none.
+    As `bradley_terry`; without intervals where there are fewer than two participants, or most samples give none.
     """
     total: Counter[tuple[str, str]] = Counter()
     for wins in people:

@@ -51,14 +51,14 @@ class Material(ABC):
     people: bool
     facts: dict[str, Any]
 
-    @abstractmethod
-    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
-        """The pictures of kind `real`, `input`, `exemplar` and `output` that are wanted, RGB, any size."""
-
     @property
     def room(self) -> Room:
         """What a study can draw from."""
         return Room(self.pairs, (self.reals,) * (self.pairs + 1), "the material", chosen=False)
+
+    @abstractmethod
+    def found(self, wanted: Sequence[Stimulus]) -> dict[Stimulus, Image.Image]:
+        """The pictures of kind `real`, `input`, `exemplar` and `output` that are wanted, RGB, any size."""
 
     def pictures(self, wanted: Sequence[Stimulus], seed: int) -> dict[Stimulus, Image.Image]:
         """All that is wanted, spoilt ones included, square and of one size."""
@@ -85,11 +85,7 @@ class TranslatedFaces(Material):
         pairs: int,
         seed: int,
     ) -> None:
-        """Draws the pairs; translates nothing yet.
-
-        Raises:
-            LomitError: where the faces or a model don't know the classes.
-        """
+        """Draws the pairs, translates nothing yet.  Raises LomitError where faces or a model don't know the classes."""
         self.predictors, self.faces = predictors, faces
         self.models = tuple(predictors)
         self.size = max(p.image_size for p in predictors.values())
@@ -112,8 +108,7 @@ class TranslatedFaces(Material):
         for pair in [(), *zip(inputs, exemplars, strict=True)]:
             unseen -= {faces.identity(face) for face in pair}
             left.append(len(unseen))
-        what = f"{faces.what}, {_told(of_input)} with {_told(of_exemplar)},"
-        self._room = Room(pairs, left, what)
+        self._room = Room(pairs, left, f"{faces.what}, {_told(of_input)} with {_told(of_exemplar)},")
         self.facts = {
             "faces": faces.what,
             "inputs": dict(of_input),
@@ -171,17 +166,12 @@ def translated_faces(
     pairs: int,
     seed: int,
 ) -> TranslatedFaces:
-    """Faces translated by models.
+    """Faces translated by models.  Raises LomitError for models and data that can't be used.
 
     Args:
         models: each as `LABEL=MODEL` or `MODEL`, what `load_pretrained` takes.
-        device: where they run.
         data: the faces at a size in pixels; None renders them.
-        of_input, of_exemplar: the classes.
-        pairs, seed: as for `TranslatedFaces`.
-
-    Raises:
-        LomitError: for models and data that can't be used.
+        of_input, of_exemplar, pairs, seed: as for `TranslatedFaces`.
     """
     words = [_labelled(word) for word in models]
     check_models([label for label, _ in words])
@@ -212,11 +202,7 @@ class TranslationTable(Material):
     real images of the target class.  Paths are relative to the table."""
 
     def __init__(self, table: Path, reals: Path | None, size: int | None, suffixes: set[str]) -> None:
-        """Reads the table and the first image.
-
-        Raises:
-            LomitError: where the table or the folder can't be used.
-        """
+        """Reads the table and the first image.  Raises LomitError where the table or the folder can't be used."""
         self.rows = _rows(table)
         self.models = tuple(name for name in self.rows[0] if name not in ("input", "exemplar"))
         if not self.models:

@@ -22,9 +22,7 @@ MEDIAN_MS, SPREAD = 1_800.0, 0.5
 def preference(strengths: Mapping[str, float], first: str, second: str) -> float:
     """How likely the first is chosen over the second (Bradley and Terry): whole pictures over spoilt ones always.
 
-    Args:
-        strengths: alternative -> log strength; `real` and models that are not named have 0.
-        first, second: the alternatives.
+    `strengths`: alternative -> log strength; `real` and models that are not named have 0.
     """
     if SPOILT in (first, second):
         return float(second == SPOILT)
@@ -39,19 +37,13 @@ def simulate(
     careless: float,
     seed: int,
 ) -> None:
-    """Adds simulated participants with all their answers; of them the share `careless` tosses coins.
-
-    Args:
-        strengths: see `preference`.
-        seed: of the answers.
-
-    Raises:
-        LomitError: for a strength of something that is not compared.
+    """Adds simulated participants with all their answers; of them the share `careless` tosses coins.  Raises LomitError
+    for a strength (see `preference`) of something that is not compared.
     """
+    known = (*folder.study.models, REAL)
     for name in strengths:
-        if name not in (*folder.study.models, REAL):
-            known = ", ".join((*folder.study.models, REAL))
-            raise LomitError(f"'{name}' is not compared in this study; known: {known}")
+        if name not in known:
+            raise LomitError(f"'{name}' is not compared in this study; known: {', '.join(known)}")
     rng = np.random.default_rng(seed)
     for _ in range(participants):
         who = store.find(store.join("simulated"))

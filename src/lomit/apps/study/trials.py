@@ -30,7 +30,7 @@ def trials_json(folder: StudyFolder, who: Participant, answered: Sequence[int]) 
     study = folder.study
     return {
         "size": study.size,
-        "instructions": list(study.texts.instructions),
+        "instructions": study.texts.instructions,
         **progress_json(folder, who, answered),
         "trials": [
             {
@@ -75,9 +75,8 @@ def received(folder: StudyFolder, who: Participant, body: dict[str, Any]) -> lis
     sequence = order_of(folder, who)
     if not isinstance(entries, list) or not entries or len(entries) > len(sequence):
         return None
-    found = [_answer(entry, sequence) for entry in entries]
-    whole = [answer for answer in found if answer is not None]
-    return whole if len(whole) == len(found) else None
+    found = [answer for entry in entries if (answer := _answer(entry, sequence)) is not None]
+    return found if len(found) == len(entries) else None
 
 
 def _answer(entry: Any, sequence: Sequence[int]) -> Answer | None:

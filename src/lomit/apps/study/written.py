@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -96,7 +95,6 @@ def to_markdown(analysis: Analysis) -> str:
     rows = [
         [block, *(f"{value / 1000:.2f}" for value in times[:3]), str(times[3])]
         for block, times in analysis.times.items()
-        if times[3]
     ]
     lines += _table(["response time, s", "25 %", "median", "75 %", "answers"], rows)
     if analysis.excluded:
@@ -126,20 +124,16 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
         "milliseconds": {
             block: {"low": low, "median": middle, "high": high, "answers": count}
             for block, (low, middle, high, count) in analysis.times.items()
-            if count
         },
     }  # fmt: skip
 
 
 def _entry(share: Share) -> dict[str, Any]:
-    numbers = {
-        "p": share.p, "p_holm": share.p_holm, "p_people": share.p_people, "p_people_holm": share.p_people_holm,
-    }  # fmt: skip
     return {
         **asdict(share.question),
         "chosen": share.hits, "asked": share.asked,
         "wilson": list(share.wilson), "people": None if share.people is None else list(share.people),
-        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+        "p": share.p, "p_holm": share.p_holm, "p_people": share.p_people, "p_people_holm": share.p_people_holm,
     }  # fmt: skip
 
 
@@ -165,10 +159,8 @@ def _strengths(two: tuple[float, float] | None) -> str:
     return "–" if two is None else f"{two[0]:+.3f} to {two[1]:+.3f}"
 
 
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _cell(text: str) -> str:
