@@ -16,7 +16,15 @@ from lomit.data.avatars import render_face
 from lomit.errors import LomitError
 from lomit.inference import choice
 from lomit.inference.catalogue import known_models
-from lomit.inference.choice import BY_NAME, PHOTOGRAPHS, RENDERED, choose_model, is_rendered, of_photographs
+from lomit.inference.choice import (
+    BY_NAME,
+    PHOTOGRAPHS,
+    RENDERED,
+    RENDERED_BY_NAME,
+    choose_model,
+    is_rendered,
+    of_photographs,
+)
 from lomit.inference.weights import load_pretrained
 
 
@@ -60,9 +68,16 @@ def test_without_a_model_of_photographs_a_line_says_how_to_get_one(monkeypatch: 
     assert choose_model(render_face(5, 0, 64, regions=False).image, "b.png")[0] == RENDERED
 
 
-def test_what_is_named_takes_a_model_whose_masks_go_by_names() -> None:
-    model, why = choose_model(like_a_photograph(), "a.jpg", by_name=True)
-    assert model == BY_NAME[0]
+@pytest.mark.parametrize(
+    ("draw", "named"),
+    [
+        (like_a_photograph, BY_NAME[0]),
+        (lambda: render_face(5, 0, 64, regions=False).image, RENDERED_BY_NAME),
+    ],
+)
+def test_what_is_named_takes_a_model_whose_masks_go_by_names(draw: Callable[[], Image.Image], named: str) -> None:
+    model, why = choose_model(draw(), "a.jpg", by_name=True)
+    assert model == named
     assert model in why
     assert load_pretrained(model).places
 

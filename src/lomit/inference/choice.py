@@ -12,12 +12,12 @@ from lomit.data.transforms import centre_box
 from lomit.errors import LomitError
 from lomit.inference.catalogue import CONFIG, known_models, read_card
 
-RENDERED = "avatars"
-"""The model of rendered faces."""
+RENDERED, RENDERED_BY_NAME = "avatars", "avatars-places-64"
+"""The model of rendered faces, and the one whose masks go by names (in a checkout)."""
 PHOTOGRAPHS = ("celeba-hair-smile-64", "celeba-hair-smile-places-64", "celeba-all-64", "celeba-all-128")
 """Models of photographs; the first that is at hand is taken."""
 BY_NAME = ("celeba-hair-smile-places-64",)
-"""Those whose masks go by names."""
+"""Those of them whose masks go by names."""
 SIDE, EVEN, EDGE, FLAT = 64, 2, 24, 0.4
 """See `is_rendered`."""
 
@@ -50,7 +50,8 @@ def choose_model(image: Image.Image, name: str, by_name: bool = False) -> tuple[
         LomitError: for a photograph where no model of photographs is at hand.
     """
     if is_rendered(image):
-        return RENDERED, f"{name} is a rendered face: the model is '{RENDERED}' (--model takes another)"
+        model = RENDERED_BY_NAME if by_name and RENDERED_BY_NAME in known_models() else RENDERED
+        return model, f"{name} is a rendered face: the model is '{model}' (--model takes another)"
     return model_of_photographs(name, by_name)
 
 
