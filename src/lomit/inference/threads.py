@@ -41,9 +41,12 @@ class Load:
 
 def read_load() -> Load | None:
     """The load now; None where the kernel is not Linux, or doesn't tell."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    if affinity is None:
+        return None
     try:
-        cores = os.sched_getaffinity(0)
-        lines = Path("/proc/stat").read_text().partition("intr")[0].splitlines()
+        cores = affinity(0)
+        lines = Path("/proc/stat").read_text("utf-8").partition("intr")[0].splitlines()
         ticks = os.sysconf("SC_CLK_TCK")
         busy = 0.0
         for line in lines:
@@ -52,20 +55,20 @@ def read_load() -> Load | None:
                 user, nice, system, _, _, irq, softirq, steal = map(int, counts[:8])
                 busy += (user + nice + system + irq + softirq + steal) / ticks
         return Load(time.monotonic(), len(cores), _quota(), busy, time.process_time())
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
 def _quota() -> float:
     """The strictest limit of the control groups (version 2) that the process is in, in cores."""
     try:
-        group = next(line[3:] for line in CGROUP.read_text().splitlines() if line.startswith("0::"))
+        group = next(line[3:] for line in CGROUP.read_text("utf-8").splitlines() if line.startswith("0::"))
     except (OSError, StopIteration):
         return math.inf
     limits = [math.inf]
     for folder in (Path(group), *Path(group).parents):
         try:
-            quota, period = (CGROUPS / folder.relative_to("/") / "cpu.max").read_text().split()
+            quota, period = (CGROUPS / folder.relative_to("/") / "cpu.max").read_text("utf-8").split()
             limits.append(int(quota) / int(period))
         except (OSError, ValueError):  # the root group has no such file; "max" is no number
             continue

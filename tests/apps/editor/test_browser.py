@@ -105,12 +105,10 @@ def visit(editor: tuple[Page, str], browser: Any) -> Iterator[Person]:
 def person(visit: Person) -> Person:
     """The same page for all tests, because loading one takes seconds; samples again, without edits."""
     tab = visit.tab
-    for pane, sample in (("input", 0), ("exemplar", 1)):
+    for others in (2, 0):  # an image that is chosen again keeps its edits
         before = visit.result()
-        tab.get_by_role("button", name=f"Sample as {pane}").nth(sample + 2).click()
-        visit.changed(before)
-        before = visit.result()
-        tab.get_by_role("button", name=f"Sample as {pane}").nth(sample).click()
+        for pane, sample in (("input", 0), ("exemplar", 1)):
+            tab.get_by_role("button", name=f"Sample as {pane}").nth(sample + others).click()
         visit.changed(before)
     tab.get_by_text("Result", exact=True).nth(1).click()
     return visit
@@ -531,7 +529,7 @@ def test_bad_uploads(person: Person, tmp_path: Path) -> None:
     person.settle()
     person.open(0, tmp_path / "text.png")  # the same line again
     person.settle()
-    assert alert.is_visible()
+    alert.wait_for()  # a file that is still being read has hidden it, and its answer shows it
     assert person.result() == before
 
 
@@ -586,9 +584,12 @@ def test_nothing_is_kept_once_the_page_is_closed(editor: tuple[Page, str], brows
     assert len(known - set(page.blocks.state_holder.session_data)) == 1
 
 
-def test_ten_people_at_once(editor: tuple[Page, str], browser: Any) -> None:
-    """Each chooses other faces at the same moment as the others, and sees the result of these alone."""
-    choices = [(i, e) for i in range(1, 6) for e in (0, 2)]
+def test_four_people_at_once(editor: tuple[Page, str], browser: Any) -> None:
+    """Each chooses other faces at the same moment as the others, and sees the result of these alone.
+
+    Ten visitors ask at once in test_server.py, without browsers, each of which takes seconds to start.
+    """
+    choices = [(i, e) for i in (1, 2) for e in (0, 2)]
     people = [Person(browser, editor[1]) for _ in choices]
     try:
         for side, pane in enumerate(("input", "exemplar")):
