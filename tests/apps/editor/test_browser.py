@@ -240,6 +240,39 @@ def test_operations_and_their_keys_are_pythons_and_can_be_undone(person: Person)
         assert np.array_equal(saved_mask(person), np.asarray(masks.to_image(expected)))
 
 
+LATE = """() => {
+const ask = window.fetch;
+window.fetch = async (...asked) => {
+  const answer = await ask(...asked);
+  if (!String(asked[0].url || asked[0]).includes("/queue/data")) return answer;
+  const read = new TextDecoder(), write = new TextEncoder();
+  const late = new TransformStream({
+    async transform(chunk, out) {
+      for (const message of read.decode(chunk, { stream: true }).split(/(?<=\\n\\n)/)) {
+        if (message.includes("close_stream")) await new Promise((done) => setTimeout(done, 1500));
+        out.enqueue(write.encode(message));
+      }
+    },
+  });
+  return new Response(answer.body.pipeThrough(late), { headers: answer.headers });
+};
+}"""
+
+
+def test_an_answer_is_not_lost_where_the_stream_closes_before_it(editor: tuple[Page, str], browser: Any) -> None:
+    one = Person(browser, editor[1])
+    try:
+        one.settle()
+        one.tab.evaluate(LATE)
+        first = one.save("Save the mask: input")  # the stream's end is on its way for 1.5 s
+        sent = len(one.requests)
+        assert one.save("Save the mask: exemplar") != first
+        assert any("/queue/join" in url for url in one.requests[sent:])
+        assert one.faults == []
+    finally:
+        one.context.close()
+
+
 def test_a_region_is_selected_and_one_is_drawn_around(person: Person) -> None:
     tab = person.tab
     sources = [sample.source().seen(64) for sample in draw_samples()[:2]]

@@ -85,6 +85,7 @@ class Page:
         each = one | {"trigger_mode": "multiple"}
         self.bench.act(_handler(self._act), controls, everything, show_progress="minimal", **each)
         self.bench.stroke(_handler(self._stroke), None, [self.viewer], **quiet)
+        self.bench.wake(_nothing, show_progress="hidden", api_visibility="private", concurrency_limit=None)
         self.bench.save(_handler(self._save), controls, self.saver, show_progress="hidden", **each)
         self.viewer.act(_handler(self._act), controls, everything, show_progress="hidden", **each)
         self.viewer.save(_handler(self._save), controls, self.saver, show_progress="hidden", **each)
@@ -213,6 +214,10 @@ def _handler(handle: Callable[..., Any]) -> Callable[..., Any]:
     # Gradio finds out by annotations what to pass; those of this module are text that it can't resolve.
     call.__annotations__ = {"request": gr.Request, "event": gr.EventData}
     return call
+
+
+def _nothing() -> None:
+    """Answers a page that has Gradio's stream of answers opened again (`workbench.js`)."""
 
 
 def _unknown() -> LomitError:

@@ -20,6 +20,7 @@ const OPERATIONS = {
   specks: { text: "Drop specks", key: "d", label: "Drop the mask's small specks", step: { do: "drop_specks", area: 150 } },
 };
 const PATIENCE = 10000; // ms after which an operation is no longer waited for
+const WAKE = 2000; // ms after the last gesture
 const UNITS = (n) => `${Math.round(n / 2 ** 20)} MB`;
 
 const find = (selector) => element.querySelector(selector);
@@ -443,6 +444,15 @@ function ask(told) {
   trigger("act", { ...told, ...standing() });
 }
 
+// Gradio (6.31) closes its stream of answers when the last one is in, also where another event was sent meanwhile: that one's
+// answer would lie on the server until something else is asked for.
+let waking = 0;
+
+function wake() {
+  clearTimeout(waking);
+  waking = setTimeout(() => trigger("wake"), WAKE);
+}
+
 function alert(text) {
   find(".alert").textContent = text || "";
   find(".alert").hidden = !text;
@@ -525,6 +535,7 @@ function tooled() {
   element.querySelectorAll("[data-of]").forEach((each) => { each.hidden = each.dataset.of !== tool(); });
   panes.forEach((pane) => { pane.abandon(); pane.draw(); });
 }
+for (const gesture of ["click", "pointerup", "keyup", "input"]) window.addEventListener(gesture, wake, true);
 window.addEventListener("lomit-threshold", (e) => { threshold = e.detail; panes.forEach((pane) => pane.draw()); });
 
 async function update() {
