@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": LEAVES,
     "data": LEAVES | {"images"},
     "nn": LEAVES,
-    "losses": set(),
+    "losses": {"nn"},
     "models": {"nn", "losses", "data"} | LEAVES,
     "inference": MODELS | {"images", "data"},
     "photo": {"images", "data", "inference", "errors"},

@@ -133,6 +133,26 @@ def test_a_loss_changes_no_weight_and_no_statistic_of_another_network(name: str,
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_every_convolution_sees_images_in_channels_last_order(name: str) -> None:
+    """Between two orders each convolution, and its backward pass, would copy."""
+    translator = tiny_trainable(name, width=8, image_size=32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    seen: list[bool] = []
+
+    def note(_: nn.Module, given: tuple[torch.Tensor]) -> None:
+        seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+
+    for module in translator.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.register_forward_pre_hook(note)  # type: ignore[arg-type]
+    batch = random_batch_for(translator)
+    batch = batch.map(lambda t: t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t)
+    for phase in translator.phases():
+        phase.loss(batch)
+    assert len(seen) > 20
+    assert all(seen)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_without_training_there_is_the_generator_alone(name: str) -> None:
     whole, bare = tiny_trainable(name), tiny_translator(name)
     assert {n.split(".")[0] for n, _ in bare.named_parameters()} == {"generator"}

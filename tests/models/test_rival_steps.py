@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks import plain_rivals
 from benchmarks.options import preset_config
 from benchmarks.plain_rivals import PlainDrit, PlainRival
-from lomit.engine.phases import lay_out, only_require
+from lomit.engine.phases import only_require
 from lomit.engine.trial import TrialStep
 from lomit.models.base import Batch, Trainable
 from lomit.models.drit.config import DritWeights
@@ -134,16 +134,3 @@ def test_what_phases_share_is_computed_once_and_changes_nothing(method: str) -> 
         assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
     for name, value in expected.items():
         assert terms[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
-
-
-@pytest.mark.parametrize(("method", "contiguous"), [("stargan", True), ("starganv2", False)])
-def test_generators_full_of_instance_norms_are_trained_in_contiguous_order_on_a_cpu(
-    method: str, contiguous: bool
-) -> None:
-    translator = lay_out(tiny_trainable(method, width=8), torch.device("cpu"))
-    inner = [m.weight for m in translator.generator.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    assert all(weight.is_contiguous() == contiguous for weight in inner)
-    ends = [m.weight for m in translator.generator.modules() if isinstance(m, nn.Conv2d) and m.out_channels == 3]
-    rest = [m.weight for m in translator.discriminator.modules() if isinstance(m, nn.Conv2d)]  # type: ignore[union-attr]
-    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in [*ends, *rest])
-    assert ends

@@ -16,6 +16,7 @@ from lomit.nn.blocks import (
     group_norm,
     he_init,
     instance_norm,
+    instance_normalised,
     normal_init,
     resize_mask,
     swap_halves,
@@ -148,3 +149,26 @@ def test_initialisations() -> None:
 
 def test_count_parameters() -> None:
     assert count_parameters(nn.Linear(3, 4)) == 16
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(3, 4, 6, 5), (1, 2, 2, 2)])
+def test_instance_norm_in_channels_last_order_is_torchs(shape: tuple[int, ...], affine: bool) -> None:
+    images = torch.randn(shape, dtype=torch.float64)
+    given = [images] + [torch.randn(shape[1], dtype=torch.float64) for _ in range(2 * affine)]
+    rows = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x, *rest = leaves = [each.clone().requires_grad_() for each in given]
+        y = instance_normalised(x.contiguous(memory_format=layout), 1e-5, *rest)
+        assert y.is_contiguous(memory_format=layout)
+        rows.append([y, *torch.autograd.grad((y * torch.linspace(-1, 2, y.numel()).view(shape)).sum(), leaves)])
+    for plain, ours in zip(*rows, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+    assert torch.equal(rows[0][0], F.instance_norm(images, None, None, *given[1:]))
+
+
+def test_instance_norm_of_bfloat16_has_statistics_in_float32() -> None:
+    x = (100 + torch.randn(2, 3, 16, 16)).bfloat16().contiguous(memory_format=torch.channels_last)
+    y = instance_normalised(x, 1e-5)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), F.instance_norm(x.float()), rtol=0.01, atol=0.01)

@@ -25,11 +25,11 @@ from lomit.data.sampling import Sampler, keep_resident, load_batch
 from lomit.engine import checkpoint
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means, RunLog
-from lomit.engine.phases import Runner, lay_out, learning_rate, make_runners
+from lomit.engine.phases import Runner, learning_rate, make_runners
 from lomit.engine.updates import iteration, make_updates
 from lomit.errors import LomitError
 from lomit.figures.grids import sheet
-from lomit.models.base import Batch
+from lomit.models.base import Batch, Trainable
 from lomit.models.registry import Method
 
 SHEET_PAIRS = 8
@@ -90,7 +90,8 @@ class Loop:
         self.fabric, self.config, self.cache, self.folder = fabric, config, cache, folder
         train = config.train
         torch.manual_seed(train.seed)
-        self.translator = lay_out(method.build_trainable(config.model), fabric.device)
+        self.translator: Trainable = method.build_trainable(config.model).to(fabric.device)
+        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, train.ema)
         self.runners: list[Runner] = make_runners(fabric, self.translator, train)
         # No bound method: a cycle would keep the loop, and the checkpoint that it has mapped, after its end.

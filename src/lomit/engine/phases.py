@@ -15,9 +15,6 @@ from lomit.config import RunConfig, TrainConfig
 from lomit.models.base import Batch, Objective, Optimizer, Phase, Trainable
 from lomit.models.registry import Method
 
-FEW = 4
-"""Into so few channels a convolution is faster in channels-last order on a CPU, whatever comes before it."""
-
 TensorLoss = Callable[[dict[str, Tensor]], Objective]
 """The tensors of a `Batch` by name -> the total and the named terms."""
 
@@ -71,16 +68,6 @@ class Runner:
         """Forgets the gradients of its parameters."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-
-
-def lay_out(translator: Trainable, device: torch.device) -> Trainable:
-    """The translator on the device, its weights in the order in which its convolutions are to compute there."""
-    translator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and translator.contiguous:
-        for module in translator.generator.modules():
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.out_channels > FEW:
-                module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return translator
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -11,9 +11,10 @@ from torch import Tensor
 from lomit.config import RunConfig
 from lomit.engine.ema import Ema
 from lomit.engine.log import Means
-from lomit.engine.phases import lay_out, make_runners
+from lomit.engine.phases import make_runners
 from lomit.engine.train import make_fabric
 from lomit.engine.updates import WARM_UP, Update, iteration, make_updates
+from lomit.models.base import Trainable
 from lomit.models.registry import method_of
 
 
@@ -23,7 +24,8 @@ class TrialStep:
     def __init__(self, config: RunConfig, device: torch.device, ending: bool = False) -> None:
         self.fabric = make_fabric(replace(config.train, accelerator=str(device)))
         torch.manual_seed(config.train.seed)
-        self.translator = lay_out(method_of(config.model).build_trainable(config.model), device)
+        self.translator: Trainable = method_of(config.model).build_trainable(config.model).to(device)
+        self.translator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.translator.generator, config.train.ema)
         # A phase that ends is no part of the iteration that the run consists of.
         runners = make_runners(self.fabric, self.translator, config.train)

@@ -16,10 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def at_least_float32(t: Tensor) -> Tensor:
-    """Float32 in place of bfloat16, whose sums over many pixels are too coarse; float64 stays as it is."""
-    return t.to(torch.promote_types(t.dtype, torch.float32))
+from lomit.nn.blocks import at_least_float32, instance_normalised
 
 
 def split_regions(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,8 +35,7 @@ def adain(c: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
 
 def normalise_content(c: Tensor, eps: float = 1e-5) -> Tensor:
     """(c - mu(c)) / sigma(c) of Eq. 3, B x C x h x w; statistics in float32 at least."""
-    var, mean = torch.var_mean(at_least_float32(c), dim=(2, 3), correction=0, keepdim=True)
-    return (c - mean) * torch.rsqrt(var + eps)
+    return instance_normalised(at_least_float32(c), eps)
 
 
 def hadain(
@@ -62,15 +58,22 @@ def composed_hadain(
 ) -> Tensor:
     """Eq. 4 with K foregrounds: sum_k m_k * AdaIN(c, s_f^k) + (1 - sum_k m_k) * AdaIN(c, s_b); K = 1 is Eq. 4.
 
-    All terms scale the same normalised content, so the affine maps are mixed first and applied once.  Arguments are
-    those of `hadain`, K masks, whose sum is at most 1 (`shares`), and K foregrounds.
+    Computed as AdaIN(c, s_b) + sum_k m_k * (AdaIN(c, s_f^k) - AdaIN(c, s_b)).  Arguments are those of `hadain`, K masks,
+    whose sum is at most 1 (`shares`), and K foregrounds.
     """
     gamma_b, beta_b = (each[:, :, None, None] for each in background)
     pairs = list(zip(masks, foregrounds, strict=True))
+    # The content leads every product: so the result keeps its order in memory, which convolutions after it go by.
+    normalised = normalise_content(c, eps)
     # The foregrounds are summed before the background is added: of two, either may come first, to the bit.
-    gamma = gamma_b + reduce(torch.add, [m * (gamma_f[:, :, None, None] - gamma_b) for m, (gamma_f, _) in pairs])
-    beta = beta_b + reduce(torch.add, [m * (beta_f[:, :, None, None] - beta_b) for m, (_, beta_f) in pairs])
-    return gamma * normalise_content(c, eps) + beta
+    moved = reduce(
+        torch.add,
+        [
+            (normalised * (gamma_f[:, :, None, None] - gamma_b) + (beta_f[:, :, None, None] - beta_b)) * m
+            for m, (gamma_f, beta_f) in pairs
+        ],
+    )
+    return normalised * gamma_b + beta_b + moved
 
 
 def shares(masks: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:

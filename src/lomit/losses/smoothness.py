@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lomit.losses.lomit import at_least_float32
+from lomit.nn.blocks import at_least_float32
 
 _PAIRS_UP_TO = 400
 """Pixels up to which R1's slopes are faster summed over all pairs than by sorting (`lomit bench r1`)."""

@@ -323,12 +323,9 @@ class Trainable(Translator):
 
     Attributes:
         sampler: draws the images of a step.
-        contiguous: whether the generator is trained in contiguous order on a CPU, because instance norm, which computes
-            in that order there, stands between most of its convolutions.
     """
 
     sampler: ClassVar[type[Sampler]] = IndependentPairs
-    contiguous: ClassVar[bool] = False
 
     @property
     def per_attribute(self) -> Mapping[str, PerAttribute | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lomit.nn import kernels
@@ -31,10 +32,61 @@ class KernelNorm(nn.Module):
         return kernels.norm(x, self.weight, self.bias, self.over_channels, relu, before, self.eps)  # type: ignore[arg-type]
 
 
+class _ImageByImage(torch.autograd.Function):
+    """Batch norm of each image for itself, which is instance norm, in channels-last order.
+
+    torch's own instance norm computes in contiguous order alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        y = torch.empty_like(x)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        if weight is None and wide != x.dtype:  # by them torch tells that statistics are to be wider than x
+            weight, bias = x.new_ones(x.shape[1], dtype=wide), x.new_zeros(x.shape[1], dtype=wide)
+        mean, scale = (x.new_empty(x.shape[:2], dtype=wide) for _ in range(2))
+        for image, *out in zip(x.split(1), y.split(1), mean, scale, strict=True):
+            torch.native_batch_norm(image, weight, bias, None, None, True, 0.0, eps, out=tuple(out))
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight, mean, scale = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        needed = list(ctx.needs_input_grad[:3])
+        found = [
+            torch.ops.aten.native_batch_norm_backward(g, image, weight, None, None, m, s, True, ctx.eps, needed)
+            for g, image, m, s in zip(grad.split(1), x.split(1), mean, scale, strict=True)
+        ]
+        images, weights, biases = zip(*found, strict=True)
+        return (
+            torch.cat(images) if needed[0] else None,
+            torch.stack(weights).sum(0) if needed[1] else None,
+            torch.stack(biases).sum(0) if needed[2] else None,
+            None,
+        )
+
+
 class InstanceNorm(KernelNorm, nn.InstanceNorm2d):
-    """torch's instance norm."""
+    """Instance norm, also in channels-last order on a CPU."""
 
     over_channels = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if kernels.usable(x):
+            return self.by_kernel(x)
+        return instance_normalised(x, self.eps, self.weight, self.bias)
+
+
+def instance_normalised(x: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Each channel of each image with mean 0 and variance 1 over its pixels, times weight, plus bias; B x C x H x W."""
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    if last and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _ImageByImage.apply(x, weight, bias, eps)  # type: ignore[no-any-return]
+    return F.instance_norm(x, None, None, weight, bias, True, 0.0, eps)
 
 
 class LayerNorm(KernelNorm, nn.GroupNorm):
@@ -164,7 +216,9 @@ def at_least_float32(t: Tensor) -> Tensor:
 
 def with_planes(x: Tensor, code: Tensor) -> Tensor:
     """A code, B x S, beside every pixel of x: B x C x h x w -> B x (C + S) x h x w."""
-    return torch.cat([x, code.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])], dim=1)
+    planes = code.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[-2:])
+    # Beside planes in an order of their own, `cat` would give up that of x.
+    return torch.cat([x, planes.contiguous(memory_format=torch.channels_last)], dim=1)
 
 
 def float64(t: Tensor) -> Tensor:

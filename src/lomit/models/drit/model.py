@@ -44,8 +44,6 @@ class TrainableDrit(Drit, TwoDomainTrainable):
     translations with random styles are told from, by discriminators of their own.
     """
 
-    contiguous = True
-
     def __init__(self, config: DritConfig) -> None:
         super().__init__(config)
         scales = discriminator_scales(config.image_size)
@@ -189,7 +187,7 @@ class TrainableDrit(Drit, TwoDomainTrainable):
         """The same for the same codes in both domains: of each domain a translation for each of the codes."""
         count, pair = len(codes), p.chunk(2)
         z = torch.cat(list(codes))
-        return [self.generator.decode_shared(pair[1 - k].repeat(count, 1, 1, 1), z, k).chunk(count) for k in DOMAINS]
+        return [self.generator.decode_shared(torch.cat([pair[1 - k]] * count), z, k).chunk(count) for k in DOMAINS]
 
     def _draw(self, mean: Tensor, log_var: Tensor | None) -> Tensor:
         """A code from its distribution in training, the mean in use and in feature-wise mode."""

@@ -94,8 +94,6 @@ class Munit(TwoDomainTranslator):
 class TrainableMunit(Munit, TwoDomainTrainable):
     """MUNIT with its discriminators, one for each domain."""
 
-    contiguous = True
-
     def __init__(self, config: MunitConfig) -> None:
         super().__init__(config)
         scales = discriminator_scales(config.image_size)

@@ -86,8 +86,6 @@ class TrainableStargan(Stargan, Trainable):
     The target labels of x1 are those of x2 and the other way round, so a batch of B pairs is a batch of 2 B images.
     """
 
-    contiguous = True
-
     def __init__(self, config: StarganConfig) -> None:
         super().__init__(config)
         self.discriminator = PatchDiscriminator(config.image_size, len(config.attributes), config.d_width, bias=False)
