@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lomit.config import RunConfig
 from lomit.engine.ema import Ema
+from lomit.engine.fabric import make_fabric
 from lomit.engine.log import Means
 from lomit.engine.phases import lay_out, make_runners
-from lomit.engine.train import make_fabric
 from lomit.engine.updates import WARM_UP, Update, iteration, make_updates
 from lomit.models.registry import method_of
 
