@@ -119,8 +119,10 @@ class TrainConfig:
     """Iterations per halving (paper 7.2)."""
     ema: float = 0.999
     """Decay of the moving average of the generator, per generator update; 0 switches it off."""
-    precision: NumberFormat = "float32"
-    """What convolutions compute in."""
+    precision: Precision = "float32"
+    """`bfloat16` computes convolutions in bfloat16; `auto` takes the faster of both on a CPU that has bfloat16 in
+    hardware, tried with some iterations at the start, else float32.  The run's config.json keeps what was taken, and
+    --resume goes on in that."""
     compile: CompileMode = "none"
     """`graphs`: each update is replayed as one CUDA graph; `default`: losses go through torch.compile, some minutes at
     the start; `reduce-overhead`: both; `max-autotune`: both, with the longest search for kernels; `auto`:

@@ -28,7 +28,7 @@ class MixedPrecision(FabricMixedPrecision):
 def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric for this machine: one process, or under `torchrun` as many as it started.
 
-    LomitError where there is no such device or it has no
+    The precision is settled (`lomit.engine.trial.settled`).  LomitError where there is no such device or it has no
     bfloat16, for a numbered one under `torchrun`, and where the environment holds a number of processes that is none.
     """
     kind, _, index = config.accelerator.partition(":")

@@ -22,6 +22,7 @@ from lomit.engine.fabric import make_fabric
 from lomit.engine.loop import Loop, Outcome
 from lomit.engine.phases import estimate_peak
 from lomit.engine.start import start_from
+from lomit.engine.trial import settled
 from lomit.errors import LomitError, line_of
 from lomit.inference.weights import checkpoints_in, find_model
 from lomit.models import Method, get_method, method_of, methods
@@ -64,6 +65,10 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     _check_folder(out, resume, config, method)
     if not resume and config.train.init is not None:
         find_model(config.train.init)  # before anything is decoded
+    if resume and config.train.precision == "auto":
+        begun = read_run_config(out / "config.json").train.precision
+        config = replace(config, train=replace(config.train, precision=begun))
+    config = settled(config)
     fabric = make_fabric(config.train)
     fabric.launch()
     if config.train.threads is not None:
