@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from lomit import Predictor
+from lomit import Edit, Predictor
+from lomit.cli import main
 from lomit.config import NumberFormat
 from lomit.errors import LomitError
 from lomit.inference import precision
 from lomit.inference.precision import choose, computing_in, try_translation, usable_precision
+from lomit.inference.weights import save_pretrained
 from lomit.losses import lomit as equations
 from lomit.models.base import Guide
 from lomit.models.lomit import generator
@@ -207,11 +210,12 @@ def test_a_predictor_takes_what_is_faster_for_its_first_batch(monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("hardware")
-def test_compositions_and_interpolations_are_tried_too_and_edits_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compositions_interpolations_and_edits_are_tried_too(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.ones((SIZE, SIZE))
     for call in (
         lambda p: p.compose(IMAGES[0], masks=[(IMAGES[1], whole, whole)]),
         lambda p: p.interpolate(IMAGES[0], IMAGES[1], 2)[-1],
+        lambda p: p.edit(IMAGES[0], IMAGES[1]).render(Edit()),
     ):
         translator = tiny()
         clock = timed(translator, 0.5, monkeypatch)
@@ -219,9 +223,7 @@ def test_compositions_and_interpolations_are_tried_too_and_edits_are_not(monkeyp
         raw = call(predictor).raw
         assert (predictor.precision, clock.runs[-1]) == ("bfloat16", "bfloat16")
         assert raw.dtype == np.float32
-        clock.runs.clear()
-        predictor.edit(IMAGES[0], IMAGES[1])
-        assert set(clock.runs) == {"float32"}
+        assert not np.array_equal(raw, call(Predictor(translator, "cpu")).raw)
 
 
 def test_float32_and_auto_without_hardware_are_the_networks_own_bits() -> None:
@@ -312,3 +314,20 @@ def test_a_trial_takes_no_more_than_a_few_pairs(monkeypatch: pytest.MonkeyPatch)
     x = torch.rand(precision.PAIRS + 1, 3, SIZE, SIZE)
     assert try_translation(translator, x, Guide(x.flip(0))) == "bfloat16"
     assert {shape[0] for shape in seen} == {precision.PAIRS}
+
+
+def test_the_command_takes_the_precision_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto`, its default, is float32 here."""
+    monkeypatch.chdir(tmp_path)
+    save_pretrained(tiny(), "model")
+    for name, image in zip("ab", IMAGES, strict=False):
+        Image.fromarray(image).save(f"{name}.png")
+    done = {}
+    for form in ("", "auto", "float32", "bfloat16"):
+        words = ["--precision", form] if form else []
+        assert main(["translate", "a.png", "b.png", "--model", "model", "--out", f"out{form}", *words]) == 0
+        done[form] = np.asarray(Image.open(f"out{form}/a__b.png")).astype(int)
+    exact = np.asarray(Predictor(tiny(), "cpu").translate(IMAGES[0], IMAGES[1]).image).astype(int)
+    for form in ("", "auto", "float32"):
+        assert np.array_equal(done[form], exact)
+    assert 0 < np.abs(done["bfloat16"] - exact).max() <= 4

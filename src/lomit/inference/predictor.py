@@ -64,8 +64,7 @@ class Predictor:
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations and edits stay as they are.
         precision: `bfloat16` computes convolutions in bfloat16; `auto` takes the faster of both for the first batch on
-            a CPU that has it in hardware (`lomit.inference.precision`).  Edits stay float32, so that a recipe gives the
-            same bits everywhere.
+            a CPU that has it in hardware (`lomit.inference.precision`).
         only: what is moved where a call doesn't say it, as in `translate`; the names given to `compose` say it.
         cores: has a say in torch's threads before each call; compiled code keeps those that it was compiled with.
 
@@ -411,7 +410,11 @@ class Predictor:
         target = None if label is None else self._label(label)
         moved = self._moved_by_default if only is None else self._moved(only)
         self._fit_threads()
-        return Editing(self.translator, self.device, load_picture(image, "input"), guides, target, moved)
+        picture = load_picture(image, "input")
+        if self._precision == "auto":  # else nothing needs them here
+            x, *seen = (self._tensor([each]) for each in (picture, *guides))
+            self._precision = try_translation(self.translator, x, Guide(seen[0] if seen else None, target, moved=moved))
+        return Editing(self.translator, self.device, picture, guides, target, moved, self._precision)
 
     @property
     def guides(self) -> frozenset[GuideKind]:
