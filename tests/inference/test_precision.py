@@ -175,9 +175,9 @@ def tiny(seed: int = 0) -> Lomit:
 
 
 def timed(translator: Lomit, bfloat16: float, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that moves with each pass through the content encoder."""
+    """A clock that moves with each pass through the decoder."""
     clock = Clock(bfloat16)
-    translator.generator.content_encoder.register_forward_hook(clock.work)
+    translator.generator.decoder.register_forward_hook(clock.work)
     monkeypatch.setattr(precision.time, "perf_counter", clock)  # type: ignore[attr-defined]
     return clock
 
@@ -256,7 +256,8 @@ def test_images_and_masks_of_every_method_are_float32(method: str) -> None:
             module.register_forward_hook(lambda m, given, out: convolved.add(out.dtype))
     with torch.inference_mode(), computing_in("bfloat16", CPU):
         done = translator.translate(x, Guide(exemplar, label, source=1 - label))
-    assert convolved == {torch.bfloat16}
+    # Content codes and masks of a method that has them are float32 throughout.
+    assert convolved == {torch.bfloat16} | ({torch.float32} if done.masks is not None else set())
     assert done.image.dtype == torch.float32
     assert done.image.isfinite().all()
     if done.masks is not None:
@@ -282,13 +283,22 @@ def test_masks_and_statistics_are_computed_in_float32(places: bool, monkeypatch:
         return sigmoid(t)
 
     translator = (seeing_places() if places else tiny()).eval()
+    pair = torch.rand(2, 3, SIZE, SIZE), Guide(torch.rand(2, 3, SIZE, SIZE))
+    with torch.inference_mode():
+        exact = translator.translate(*pair)
+    assert exact.masks is not None
     monkeypatch.setattr(generator, "composed_hadain", composed)
     monkeypatch.setattr(torch, "sigmoid", recorded)
     with torch.inference_mode(), computing_in("bfloat16", CPU):
-        translator.translate(torch.rand(2, 3, SIZE, SIZE), Guide(torch.rand(2, 3, SIZE, SIZE)))
+        done = translator.translate(*pair)
     assert logits
     assert len(mixed) == 7
     assert {t.dtype for t in mixed + logits} == {torch.float32}
+    # All that masks are made of is float32: they have its bits.
+    assert done.masks is not None
+    assert torch.equal(done.masks.input, exact.masks.input)
+    assert torch.equal(done.masks.exemplar, exact.masks.exemplar)
+    assert not torch.equal(done.image, exact.image)
 
 
 def test_where_torch_has_no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Convolutions in bfloat16, where they are faster and near enough to float32: what `--precision` decides.
 
-Under autocast convolutions and matrix products alone are in bfloat16.  Statistics of norms and of AdaIN, sigmoids of
-masks, what is blended, and the image that comes out are in float32, as in training.
+Under autocast convolutions and matrix products alone are in bfloat16.  Statistics of norms and of AdaIN, what is
+blended, and the image that comes out are in float32, as in training; so are LOMIT's masks with all they are made of.
 """
 
 from __future__ import annotations
