@@ -18,8 +18,8 @@ import torch
 from benchmarks.options import preset_config
 from benchmarks.timing import spread
 from lomit.config import RunConfig
+from lomit.engine.fabric import make_fabric
 from lomit.engine.phases import make_runners, run_phase
-from lomit.engine.train import make_fabric
 from lomit.engine.trial import synchronise
 from lomit.models import method_of
 

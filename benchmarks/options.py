@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lomit.commands.groups import Compute, WritesJson
-from lomit.config import CompileMode, Precision, RunConfig
+from lomit.config import CompileMode, NumberFormat, RunConfig
 from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.models import presets
 
@@ -49,7 +49,7 @@ class RunBenchOptions(BenchOptions):
     """Preset of `lomit train` whose networks, sizes and schedule are taken."""
     batch_size: int | None = None
     """Pairs of an iteration; by default the preset's."""
-    precision: Precision | None = None
+    precision: NumberFormat | None = None
     """By default the preset's."""
 
     compile: CompileMode | None = None

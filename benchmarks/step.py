@@ -83,7 +83,7 @@ def measure_step(config: RunConfig, device: torch.device, rounds: int = 5, again
         f"{mark} {label}": (stick.macs[mark], task)
         for label, dtype in DTYPES.items()
         # Without instructions for it, a bfloat16 convolution takes longer than the step.
-        if label == "float32" or "bf16" in config.train.precision
+        if label == "float32" or config.train.precision == "bfloat16"
         for stick in [Yardstick(device, dtype)]
         for mark, task in stick.tasks().items()
     }
@@ -175,7 +175,7 @@ def run(argv: Sequence[str]) -> int:
     device = options.start()
     speed = measure_step(options.run_config(), device, options.rounds, options.against == "plain")
     marks = speed.yardsticks
-    best = marks["convolution bfloat16" if "bf16" in speed.facts["precision"] else "convolution float32"]
+    best = marks["convolution bfloat16" if speed.facts["precision"] == "bfloat16" else "convolution float32"]
     rows = [["update", "median ms", "spread %", "images/s", "GMAC", "GMAC/s", "of conv rate %", "peak MiB"]]
     for name, numbers in speed.phases.items():
         # The plain formulation computes in float32, so its rate is held against that of a float32 convolution.

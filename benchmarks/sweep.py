@@ -16,7 +16,7 @@ from benchmarks.rates import DTYPES, Yardstick, describe, iteration_macs, rates
 from benchmarks.timing import Timing, interleaved, timed
 from benchmarks.trace import profile
 from lomit.commands.options import parse
-from lomit.config import CompileMode, Precision, RunConfig
+from lomit.config import CompileMode, NumberFormat, RunConfig
 from lomit.engine.trial import TrialStep, synchronise
 from lomit.engine.updates import WARM_UP
 from lomit.errors import LomitError, line_of
@@ -39,15 +39,15 @@ class SweepOptions(RunBenchOptions):
     """By default 8, 32, 64."""
     modes: tuple[CompileMode, ...] = ()
     """By default none, graphs, reduce-overhead (on a CPU: none)."""
-    precisions: tuple[Precision, ...] = ()
-    """By default bf16-mixed, 32-true (tf32 on a GPU)."""
+    precisions: tuple[NumberFormat, ...] = ()
+    """By default bfloat16, float32 (tf32 on a GPU)."""
     minutes: float = 3.0
     """After which no other setting is begun."""
 
 
 def settings(
-    batch_sizes: Sequence[int], modes: Sequence[CompileMode], precisions: Sequence[Precision]
-) -> list[tuple[int, CompileMode, Precision]]:
+    batch_sizes: Sequence[int], modes: Sequence[CompileMode], precisions: Sequence[NumberFormat]
+) -> list[tuple[int, CompileMode, NumberFormat]]:
     """Every combination; what starts at once and the first precision come first, so that a short time suffices."""
     rows = product(batch_sizes, modes, precisions)
     return sorted(rows, key=lambda row: (row[2] != precisions[0], row[1] in COMPILED, modes.index(row[1])))
@@ -56,7 +56,7 @@ def settings(
 def sweep(
     config: RunConfig,
     device: torch.device,
-    rows: Sequence[tuple[int, CompileMode, Precision]],
+    rows: Sequence[tuple[int, CompileMode, NumberFormat]],
     minutes: float,
     rounds: int,
     keep: Callable[[dict[str, Any]], None],
@@ -171,7 +171,7 @@ def run(argv: Sequence[str]) -> int:
         raise LomitError(f"--batch-sizes must be at least 1; one is {min(batch_sizes)}")
     if minutes <= 0:
         raise LomitError(f"--minutes must be positive; it is {minutes:g}")
-    rows = settings(batch_sizes, options.modes or modes, options.precisions or ("bf16-mixed", "32-true"))
+    rows = settings(batch_sizes, options.modes or modes, options.precisions or ("bfloat16", "float32"))
     shown = 0
 
     def keep(found: dict[str, Any]) -> None:
@@ -221,7 +221,7 @@ def _cells(row: dict[str, Any], machine: dict[str, float]) -> list[str]:
     setting = [str(row["batch_size"]), row["compile"], row["precision"]]
     if "error" in row:
         return [*setting, "failed", *["–"] * 9]
-    mark = machine["convolution bfloat16" if "bf16" in row["precision"] else "convolution float32"]
+    mark = machine["convolution bfloat16" if row["precision"] == "bfloat16" else "convolution float32"]
     peak, timing = row["peak_bytes"], row["iteration"]
     return [
         *setting, f"{1000 * timing['median_s']:.2f}", f"{100 * timing['spread']:.1f}",

@@ -24,6 +24,7 @@ from benchmarks.plain_step import plain_step
 from benchmarks.rates import describe
 from benchmarks.timing import interleaved
 from lomit.commands.options import parse
+from lomit.config import NumberFormat
 from lomit.data.avatars import render_face
 from lomit.data.transforms import centre_box, normalise, resize, to_uint8_chw
 from lomit.errors import LomitError, at_least
@@ -33,6 +34,7 @@ from lomit.images import read_image
 from lomit.inference.compiled import Compiled
 from lomit.inference.onnx import ExportedTranslator
 from lomit.inference.pairs import list_images
+from lomit.inference.precision import computing_in
 from lomit.inference.weights import load_pretrained
 from lomit.models.base import Guide, Translator
 from lomit.nn.convolution import UpsampledConv2d, reflection_pad
@@ -55,6 +57,8 @@ class TranslateBenchOptions(BenchOptions):
     """Pairs in a batch."""
     compile: bool = False
     """Time the compiled path too; it needs a C++ compiler and some minutes."""
+    bfloat16: bool = False
+    """Time convolutions in bfloat16 too; a processor without instructions for it takes many times as long."""
     against: Literal["stacked", "plain"] = "stacked"
     """The yardstick: `stacked` computes nothing twice; `plain` is the plain formulation, each direction on
     its own."""
@@ -87,6 +91,7 @@ def measure_translate(
     *,
     exported: Mapping[str, str | os.PathLike[str]] | None = None,
     compiled: bool = False,
+    bfloat16: bool = False,
     plain: TranslatingPath | None = None,
     images: tuple[Tensor, Tensor] | None = None,
     batch_size: int = 8,
@@ -98,13 +103,15 @@ def measure_translate(
         translator: in eval mode; it stays as it is.
         exported: name -> file that `lomit export` wrote from this translator; they run on the CPU.
         compiled: time the compiled path too, which takes a minute to compile.
+        bfloat16: time the eager path in bfloat16 too.
         plain: the path that the others are compared with; None takes `plain_path`.
         images: inputs and exemplars to take batches from; None draws noise, whose errors say little.
         batch_size: images in a batch.
         rounds: times that each path is timed, after one round that is not.
 
     Returns:
-        Rows `plain`, `eager`, `compiled` where asked for, and one for each exported file, in this order.
+        Rows `plain`, `eager`, `compiled` and `bfloat16` where asked for, and one for each exported file, in this
+        order.
 
     Raises:
         LomitError: for too few images, files that can't be run, and a compiler that is missing.
@@ -114,6 +121,8 @@ def measure_translate(
     paths = {PLAIN: plain or plain_path(translator), "eager": _eager(translator)}
     if compiled:
         paths["compiled"] = _compiled(translator)
+    if bfloat16:
+        paths["bfloat16"] = _eager(translator, "bfloat16")
     paths |= {name: _translates(ExportedTranslator(file)) for name, file in (exported or {}).items()}
     with torch.no_grad():
         outputs = {name: path(x, exemplar) for name, path in paths.items()}
@@ -167,10 +176,15 @@ def _translates(translator: Translator) -> TranslatingPath:
     return lambda x, exemplar: translator.translate(x, Guide(exemplar)).image
 
 
-def _eager(translator: Translator) -> TranslatingPath:
+def _eager(translator: Translator, precision: NumberFormat = "float32") -> TranslatingPath:
     """As the predictor runs it."""
     module = copy.deepcopy(translator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return lambda x, exemplar: module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image
+
+    def translate(x: Tensor, exemplar: Tensor) -> Tensor:
+        with computing_in(precision, x.device):
+            return module.translate(_channels_last(x), Guide(_channels_last(exemplar))).image  # type: ignore[no-any-return]
+
+    return translate
 
 
 def _compiled(translator: Translator) -> TranslatingPath:
@@ -201,6 +215,7 @@ def run(argv: Sequence[str]) -> int:
             translator,
             exported=files,
             compiled=options.compile,
+            bfloat16=options.bfloat16,
             plain=plain_step(translator, training=False).translation if options.against == "plain" else None,
             images=(images[:half], images[half:]),
             batch_size=options.batch_size,

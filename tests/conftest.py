@@ -55,6 +55,12 @@ def thread_count(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def no_bfloat16_in_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--precision auto`, the commands' default, means float32 on every machine: no test tries anything by itself."""
+    monkeypatch.setattr("lomit.inference.precision.in_hardware", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium without a window.  One for all tests: playwright's synchronous form can't be started twice."""

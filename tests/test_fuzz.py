@@ -26,10 +26,11 @@ from lomit.data.cache import build_cache
 from lomit.data.open import open_root, open_source
 from lomit.data.pack import write_pack
 from lomit.engine import data_record
+from lomit.engine.fabric import make_fabric
 from lomit.engine.log import RunLog
 from lomit.engine.loop import Loop
 from lomit.engine.start import start_from
-from lomit.engine.train import make_fabric, read_run_config, train
+from lomit.engine.train import read_run_config, train
 from lomit.errors import LomitError
 from lomit.evaluation.results import Results, Row, read_results
 from lomit.images import read_image

@@ -19,7 +19,7 @@ import lomit
 from lomit import cli
 from lomit.apps import web
 from lomit.config import TrainConfig
-from lomit.engine.train import make_fabric
+from lomit.engine.fabric import make_fabric
 from lomit.errors import LomitError
 from lomit.inference.device import usable_device
 from lomit.nn.blocks import float64

@@ -26,7 +26,10 @@ MAX_FLOAT = sys.float_info.max
 DataKind = Literal["auto", "celeba", "folder", "emotionet", "avatars", "pack"]
 FaceCrop = Literal["none", "dlib"]
 Split = Literal["official", "paper"]
-Precision = Literal["32-true", "bf16-mixed"]
+NumberFormat = Literal["float32", "bfloat16"]
+"""What convolutions compute in."""
+Precision = Literal["auto", "float32", "bfloat16"]
+"""A number format, or the faster of both on the CPU at hand (docs/performance.md)."""
 DEMO_SEED = 2019
 """Seed of rendered faces that are only shown; training sets have others."""
 MAX_SIDE, MAX_WIDTH, MAX_LAYERS = 4096, 4096, 100
@@ -116,8 +119,10 @@ class TrainConfig:
     """Iterations per halving (paper 7.2)."""
     ema: float = 0.999
     """Decay of the moving average of the generator, per generator update; 0 switches it off."""
-    precision: Precision = "32-true"
-    """`bf16-mixed` computes convolutions in bfloat16."""
+    precision: Precision = "float32"
+    """`bfloat16` computes convolutions in bfloat16; `auto` takes the faster of both on a CPU that has bfloat16 in
+    hardware, tried with some iterations at the start, else float32.  The run's config.json keeps what was taken, and
+    --resume goes on in that."""
     compile: CompileMode = "none"
     """`graphs`: each update is replayed as one CUDA graph; `default`: losses go through torch.compile, some minutes at
     the start; `reduce-overhead`: both; `max-autotune`: both, with the longest search for kernels; `auto`:

@@ -98,10 +98,10 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
     done: list[int] = []
     monkeypatch.setattr(benchmarks.sweep, "measure", measure)
-    argv = ["bench", "sweep", *TINY, "--minutes", "30", "--precisions", "32-true", "--json", str(out)]
+    argv = ["bench", "sweep", *TINY, "--minutes", "30", "--precisions", "float32", "--json", str(out)]
     assert main([*argv, "--batch-sizes", "3", "2", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "3 pairs, none, 32-true: failed (CUDA out of memory)" in printed
+    assert "3 pairs, none, float32: failed (CUDA out of memory)" in printed
     assert printed.strip().splitlines()[-1].startswith("best: --train.batch-size ")
     assert "(extrapolated)" in printed
     assert done == [0, 1, 2]
@@ -115,7 +115,7 @@ def test_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 
 def test_a_sweep_ends_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["bench", "sweep", *TINY, "--precisions", "32-true", "--minutes", "1e-9"]
+    argv = ["bench", "sweep", *TINY, "--precisions", "float32", "--minutes", "1e-9"]
     assert main([*argv, "--batch-sizes", "2"]) == 1
     assert "1 of 1 settings not begun: 1e-09 minutes were over" in capsys.readouterr().out
 
@@ -124,7 +124,7 @@ def test_a_sweep_ends_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:
 def test_sweep_on_a_gpu(tmp_path: Path) -> None:
     out = tmp_path / "sweep.json"
     argv = ["bench", "sweep", "--preset", "tiny", "--batch-sizes", "8", "--rounds", "2", "--minutes", "1"]
-    modes = ["--modes", "none", "graphs", "--precisions", "bf16-mixed"]
+    modes = ["--modes", "none", "graphs", "--precisions", "bfloat16"]
     assert main([*argv, *modes, "--json", str(out)]) == 0
     eager, graphs = json.loads(out.read_text())["rows"]
     assert graphs["said"] == []

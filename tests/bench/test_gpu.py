@@ -59,12 +59,12 @@ def test_work_counted_without_values_is_what_the_step_does(preset: str) -> None:
 
 
 def test_a_sweep_begins_with_what_starts_at_once() -> None:
-    rows = settings([8, 64], ["none", "graphs", "reduce-overhead"], ["bf16-mixed", "32-true"])
+    rows = settings([8, 64], ["none", "graphs", "reduce-overhead"], ["bfloat16", "float32"])
     assert len(rows) == 12
-    assert rows[:4] == [(8, "none", "bf16-mixed"), (64, "none", "bf16-mixed"), (8, "graphs", "bf16-mixed"),
-                        (64, "graphs", "bf16-mixed")]  # fmt: skip
-    assert [row[1:] for row in rows[4:6]] == [("reduce-overhead", "bf16-mixed")] * 2
-    assert {row[2] for row in rows[6:]} == {"32-true"}
+    assert rows[:4] == [(8, "none", "bfloat16"), (64, "none", "bfloat16"), (8, "graphs", "bfloat16"),
+                        (64, "graphs", "bfloat16")]  # fmt: skip
+    assert [row[1:] for row in rows[4:6]] == [("reduce-overhead", "bfloat16")] * 2
+    assert {row[2] for row in rows[6:]} == {"float32"}
 
 
 def test_the_gradients_of_a_preset_are_its_weights() -> None:

@@ -34,6 +34,12 @@ def test_paths_agree_and_ratios_follow_from_the_clock(monkeypatch: pytest.Monkey
     assert 0 < rows[1].largest_error < 1e-4
 
 
+def test_bfloat16_is_a_path_with_errors_of_its_own() -> None:
+    rows = measure_translate(tiny(), bfloat16=True, batch_size=2, rounds=1)
+    assert [row.path for row in rows] == ["plain", "eager", "bfloat16"]
+    assert rows[1].largest_error < 1e-4 < rows[2].mean_error
+
+
 def test_the_plain_path_is_the_plain_step() -> None:
     translator = tiny()
     x, exemplar = torch.rand(2, 2, 3, 32, 32) * 2 - 1

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from lomit import Predictor
 from lomit.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from lomit.data.sampling import Domains, Sampler
+from lomit.engine.fabric import make_fabric
 from lomit.engine.phases import make_runners
-from lomit.engine.train import make_fabric, train
+from lomit.engine.train import train
 from lomit.engine.updates import make_updates
 from lomit.errors import LomitError
 from lomit.models import base, registry

@@ -23,7 +23,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "plain": ({}, {}, "lomit"),
     "accumulated, linear decay": ({"accumulate": 2, "decay": "linear", "decay_start": 2}, {}, "lomit"),
     "halving, batch norm": ({"decay_start": 2, "decay_every": 2}, {"mask_norm": "batch"}, "lomit"),
-    "bfloat16, no average": ({"precision": "bf16-mixed", "ema": 0.0}, {"critic_steps": 1}, "lomit"),
+    "bfloat16, no average": ({"precision": "bfloat16", "ema": 0.0}, {"critic_steps": 1}, "lomit"),
     "after a warm-up": ({}, {"warmup": 2, "critic_steps": 1}, "lomit"),
     "in a warm-up": ({}, {"warmup": 4, "critic_steps": 1}, "lomit"),
     **{name: ({}, {}, name) for name in sorted(real_methods()) if name != "lomit"},

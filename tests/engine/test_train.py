@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from lomit.cli import main
 from lomit.config import TrainConfig, to_dict
+from lomit.engine.fabric import make_fabric
 from lomit.engine.loop import Loop
-from lomit.engine.train import make_fabric, read_run_config, train
+from lomit.engine.train import read_run_config, train
 from lomit.errors import LomitError
 from lomit.models import presets
 from lomit.models.base import Batch
@@ -66,7 +67,7 @@ def test_options_change_the_presets_values(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("lomit.engine.train.train", record)
     argv = ["train", "celeba-hair-smile", "--out", str(tmp_path / "run"), "--resume", "--data.root", "photos"]
     argv += ["--data.attributes", "Smiling", "Male", "--data.require-one-of", "--model.weights.r1", "0.5"]
-    argv += ["--model.width", "12", "--train.lr", "2e-4", "--data.flip", "False", "--train.precision", "bf16-mixed"]
+    argv += ["--model.width", "12", "--train.lr", "2e-4", "--data.flip", "False", "--train.precision", "bfloat16"]
     assert main(argv) == 2
     ((config, out, resume),) = seen
     expected = presets()["celeba-hair-smile"][1]()
@@ -74,7 +75,7 @@ def test_options_change_the_presets_values(monkeypatch: pytest.MonkeyPatch, tmp_
     assert config.data == replace(
         expected.data, root="photos", attributes=("Smiling", "Male"), require_one_of=(), flip=False
     )
-    assert config.train == replace(expected.train, lr=2e-4, precision="bf16-mixed")
+    assert config.train == replace(expected.train, lr=2e-4, precision="bfloat16")
     assert isinstance(expected.model, type(config.model))
     weights = replace(expected.model.weights, r1=0.5)
     assert config.model == replace(expected.model, width=12, weights=weights)
@@ -334,8 +335,8 @@ def test_training_works_outside_the_main_thread(data: Path, tmp_path: Path) -> N
 
 def test_a_run_takes_the_device_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr("lomit.engine.train.Fabric", lambda **given: made.append(given))
-    monkeypatch.setattr("lomit.engine.train.usable_device", lambda name: None)
+    monkeypatch.setattr("lomit.engine.fabric.Fabric", lambda **given: made.append(given))
+    monkeypatch.setattr("lomit.engine.fabric.usable_device", lambda name: None)
     for accelerator in ("auto", "cpu", "cuda", "cuda:1"):
         make_fabric(TrainConfig(accelerator=accelerator))
     here = "cuda" if torch.cuda.is_available() else "cpu"
@@ -378,7 +379,7 @@ def test_devices_that_are_none() -> None:
         make_fabric(TrainConfig(accelerator="cuda:99"))
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_images_reach_a_loss_as_they_are(precision: str) -> None:
     """Fabric's own plugin rounds them to bfloat16, which reconstruction losses would then aim at."""
     fabric = make_fabric(TrainConfig(precision=precision, accelerator="cpu"))  # type: ignore[arg-type]
@@ -397,4 +398,4 @@ def test_images_reach_a_loss_as_they_are(precision: str) -> None:
     total = fabric.setup_module(Loss())(image)
     assert torch.equal(seen[0], image)
     assert seen[0].dtype == total.dtype == torch.float32
-    assert seen[1].dtype == (torch.float32 if precision == "32-true" else torch.bfloat16)
+    assert seen[1].dtype == (torch.float32 if precision == "float32" else torch.bfloat16)

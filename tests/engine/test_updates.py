@@ -321,8 +321,8 @@ def cuda_loop(config: Any, folder: Path) -> Any:
     """A training loop with its data on the GPU."""
     from lomit.data.cache import build_cache
     from lomit.data.open import open_source
+    from lomit.engine.fabric import make_fabric
     from lomit.engine.loop import Loop
-    from lomit.engine.train import make_fabric
     from lomit.models import method_of
 
     fabric = make_fabric(config.train)

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lomit.classifier.network import file_sha256
+from lomit.classifier.network import AttributeClassifier, file_sha256
 from lomit.cli import main
 from lomit.data.folder import read_table
 from lomit.evaluation.store import IMAGES, PARTS
@@ -136,6 +137,40 @@ def test_evaluation_is_printed_and_written(
         shown = [cell["value"] for cell in cells]
         printed = next(p for p in (numbers(line, row) for line in table.splitlines()) if p is not None)
         assert sorted(printed) == pytest.approx(sorted(shown), abs=0.051)
+
+
+def test_translations_are_measured_in_the_precision_that_was_named(
+    model: Path, painted: Path, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    translated: set[bool] = set()
+    classified: set[bool] = set()
+
+    def spied(function: Callable[..., object], seen: set[bool]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            seen.add(torch.is_autocast_enabled("cpu"))
+            return function(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(Lomit, "translate", spied(Lomit.translate, translated))
+    monkeypatch.setattr(AttributeClassifier, "forward", spied(AttributeClassifier.forward, classified))
+    found = {}
+    for form in ("float32", "bfloat16"):
+        translated.clear()
+        assert main(evaluate(model, painted, classifier, "--precision", form, "--out", str(tmp_path / form))) == 0
+        assert translated == {form == "bfloat16"}
+        found[form] = json.loads((tmp_path / form / "results.json").read_text())
+    assert classified == {False}, "what judges is always in float32"
+    note = "Translations were computed in bfloat16, not in float32."
+    assert note in found["bfloat16"]["notes"]
+    assert note in (tmp_path / "bfloat16" / "results.md").read_text()
+    assert "precision" not in found["float32"]
+    assert found["bfloat16"].pop("precision") == "bfloat16"
+    assert found["bfloat16"]["results"] != found["float32"]["results"]
+    capsys.readouterr()
+    assert main(evaluate(model, painted, classifier, "--precision", "auto")) == 2
+    assert "--precision" in capsys.readouterr().err
 
 
 def test_choices_are_made_on_people_of_the_other_split(

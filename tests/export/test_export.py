@@ -140,6 +140,9 @@ def test_predictor_takes_an_exported_file(exported: Path, translator: Lomit) -> 
         one.compose(image, masks=[(exemplar, mask, mask)])
     with pytest.raises(LomitError, match="can't be compiled"):
         Predictor.from_pretrained(exported, compile=True)
+    with pytest.raises(LomitError, match="exported model computes in float32; leave out --precision"):
+        Predictor.from_pretrained(exported, precision="bfloat16")
+    assert Predictor.from_pretrained(exported, precision="auto").precision == "float32"
 
 
 def test_translate_command_takes_an_exported_file(exported: Path, tmp_path: Path) -> None:

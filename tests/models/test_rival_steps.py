@@ -101,7 +101,7 @@ def test_losses_and_gradients_are_the_plain_ones(name: str) -> None:
 def terms_of(preset: str, ahead: bool) -> tuple[dict[str, float], dict[str, Tensor], int]:
     """Two cycles' mean terms, the weights after them, and how many images were encoded (StarGAN: translated)."""
     config = preset_config(preset)
-    config = replace(config, train=replace(config.train, batch_size=2, compile="none", precision="32-true"))
+    config = replace(config, train=replace(config.train, batch_size=2, compile="none", precision="float32"))
     step = TrialStep(config, torch.device("cpu"))
     step.translator.eval()  # DRIT's noise is drawn once where it is shared
     g, seen = step.translator.generator, 0

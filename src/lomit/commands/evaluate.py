@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lomit.commands.groups import Compute, LabelledData, WritesJson
 from lomit.commands.options import positional
+from lomit.config import NumberFormat
 from lomit.errors import LomitError, at_least
 from lomit.evaluation.protocols import PROTOCOLS, EvaluatedSplit, EvaluationProtocol
 
@@ -30,6 +31,9 @@ class Evaluate(WritesJson, EvaluationProtocol):
     """Draws the pairs and the bootstrap; the same seed gives the same numbers."""
     batch_size: int = 16
     """Pairs in the network at a time."""
+    precision: NumberFormat = "float32"
+    """What the model's convolutions compute in; the results say so.  There is no auto: the command alone, not the
+    machine, decides what is measured."""
     out: Path | None = None
     """Folder for results.json, results.md and what an unfinished run has done; without it numbers are only printed."""
     keep_images: bool = False
@@ -49,6 +53,7 @@ class Evaluate(WritesJson, EvaluationProtocol):
         from lomit.evaluation.results import RESULTS, TABLE
         from lomit.evaluation.run import evaluate
         from lomit.evaluation.store import PARTS
+        from lomit.inference.precision import usable_precision
         from lomit.inference.weights import find_model, load_pretrained
 
         if self.out is not None and not self.overwrite:
@@ -59,13 +64,14 @@ class Evaluate(WritesJson, EvaluationProtocol):
                 raise LomitError(f"{self.out} holds {there[0]} already; choose another --out or add --overwrite")
         self.check_json([self.model, self.data.root, *self.data.extra_roots])
         device = self.compute.start()
+        usable_precision(self.precision, device)
         # Found once: a run that goes on may have another newest checkpoint by the end.
         folder = find_model(self.model)
         translator = load_pretrained(folder, device)
         data = self.data.config(translator.config.image_size, translator.config.attributes)
         results, table = evaluate(
             self, translator, folder, data, device, split=self.split, seed=self.seed, batch_size=self.batch_size,
-            out=self.out, keep_images=self.keep_images, overwrite=self.overwrite,
+            precision=self.precision, out=self.out, keep_images=self.keep_images, overwrite=self.overwrite,
         )  # fmt: skip
         self.write_json(results.to_json())
         if not self.prints_json:

@@ -67,6 +67,7 @@ class Translate:
             seed=self.seed,
             threads=self.network.threads,
             compile=self.compile,
+            precision=self.network.precision,
         )
         check_results(jobs, output.out, settings.endings, output.overwrite)
         from lomit.inference.worker import translate_all

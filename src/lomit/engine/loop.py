@@ -201,7 +201,7 @@ class Loop:
         return LomitError(
             f"{what} became NaN or infinite before step {self.step}; the last good state is "
             f"{last if last else 'none (nothing was saved yet)'}; go on from it with --resume and a smaller "
-            "train.lr, or 32-true precision"
+            "train.lr, or train.precision float32"
         )
 
     def _held_out(self, index: int) -> Batch:

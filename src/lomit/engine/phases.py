@@ -166,7 +166,7 @@ def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
 
     The loss of each phase runs once on the `meta` device while a hook adds up what autograd keeps for the
     backward pass; nothing is computed and nothing of that size is allocated.  Autocast has no effect there, so
-    activations count as float32: with `bf16-mixed` the estimate lies above what is needed.
+    activations count as float32: with `bfloat16` the estimate lies above what is needed.
     """
     with torch.device("meta"):
         translator = method.build_trainable(config.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,27 +13,29 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.plugins.precision import MixedPrecision as FabricMixedPrecision
 
 from lomit.config import DataConfig, RunConfig, TrainConfig, from_dict, read_json, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.open import open_source
 from lomit.engine import checkpoint, data_record
+from lomit.engine.fabric import make_fabric
 from lomit.engine.loop import Loop, Outcome
 from lomit.engine.phases import estimate_peak
 from lomit.engine.start import start_from
+from lomit.engine.trial import settled
 from lomit.errors import LomitError, line_of
-from lomit.inference.device import usable_device
 from lomit.inference.weights import checkpoints_in, find_model
 from lomit.models import Method, get_method, method_of, methods
+
+FORMERLY = {"32-true": "float32", "bf16-mixed": "bfloat16"}
+"""Precisions as earlier versions called them."""
 
 
 def read_run_config(path: Path) -> RunConfig:
     """Reads a run's `config.json`; LomitError where it can't be read, or a key or value is wrong."""
     values = read_json(path)
+    if isinstance(train := values.get("train"), dict) and (name := FORMERLY.get(str(train.get("precision")))):
+        train["precision"] = name
     if "method" not in values:
         raise LomitError(f"{path}: needs the key 'method' (one of {', '.join(methods())})")
     method = get_method(values.pop("method"))
@@ -64,6 +65,10 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
     _check_folder(out, resume, config, method)
     if not resume and config.train.init is not None:
         find_model(config.train.init)  # before anything is decoded
+    if resume and config.train.precision == "auto":
+        begun = read_run_config(out / "config.json").train.precision
+        config = replace(config, train=replace(config.train, precision=begun))
+    config = settled(config)
     fabric = make_fabric(config.train)
     fabric.launch()
     if config.train.threads is not None:
@@ -83,7 +88,8 @@ def train(config: RunConfig, out: Path, resume: bool = False, quiet: bool = Fals
         if fabric.is_global_zero:
             estimate = estimate_peak(method, config, world) / 2**30
             print(
-                f"{method.name} on {fabric.device}, {world} process(es); estimated peak memory {estimate:.2f} GiB each"
+                f"{method.name} on {fabric.device} in {config.train.precision}, {world} process(es); estimated peak "
+                f"memory {estimate:.2f} GiB each"
             )
             changes = data_record.update(out, cache, resume)
             if changes:
@@ -172,51 +178,3 @@ def _check_folder(out: Path, resume: bool, config: RunConfig, method: Method) ->
 def _plain(value: Any) -> Any:
     """A value as JSON would give it back."""
     return json.loads(json.dumps(value))
-
-
-class MixedPrecision(FabricMixedPrecision):
-    """Convolutions in bfloat16 by autocast; Fabric's plugin would round the images, too, which losses compare with."""
-
-    def convert_input(self, data: Any) -> Any:
-        """What a phase is given, as it is."""
-        return data
-
-
-def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric for this machine: one process, or under `torchrun` as many as it started.
-
-    LomitError where there is no such device, for a numbered one under `torchrun`, and where the environment holds a
-    number of processes that is none.
-    """
-    kind, _, index = config.accelerator.partition(":")
-    if kind == "auto":  # Fabric's own would be a Mac's GPU, where there is one
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    on_gpu = kind == "cuda" and torch.cuda.is_available()
-    if on_gpu:
-        # Shapes never change, so the fastest convolution is worth looking for; what autocast leaves in float32
-        # (linear layers of a float32 run) goes through tf32 as cuDNN's convolutions do anyway.
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
-    world = _processes("WORLD_SIZE", 1)
-    # A scheduler's variables say how many processes a job may have, not that it started them: only torchrun's count.
-    plugins: list[Any] = [TorchElasticEnvironment() if TorchElasticEnvironment.detect() else LightningEnvironment()]
-    if config.precision == "bf16-mixed":
-        plugins.append(MixedPrecision("bf16-mixed", kind))
-    if world == 1:
-        if config.accelerator != "auto":
-            usable_device(config.accelerator)
-        return Fabric(accelerator=kind, devices=[int(index)] if index else 1, plugins=plugins)
-    if index:
-        raise LomitError("torchrun gives each process a GPU of its own; leave the number out of --train.accelerator")
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    local = min(_processes("LOCAL_WORLD_SIZE", world), world)
-    return Fabric(accelerator=kind, devices=local, num_nodes=world // local, plugins=plugins, strategy=DDPStrategy())
-
-
-def _processes(name: str, default: int) -> int:
-    """The number of processes that a variable of `torchrun` says; an empty one says none."""
-    text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise LomitError(f"{name} is '{text}', which is no number of processes; unset it, or start with torchrun")
-    return int(text)

@@ -1,19 +1,23 @@
-"""A training step on noise, to be timed: `lomit reproduce` plans with it, `lomit bench` compares with it."""
+"""A training step on noise, to be timed: `lomit reproduce` plans with it, `lomit bench` compares with it, and
+`--train.precision auto` goes by it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor
 
-from lomit.config import RunConfig
+from lomit.config import NumberFormat, RunConfig
 from lomit.engine.ema import Ema
+from lomit.engine.fabric import make_fabric, processes
 from lomit.engine.log import Means
 from lomit.engine.phases import make_runners
-from lomit.engine.train import make_fabric
 from lomit.engine.updates import WARM_UP, Update, iteration, make_updates
+from lomit.inference.device import usable_device
+from lomit.inference.precision import Run, choose, usable_precision
 from lomit.models.base import Trainable
 from lomit.models.registry import method_of
 
@@ -67,6 +71,37 @@ class TrialStep:
         for _ in range(WARM_UP + 1 if self.compiles else 0):
             for update in self.updates:
                 self.update(update)
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """The run with a precision in place of `auto`: the faster one, by iterations of a run that is thrown away.
+
+    Their losses have to be finite: how near translations are says nothing yet, since layers that are not trained
+    exaggerate what is rounded.  Several processes take float32: each would have to try alone.
+    """
+    train = config.train
+    if train.precision != "auto":
+        return config
+    device = usable_device(None if train.accelerator == "auto" else train.accelerator)
+    taken = usable_precision("auto" if processes() == 1 else "float32", device)
+    if taken == "auto":
+        if train.threads is not None:
+            torch.set_num_threads(train.threads)
+        tried = replace(train, batch_size=train.batch_size // train.accumulate, accumulate=1, compile="none")
+
+        def prepare(form: NumberFormat) -> Run:
+            step = TrialStep(replace(config, train=replace(tried, precision=form)), device)
+
+            def run() -> Tensor:
+                for k in range(step.begun, step.begun + step.cycle):
+                    step.iteration(k)
+                return torch.tensor(list(step.means.take().values()))
+
+            return run
+
+        what = ["train", method_of(config.model).name, asdict(config.model), tried.batch_size, torch.get_num_threads()]
+        taken = choose(what, prepare)
+    return replace(config, train=replace(train, precision=taken))
 
 
 def synchronise(device: torch.device) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from lomit import __version__
 from lomit.classifier.network import file_sha256
-from lomit.config import DataConfig, to_dict
+from lomit.config import DataConfig, NumberFormat, to_dict
 from lomit.data.cache import build_cache
 from lomit.data.decode import Geometry
 from lomit.data.open import open_source
@@ -37,6 +37,7 @@ def evaluate(
     split: EvaluatedSplit = "test",
     seed: int = 0,
     batch_size: int = 16,
+    precision: NumberFormat = "float32",
     out: Path | None = None,
     keep_images: bool = False,
     overwrite: bool = False,
@@ -45,7 +46,7 @@ def evaluate(
     that can't be used.
 
     Args:
-        translator, device, split, seed, batch_size: as of `Setting`.
+        translator, device, split, seed, batch_size, precision: as of `Setting`.
         model: the folder of the translator's weights.
         data: with the model's attributes and image size.
         out, keep_images, overwrite: as of `open_store`; without `out` nothing is kept.
@@ -59,7 +60,10 @@ def evaluate(
     # Seconds before what may take an hour: nobody waits for the images to hear of a wrong --classifier.
     judges = protocol.prepare(Judges(source=source, data=data, device=device))
     cache = build_cache(source, data)
-    setting = Setting(**vars(judges), translator=translator, cache=cache, split=split, seed=seed, batch_size=batch_size)
+    setting = Setting(
+        **vars(judges), translator=translator, cache=cache, split=split, seed=seed, batch_size=batch_size,
+        precision=precision,
+    )  # fmt: skip
     config = translator.config
     facts = {
         "protocol": protocol.name,
@@ -76,12 +80,16 @@ def evaluate(
         **setting.judges,
         "data": {"name": Path(data.root or "").name, "images": len(cache), "split": split},
     }
+    notes: list[str] = []
+    if precision != "float32":  # which results that don't say it are in
+        facts |= {"precision": precision}
+        notes.append(f"Translations were computed in {precision}, not in float32.")
     decided = _decided(protocol, setting) | facts | {"keep_images": keep_images}
     keeping = nullcontext(Store()) if out is None else open_store(out, decided, keep_images, overwrite)
     with keeping as store:
         found = protocol.run(replace(setting, store=store))
         facts |= {**found.facts, "counted": found.counted, "interval": interval_facts(setting.resampled)}
-        results = Results(facts, found.notes, found.rows)
+        results = Results(facts, [*found.notes, *notes], found.rows)
         table = f"`{model.name}` by the protocol `{protocol.name}`\n\n{results.to_markdown()}\n"
         if out is not None:
             # The results come last: where they are, everything is.

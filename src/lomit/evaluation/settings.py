@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lomit.classifier.network import AttributeClassifier
-from lomit.config import DataConfig
+from lomit.config import DataConfig, NumberFormat
 from lomit.data.cache import Cache
 from lomit.data.source import Source
 from lomit.data.transforms import denormalise, normalise
@@ -25,6 +25,7 @@ from lomit.evaluation.photographs import LabelPictures
 from lomit.evaluation.protocols import EvaluatedSplit, no_classifier
 from lomit.evaluation.results import Row
 from lomit.evaluation.store import Store
+from lomit.inference.precision import computing_in
 from lomit.metrics.features import Extractor
 from lomit.models.base import Guide, Masks, Translation, Translator
 
@@ -67,6 +68,7 @@ class Setting(Judges):
 
     Attributes:
         translator: in eval mode, on `device`.
+        precision: what its convolutions compute in; networks that judge stay float32.
         split: whose images are measured.
         seed: of the pairs and of the bootstrap.
         batch_size: pairs in the network at a time.
@@ -78,6 +80,7 @@ class Setting(Judges):
     split: EvaluatedSplit = "test"
     seed: int = 0
     batch_size: int = 16
+    precision: NumberFormat = "float32"
     store: Store = field(default_factory=Store)
 
     @property
@@ -151,7 +154,11 @@ def translate(
     """
     target, source = (labels.clamp(min=0).float() for labels in (y, y_input))
     moved = ((y != y_input) & (y >= 0) & (y_input >= 0)).float()
-    with torch.no_grad(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    with (
+        torch.no_grad(),
+        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+        computing_in(setting.precision, setting.device),
+    ):
         return setting.translator.translate(x, Guide(exemplar, target, None, masks, source, moved))
 
 

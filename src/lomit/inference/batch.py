@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from lomit.config import Precision
 from lomit.errors import LomitError
 from lomit.inference.pairs import Job
 
@@ -43,6 +44,7 @@ class Settings:
     seed: int = 0
     threads: int | None = None
     compile: bool = False
+    precision: Precision = "float32"
 
     @property
     def endings(self) -> list[str]:

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lomit.config import Precision
 from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference import masks as operations
 from lomit.inference.masks import Step
+from lomit.inference.precision import computing_in
 from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
 from lomit.models.base import Editable, Guide, Masks, Prepared, Translation, Translator
 from lomit.models.registry import method_of
@@ -101,6 +103,7 @@ class Editing:
         exemplars: none, one or two.
         label: target label, 1 x A, or None.
         moved: as in `Guide`, 1 x A, or None.
+        precision: what convolutions compute in.
 
     Attributes:
         has_masks: whether there are masks to edit.
@@ -116,12 +119,13 @@ class Editing:
         exemplars: Sequence[Picture],
         label: Tensor | None = None,
         moved: Tensor | None = None,
+        precision: Precision = "float32",
     ) -> None:
         size = translator.config.image_size
         self._pictures = [picture, *exemplars]
-        self._size, self._device = size, device
+        self._size, self._device, self._precision = size, device, precision
         x, *seen = (to_tensor([p], size, device) for p in self._pictures)
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in(precision, device):
             self._prepared: Prepared = (
                 translator.prepare(x, seen, moved)
                 if isinstance(translator, Editable)
@@ -144,7 +148,7 @@ class Editing:
             LomitError: for masks of a wrong shape, and for what the method can't do.
         """
         masks = self.masks(edit)
-        with torch.inference_mode():
+        with torch.inference_mode(), computing_in(self._precision, self._device):
             translation = self._prepared.translate(masks, self._weights(edit.blend), edit.strength)
             return Edited(translation.image, [mask[0, 0] for mask in masks])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lomit.config import Precision
 from lomit.data.transforms import centre_box, denormalise
 from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.images import Picture
@@ -19,6 +21,7 @@ from lomit.inference.compiled import Compiled
 from lomit.inference.device import usable_device
 from lomit.inference.editing import Editing
 from lomit.inference.onnx import ExportedTranslator, is_exported
+from lomit.inference.precision import computing_in, try_translation, usable_precision
 from lomit.inference.squares import ImageLike, MaskLike, load_picture, mask_image, mask_planes, put_back, to_tensor
 from lomit.inference.threads import SpareCores
 from lomit.inference.weights import load_pretrained, save_pretrained
@@ -60,6 +63,8 @@ class Predictor:
         translator: the model; it is put into eval mode and moved to `device`.
         device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
         compile: run compiled code, see `lomit.inference.compiled.Compiled`; interpolations and edits stay as they are.
+        precision: `bfloat16` computes convolutions in bfloat16; `auto` takes the faster of both for the first batch on
+            a CPU that has it in hardware (`lomit.inference.precision`).
         only: what is moved where a call doesn't say it, as in `translate`; the names given to `compose` say it.
         cores: has a say in torch's threads before each call; compiled code keeps those that it was compiled with.
 
@@ -73,6 +78,7 @@ class Predictor:
         device: str | torch.device | None = None,
         *,
         compile: bool = False,
+        precision: Precision = "float32",
         only: str | Sequence[str] | None = None,
         cores: SpareCores | None = None,
     ) -> None:
@@ -83,6 +89,9 @@ class Predictor:
             raise LomitError(f"an exported model runs on the CPU, not on '{device}'; leave out the device")
         if exported and compile:
             raise LomitError("an exported model can't be compiled; leave out --compile, or give the model itself")
+        if exported and precision == "bfloat16":
+            raise LomitError("an exported model computes in float32; leave out --precision, or give the model itself")
+        self._precision: Precision = "float32" if exported else usable_precision(precision, self.device)
         # Convolutions are faster when the channels of a pixel lie together.
         self.translator = translator.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._network = Compiled(self.translator) if compile else self.translator
@@ -96,6 +105,7 @@ class Predictor:
         *,
         threads: int | SpareCores | None = None,
         compile: bool = False,
+        precision: Precision = "float32",
         only: str | Sequence[str] | None = None,
     ) -> Predictor:
         """A predictor by what `find_model` takes (a name, a folder, a training run, a Hub id), or by the path of a
@@ -103,7 +113,7 @@ class Predictor:
 
         Args:
             name_or_path: `lomit.list_models` has the names.
-            device, compile, only: as for `Predictor`.
+            device, compile, precision, only: as for `Predictor`.
             threads: CPU threads, for all that PyTorch does in this process; `SpareCores()` keeps them to the cores that
                 other programs leave free; None leaves them as they are.
         """
@@ -115,7 +125,7 @@ class Predictor:
             at_least(1, threads=threads)
             torch.set_num_threads(threads)
         load = ExportedTranslator if is_exported(name_or_path) else load_pretrained
-        return cls(load(name_or_path), device, compile=compile, only=only, cores=cores)
+        return cls(load(name_or_path), device, compile=compile, precision=precision, only=only, cores=cores)
 
     def save_pretrained(self, folder: str | os.PathLike[str], card: str | None = None, half: bool = False) -> None:
         """Writes the model in the Hub's layout; see `lomit.inference.weights.save_pretrained`."""
@@ -136,6 +146,11 @@ class Predictor:
         """The attributes that are moved where a call doesn't say it; empty: those in which the two differ."""
         chosen = self._moved_by_default
         return () if chosen is None else tuple(n for n, on in zip(self.attributes, chosen[0], strict=True) if on)
+
+    @property
+    def precision(self) -> Precision:
+        """What convolutions compute in; `auto` before the first batch has been tried."""
+        return self._precision
 
     @property
     def _method(self) -> str:
@@ -279,8 +294,9 @@ class Predictor:
             exemplar = load_picture(part[0], f"exemplar {i}")
             drawn = self._masks(([part[1]], [picture]), ([part[2]], [exemplar]))
             guides.append(Guide(self._tensor([exemplar]), masks=drawn))
-        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            translation = self._network.compose(self._tensor([picture]), guides)
+        x = self._tensor([picture])
+        with self._computing(x, guides[0]):
+            translation = self._network.compose(x, guides)
         (result,) = self._results(translation, [picture], [picture], composite)
         return replace(result, exemplar_mask=None)
 
@@ -359,7 +375,7 @@ class Predictor:
         ends = [self._tensor([end]) for end in ([picture, *guides] if len(guides) == 1 else guides)]
         x, results = self._tensor([picture]), []
         for t in np.linspace(0, 1, steps).tolist():
-            with torch.inference_mode():
+            with self._computing(x, Guide(ends[-1], moved=self._moved_by_default)):
                 translation = self.translator.interpolate(x, ends, [1 - t, t], self._moved_by_default)
             results += self._results(translation, [picture], [guides[-1]], composite)
         return results
@@ -394,7 +410,11 @@ class Predictor:
         target = None if label is None else self._label(label)
         moved = self._moved_by_default if only is None else self._moved(only)
         self._fit_threads()
-        return Editing(self.translator, self.device, load_picture(image, "input"), guides, target, moved)
+        picture = load_picture(image, "input")
+        if self._precision == "auto":  # else nothing needs them here
+            x, *seen = (self._tensor([each]) for each in (picture, *guides))
+            self._precision = try_translation(self.translator, x, Guide(seen[0] if seen else None, target, moved=moved))
+        return Editing(self.translator, self.device, picture, guides, target, moved, self._precision)
 
     @property
     def guides(self) -> frozenset[GuideKind]:
@@ -433,8 +453,20 @@ class Predictor:
     def _run(self, x: Tensor, guide: Guide) -> Translation:
         """One batch; masks are NaN throughout where the predicted one is to be used."""
         translate = self._network.translate if guide.masks is None else self._network.translate_filling
-        with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with self._computing(x, guide):
             return translate(x, guide)
+
+    @contextmanager
+    def _computing(self, x: Tensor, guide: Guide) -> Iterator[None]:
+        """A block in which the network runs; where its precision is open, the first batch decides."""
+        if self._precision == "auto":
+            self._precision = try_translation(self.translator, x, guide)
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+            computing_in(self._precision, self.device),
+        ):
+            yield
 
     def _fit_threads(self) -> None:
         if self._cores is not None:

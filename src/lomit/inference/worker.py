@@ -87,7 +87,7 @@ class Worker:
     def predictor(self) -> Predictor:
         s = self.settings
         return Predictor.from_pretrained(
-            s.model, s.device, threads=self._threads, compile=s.compile, only=s.only or None
+            s.model, s.device, threads=self._threads, compile=s.compile, precision=s.precision, only=s.only or None
         )
 
     @cached_property

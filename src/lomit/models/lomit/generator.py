@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,29 @@ from lomit.nn.blocks import (
 )
 from lomit.nn.encoders import ContentEncoder, Decoder, mlp, style_head, style_stem
 
+M = TypeVar("M", bound=Callable[..., Tensor])
+
 _HASTE = 10.0
 """Factor on what masks see of differences: their layer starts at zero, and Adam's steps don't grow with its inputs."""
 _MASK_NORMS: dict[str, Norm | None] = {"batch": BatchNorm, "group": group_norm, "none": None}
+
+
+def _exact_in_use(method: M) -> M:
+    """A method of the generator on images or codes that computes in float32 under autocast, but for training.
+
+    Rounded to bfloat16, what masks are made of moves edges of a translation by up to 11/255 (docs/performance.md).
+    """
+
+    @wraps(method)
+    def call(self: nn.Module, x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        kind = x.device.type
+        # Outside autocast nothing is entered: exporters would write that into their graphs.
+        if self.training or not torch.is_autocast_enabled(kind):
+            return method(self, x, *rest, **named)
+        with torch.autocast(kind, enabled=False):
+            return method(self, x, *rest, **named)
+
+    return cast(M, call)
 
 
 class StyleEncoders(nn.Module):
@@ -161,6 +182,7 @@ class LomitGenerator(nn.Module):
         if self.told_attributes is not None:
             nn.init.zeros_(self.told_attributes.weight)  # as `CoSegmentation.differences`
 
+    @_exact_in_use
     def content(self, x: Tensor) -> Tensor:
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
@@ -193,6 +215,7 @@ class LomitGenerator(nn.Module):
             return torch.ones_like(at_least_float32(c[:, :1]))
         return self.cosegmentation(c, summary, partner)  # type: ignore[no-any-return]
 
+    @_exact_in_use
     def self_masks(self, c: Tensor, summary: Tensor) -> Tensor:
         """Masks of images beside themselves, B x 1 x h x w; where masks see differences, all places are meant."""
         partner = summary
@@ -201,6 +224,7 @@ class LomitGenerator(nn.Module):
             partner = torch.cat([pooled, 1 - attributes], dim=1)
         return self.masks(c, summary, partner)
 
+    @_exact_in_use
     def pair_masks(self, x: Tensor, c: Tensor, y: Tensor | None = None, moved: Tensor | None = None) -> Tensor:
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
 

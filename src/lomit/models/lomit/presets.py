@@ -115,7 +115,7 @@ def in_minutes(run: RunConfig) -> RunConfig:
     return changed(
         half_width(run), run.model.image_size, learning,
         steps=10_000, batch_size=16, lr=4e-4, decay="linear", decay_start=6_000, ema=0.998,
-        precision="bf16-mixed", compile="graphs", log_every=50, sample_every=1_000, save_every=1_000,
+        precision="bfloat16", compile="graphs", log_every=50, sample_every=1_000, save_every=1_000,
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def with_batch_64(run: RunConfig) -> RunConfig:
         run, run.model.image_size, {},
         batch_size=8 * train.batch_size, steps=train.steps // 8, lr=train.lr * 8**0.5,
         decay_start=train.decay_start // 8, decay_every=train.decay_every // 8, ema=train.ema**8,
-        precision="bf16-mixed", compile="auto",
+        precision="bfloat16", compile="auto",
     )  # fmt: skip
 
 
