@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import lomit.engine.loop
 import lomit.engine.train
 from lomit.config import RunConfig
 from lomit.engine.loop import Loop
@@ -35,6 +36,14 @@ def estimates() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lomit.engine.train, "estimate_peak", estimate_peak)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def scores() -> Iterator[None]:
+    """Each save scores two batches of held-out pairs: four take a third of a tiny run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lomit.engine.loop, "SCORE_BATCHES", 2)
         yield
 
 
