@@ -25,11 +25,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package", autouse=True)
 def estimates() -> Iterator[None]:
-    """Each run's memory is estimated once: that takes longer than the steps of a tiny one, and many tests start it."""
-    real, known = lomit.engine.train.estimate_peak, dict[tuple[str, int], int]()
+    """Each network's memory is estimated once: that takes longer than the steps of a tiny run, and many tests start
+    one; where the data lies and how long it runs, in which they differ, changes nothing."""
+    real, known = lomit.engine.train.estimate_peak, dict[tuple[object, ...], int]()
 
     def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
-        key = f"{method.name} {config}", world
+        key = method.name, str(config.model), config.train.batch_size, config.train.accumulate, world
         if key not in known:
             known[key] = real(method, config, world)
         return known[key]
