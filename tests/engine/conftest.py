@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import lomit.engine.loop
 import lomit.engine.train
 from lomit.config import RunConfig
 from lomit.engine.loop import Loop
@@ -24,17 +25,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package", autouse=True)
 def estimates() -> Iterator[None]:
-    """Each run's memory is estimated once: that takes longer than the steps of a tiny one, and many tests start it."""
-    real, known = lomit.engine.train.estimate_peak, dict[tuple[str, int], int]()
+    """Each network's memory is estimated once: that takes longer than the steps of a tiny run, and many tests start
+    one; where the data lies and how long it runs, in which they differ, changes nothing."""
+    real, known = lomit.engine.train.estimate_peak, dict[tuple[object, ...], int]()
 
     def estimate_peak(method: Method, config: RunConfig, world: int = 1) -> int:
-        key = f"{method.name} {config}", world
+        key = method.name, str(config.model), config.train.batch_size, config.train.accumulate, world
         if key not in known:
             known[key] = real(method, config, world)
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lomit.engine.train, "estimate_peak", estimate_peak)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def scores() -> Iterator[None]:
+    """Each save scores two batches of held-out pairs: four take a third of a tiny run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lomit.engine.loop, "SCORE_BATCHES", 2)
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,30 @@ class State:
         return [o.state[p] for o in optimizers for group in o.param_groups for p in group["params"]]
 
 
-@pytest.fixture
-def trained() -> State:
+def after_two_steps() -> State:
     state = State()
     for seed in (1, 2):
         state.step(seed)
     return state
+
+
+@pytest.fixture
+def trained() -> State:
+    return after_two_steps()
+
+
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("saved")
+    after_two_steps().save(run, 2)
+    return run
+
+
+@pytest.fixture
+def saved(saved_once: Path, tmp_path: Path) -> Path:
+    """The checkpoint of two steps, to be damaged."""
+    shutil.copytree(saved_once, tmp_path, dirs_exist_ok=True)
+    return checkpoint_folder(tmp_path, 2)
 
 
 def test_everything_comes_back(trained: State, tmp_path: Path) -> None:
@@ -256,20 +275,16 @@ def other_tensor(name: str, shape: tuple[int, ...] = (1,)) -> Callable[[Path], N
         ("state.json", with_value("best", float("nan"))),
     ],
 )
-def test_a_half_written_checkpoint_is_named(
-    trained: State, tmp_path: Path, name: str, damage: Callable[[Path], None]
-) -> None:
-    folder = trained.save(tmp_path, 2)
-    damage(folder / name)
+def test_a_half_written_checkpoint_is_named(saved: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(saved / name)
     with pytest.raises(LomitError) as error:
-        State().load(folder)
+        State().load(saved)
     message = str(error.value)
-    assert message.startswith(f"checkpoint {folder} can't be resumed: ")
+    assert message.startswith(f"checkpoint {saved} can't be resumed: ")
     assert "\n" not in message
 
 
-def test_a_checkpoint_of_another_shape_is_named(trained: State, tmp_path: Path) -> None:
-    folder = trained.save(tmp_path, 2)
+def test_a_checkpoint_of_another_shape_is_named(saved: Path) -> None:
     for other in (State(width=5), State(res_blocks=2)):
         with pytest.raises(LomitError, match=r"can't be resumed: Error\(s\) in loading state_dict"):
-            other.load(folder)
+            other.load(saved)

@@ -33,23 +33,21 @@ def estimate(config: RunConfig, world: int = 1) -> int:
 
 
 @needs_proc
-@pytest.mark.parametrize(("width", "d_width", "batch_size"), [(16, 16, 4), (4, 64, 1)], ids=["activations", "weights"])
-def test_the_estimate_is_within_a_factor_of_two_of_the_measured_peak(
-    tmp_path: Path, width: int, d_width: int, batch_size: int
-) -> None:
-    config = run_config(width, d_width, batch_size)
+def test_the_estimate_is_within_a_factor_of_two_of_the_measured_peak(tmp_path: Path) -> None:
+    """Where activations take the most, and where weights do."""
+    configs = [run_config(16, 16, batch_size=4), run_config(4, 64, batch_size=1)]
+    files = [str(write_config(tmp_path / f"{k}.json", config)) for k, config in enumerate(configs)]
     done = subprocess.run(
-        [sys.executable, measured_peak.__file__, str(write_config(tmp_path / "run.json", config))],
+        [sys.executable, measured_peak.__file__, *files],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=250,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    measured = int(done.stdout.split()[-1])
-    assert measured > 100 * 2**20, "too small to tell from noise"
-    ratio = estimate(config) / measured
-    assert 0.5 < ratio < 2
+    for config, measured in zip(configs, map(int, done.stdout.split()[-2:]), strict=True):
+        assert measured > 100 * 2**20, "too small to tell from noise"
+        assert 0.5 < estimate(config) / measured < 2, config.model
 
 
 def test_it_grows_with_the_batch_and_shrinks_by_cutting_it() -> None:

@@ -1,12 +1,14 @@
-"""One small model, exported once."""
+"""Two small models, each exported once for all processes of a test run."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from lomit.models.lomit.config import LomitConfig, LossWeights
 from lomit.models.lomit.model import Lomit
@@ -52,14 +54,27 @@ def naming() -> Lomit:
     return tiny_naming()
 
 
-@pytest.fixture(scope="session")
-def traced(translator: Lomit) -> Any:
-    """Its float32 graph, which takes seconds to make."""
+def traced_once(translator: Lomit, name: str, temporary: pytest.TempPathFactory) -> Any:
+    """The float32 graph, which takes many seconds to make: whichever process needs it first keeps it for the others."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
+    import onnx
+
     from lomit.export.graph import float_graph
 
-    return float_graph(translator)
+    folder = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # which the processes of this run share
+    file = folder / f"{name}.onnx"
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            onnx.save(float_graph(translator), file)
+        return onnx.load(file)
+
+
+@pytest.fixture(scope="session")
+def traced(translator: Lomit, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return traced_once(translator, "traced", tmp_path_factory)
 
 
 @pytest.fixture
@@ -93,12 +108,8 @@ def exported(translator: Lomit, traced: Any, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def traced_naming(naming: Lomit) -> Any:
-    pytest.importorskip("onnxscript")
-    pytest.importorskip("onnxruntime")
-    from lomit.export.graph import float_graph
-
-    return float_graph(naming)
+def traced_naming(naming: Lomit, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return traced_once(naming, "traced_naming", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

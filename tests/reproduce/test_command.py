@@ -19,7 +19,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOMIT_CACHE", str(tmp_path / "cache"))
 
 
-def test_table1_from_nothing_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table1_from_nothing_to_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lomit.reproduce.costs.LONG", 0.0)  # each update is timed once
+    monkeypatch.setattr("lomit.reproduce.experiments.QUICK_FACES", 120)
     out = tmp_path / "t"
     command = ["reproduce", "table1", "--out", str(out), *SMALL]
     assert main([*command, "--plan"]) == 0

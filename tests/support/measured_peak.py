@@ -1,8 +1,9 @@
-"""`python measured_peak.py CONFIG`: prints by how many bytes two training steps on noise make the process grow."""
+"""`python measured_peak.py CONFIG...`: prints by how many bytes two training steps on noise make a process grow."""
 
 from __future__ import annotations
 
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -33,8 +34,15 @@ def train(config: RunConfig, iterations: int) -> None:
         ema.update(translator.generator)
 
 
-if __name__ == "__main__":
+def growth(config: str) -> int:
+    """In bytes, of a process that has done nothing else yet."""
     train(tiny_run(Path("unused")), 1)  # loads what any step needs
     before = resident()
-    train(read_run_config(Path(sys.argv[1])), 2)
-    print(resident("VmHWM") - before)
+    train(read_run_config(Path(config)), 2)
+    return resident("VmHWM") - before
+
+
+if __name__ == "__main__":
+    # A process for each config, forked after the imports, which take longer than the steps.
+    with get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        print(*pool.map(growth, sys.argv[1:], chunksize=1))
