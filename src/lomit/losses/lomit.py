@@ -58,8 +58,8 @@ def composed_hadain(
 ) -> Tensor:
     """Eq. 4 with K foregrounds: sum_k m_k * AdaIN(c, s_f^k) + (1 - sum_k m_k) * AdaIN(c, s_b); K = 1 is Eq. 4.
 
-    Computed as AdaIN(c, s_b) + sum_k m_k * (AdaIN(c, s_f^k) - AdaIN(c, s_b)).  Arguments are those of `hadain`, K masks,
-    whose sum is at most 1 (`shares`), and K foregrounds.
+    Computed as AdaIN(c, s_b) + sum_k m_k * (AdaIN(c, s_f^k) - AdaIN(c, s_b)).  Arguments are those of `hadain`, K
+    masks, whose sum is at most 1 (`shares`), and K foregrounds.
     """
     gamma_b, beta_b = (each[:, :, None, None] for each in background)
     pairs = list(zip(masks, foregrounds, strict=True))
