@@ -26,8 +26,10 @@ AGAIN = 0.5
 """Seconds after which the detector looks again for a face that is followed by its landmarks."""
 REST = 0.25
 """Seconds between two searches of whole frames."""
-WHOLE, NEAR = 320, 160
+WHOLE, NEAR = 320, 112
 """A whole frame, and the neighbourhood of a followed face, are searched at these sizes (longer side, in pixels)."""
+ROOM = 0.5
+"""That neighbourhood reaches so many sides of the face beyond it: it was there a frame ago."""
 POINTS_AT = 200
 """Side in pixels that a followed face is scaled to for its landmarks."""
 BENT = 0.08
@@ -46,7 +48,7 @@ class LiveTracker(Tracker):
     """
 
     def __init__(self) -> None:
-        super().__init__(0, lambda image, longest: find_faces(image, WHOLE if longest is None else NEAR))
+        super().__init__(0, lambda image, longest: find_faces(image, WHOLE if longest is None else NEAR), ROOM)
         self._looked = -math.inf
         self._box = np.zeros((2, 2))
         """Corners of the detector's box in the training crop, as shares of its side."""
@@ -72,7 +74,7 @@ class LiveTracker(Tracker):
 
     def _followed(self, image: Image.Image, last: Face) -> Face | None:
         """The face by its landmarks from its last box on; None where they are not a face's."""
-        face = Face(last.box, landmarks(image, last.box, POINTS_AT), last.score)
+        face = Face(last.box, landmarks(image, last.box, POINTS_AT, grey=True), last.score)
         if fit_error(face) > BENT:
             return None
         matrix = crop_to_photo(face)
