@@ -88,7 +88,28 @@ class Double(PlainDouble, Editable):
         return Translation(self.generator(x, colour, mask), Masks(mask, mask))
 
     def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> Prepared:
-        raise NotImplementedError("the tests edit LOMIT")
+        return PreparedDouble(self, x, exemplars)
+
+
+class PreparedDouble:
+    """Images and the double: there is nothing that could be computed once."""
+
+    def __init__(self, double: Double, x: Tensor, exemplars: Sequence[Tensor]) -> None:
+        self._double, self._x, self._exemplars = double, x, exemplars
+        self.masks = [Masks(double.predicted(x), double.predicted(each)) for each in exemplars]
+        self.content: list[Tensor] = []
+
+    def another(self, x: Tensor) -> PreparedDouble:
+        return PreparedDouble(self._double, x, self._exemplars)
+
+    def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
+        own, *guides = masks
+        weighted = zip(self._exemplars, guides, weights, strict=True)
+        colour = sum((w * mean_under(e, m) for e, m, w in weighted), torch.zeros(()))
+        mine = mean_under(self._x, own)
+        return Translation(
+            self._double.generator(self._x, mine + strength * (colour - mine), own), Masks(own, guides[0])
+        )
 
 
 def mean_under(image: Tensor, mask: Tensor) -> Tensor:

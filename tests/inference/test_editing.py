@@ -128,6 +128,17 @@ def test_equal_edits_have_equal_bits(predictor: Predictor, editing: Editing) -> 
     assert np.array_equal(first.raw, anew.raw)
 
 
+def test_another_input_beside_the_same_exemplars(predictor: Predictor, editing: Editing) -> None:
+    edit = Edit(None, (square(90),), strength=0.7, blend=0.3)
+    editing.render(edit)
+    again, anew = predictor.edit(noise(5), editing), predictor.edit(noise(5), [noise(1), noise(2)])
+    assert np.array_equal(again.render(edit).raw, anew.render(edit).raw)
+    assert not np.array_equal(again.render(edit).raw, editing.render(edit).raw)
+    assert [m.tobytes() for m in again.predicted(S)] == [m.tobytes() for m in anew.predicted(S)]
+    with pytest.raises(LomitError, match="leave out 'label' and 'only'"):
+        predictor.edit(noise(5), editing, only="Smiling")
+
+
 @pytest.mark.parametrize("has_masks", [True, False])
 def test_methods_without_codes_to_keep(has_masks: bool) -> None:
     translator = double(16, has_masks=False)
@@ -138,6 +149,9 @@ def test_methods_without_codes_to_keep(has_masks: bool) -> None:
     (result,) = predictor.translate([noise(0)], [Image.new("RGB", (S, S), "red")])
     assert np.array_equal(edits.render(Edit()).raw, result.raw)
     assert len(edits.predicted(S)) == 2 * has_masks
+    other, anew = predictor.edit(noise(5), edits), predictor.edit(noise(5), [Image.new("RGB", (S, S), "red")])
+    assert np.array_equal(other.render(Edit()).raw, anew.render(Edit()).raw)
+    assert not np.array_equal(other.render(Edit()).raw, result.raw)
     with pytest.raises(LomitError, match="no strength"):
         edits.render(Edit(strength=0.5))
     if has_masks:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from doubles import double
 from lomit import Predictor
+from lomit.data.transforms import resize
 from lomit.errors import LomitError
 from lomit.images import as_picture
 from lomit.models.base import places_of
@@ -87,6 +88,19 @@ def test_one_exemplar_serves_all_and_batches_do_not_matter(predictor: Predictor)
     apart = predictor.translate(images, [RED] * 5, batch_size=2)
     for a, b in zip(together, apart, strict=True):
         assert np.array_equal(np.asarray(a.image), np.asarray(b.image))
+
+
+def test_one_exemplar_for_all_is_scaled_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled: list[tuple[int, int]] = []
+
+    def counted(image: Image.Image, size: int) -> Image.Image:
+        scaled.append(image.size)
+        return resize(image, size)
+
+    monkeypatch.setattr("lomit.inference.squares.resize", counted)
+    inputs = [Image.new("RGB", (20 + k, 20 + k)) for k in range(3)]
+    predictor.translate(inputs, Image.new("RGB", (40, 40), "red"))
+    assert sorted(scaled) == [(20, 20), (21, 21), (22, 22), (40, 40)]
 
 
 def test_numbers_must_match(predictor: Predictor) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +12,17 @@ from PIL import Image
 
 from doubles import double
 from lomit import Predictor
+from lomit.models.lomit.config import LossWeights
 from lomit.photo import ExemplarFace, Face, align, paste, translate_crops
 from lomit.photo import live as live_module
 from lomit.photo.align import side_of
+from lomit.photo.faces import find_faces, landmarks
 from lomit.photo.live import Live, LiveTracker, paste_quickly, tint_quickly
 from lomit.photo.tracking import HOLD, STEADY, SteadyMasks, Tracker
+from lomit.photo.translate import FrameTranslator
 from support.photos import noise, smooth, turned
 from support.scenes import EXEMPLAR, SIZE, path, rendered, scene
+from support.tiny import tiny_translator
 
 SIDE = 64
 
@@ -104,25 +110,48 @@ def told(places: Sequence[Face | None]) -> Tracker:
     return Told(0)
 
 
-def test_a_frame_is_translated_to_the_bit_as_a_video_is(predictor: Predictor) -> None:
-    size = predictor.image_size
-    image, face = scene(), turned(0, 280, (320, 240))
+@pytest.mark.parametrize("places", [False, True], ids=["avatars", "places"])
+def test_frames_have_the_bits_of_crops_translated_one_by_one(predictor: Predictor, places: bool) -> None:
+    only = None
+    if places:
+        only, names = ["hair"], ("Black_Hair", "Blond_Hair", "Smiling")
+        predictor = Predictor(
+            tiny_translator(attributes=names, mask_sees="differences", weights=LossWeights(style_cls=1.0)), "cpu"
+        )
+    size, face = predictor.image_size, turned(0, 280, (320, 240))
     guide = ExemplarFace(face, rendered(*EXEMPLAR).resize((size, size)))
-    live, masks, theirs = Live(predictor, guide, tracker=told([face] * 3)), SteadyMasks(), None
+    translate, masks, theirs = FrameTranslator(predictor, guide, only=only), SteadyMasks(), None
     for index, shift in enumerate([(0, 0), (9, 3), (17, 5)]):
         crop = align(scene(shift), face, size)
-        before, after, mask = live._translated(face, crop)
-        (wanted,) = translate_crops(
-            predictor, [(face, crop)], ExemplarFace(face, guide.crop, theirs), steady=masks
-        )  # fmt: skip
-        theirs = wanted.exemplar_mask if theirs is None else theirs
-        assert mask is not None
-        assert wanted.input_mask is not None
-        assert mask.tobytes() == wanted.input_mask.tobytes(), index
-        assert after.tobytes() == wanted.after.tobytes(), index
-        assert before.tobytes() == wanted.before.tobytes(), index
-    shown = live.frame(image, 0.0).image
-    assert np.abs(levels(shown) - levels(image)).max() > 30
+        (done,) = translate([(face, crop)])
+        known = replace(guide, mask=theirs)
+        (wanted,) = translate_crops(predictor, [(face, crop)], known, only=only, steady=masks)
+        theirs = wanted.exemplar_mask
+        for part in ("input_mask", "exemplar_mask", "before", "after"):
+            assert getattr(done, part).tobytes() == getattr(wanted, part).tobytes(), (index, part)
+
+
+def test_of_the_exemplar_nothing_is_computed_twice(predictor: Predictor) -> None:
+    size, face = predictor.image_size, turned(0, 280, (320, 240))
+    translate = FrameTranslator(predictor, ExemplarFace(face, rendered(*EXEMPLAR).resize((size, size))))
+    generator, calls = predictor.translator.generator, Counter[str]()
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: calls.update([name]))
+        for name, module in {
+            "c": generator.content_encoder,  # type: ignore[union-attr]
+            "m": generator.cosegmentation,  # type: ignore[union-attr]
+            "s": generator.style_encoders.stem,  # type: ignore[union-attr]
+        }.items()
+    ]
+    counts = []
+    for shift in (0, 0), (9, 3), (17, 5):
+        translate([(face, align(scene(shift), face, size))])
+        counts.append(dict(calls))
+        calls.clear()
+    for hook in hooks:
+        hook.remove()
+    # The pair, and then the frame alone: its content and the codes of its two regions; masks are a pair's.
+    assert counts == [{"c": 1, "m": 1, "s": 3}, {"c": 1, "m": 1, "s": 2}, {"c": 1, "m": 1, "s": 2}]
 
 
 def test_frames_without_the_face_pass_and_the_masks_begin_anew(predictor: Predictor) -> None:
@@ -135,7 +164,7 @@ def test_frames_without_the_face_pass_and_the_masks_begin_anew(predictor: Predic
     assert frames[2].seconds.keys() == {"find"}
     assert frames[3].seconds.keys() == {"find", "translate", "paste"}
     fresh = Live(predictor, guide, tracker=told([face] * 4))
-    fresh._exemplar = live._exemplar
+    fresh._translate._guide = live._translate._guide
     again = fresh.frame(scene((9, 0)), 3.0, show_mask=True)
     assert frames[3].image.tobytes() == again.image.tobytes()
 
@@ -215,6 +244,25 @@ def test_a_moving_face_is_followed_with_two_looks_a_second(looks: Looks) -> None
     assert looks[0] == "whole"
     assert looks.count("near") in (5, 6)
     assert looks.count("whole") == 1
+
+
+def test_a_grey_picture_has_the_landmarks_of_its_colours(looks: Looks) -> None:
+    for angle in (-15.0, 0.0, 15.0):
+        image = astronaut(angle=angle)
+        face = find_faces(image)[0]
+        grey = landmarks(image, face.box, live_module.POINTS_AT, grey=True)
+        assert np.abs(grey - landmarks(image, face.box, live_module.POINTS_AT)).max() < 0.03 * side_of(face)
+
+
+def test_a_face_that_leaps_is_found_in_the_whole_frame(looks: Looks) -> None:
+    tracker, rate = LiveTracker(), 20
+    found = [tracker.update(astronaut((0, 0) if k < 10 else (120, 40)), k / rate) for k in range(30)]
+    assert all(found[:10])
+    there = [bool(faces) and faces[0].landmarks[:, 0].mean() > 400 for faces in found[10:]]
+    # Beyond the neighbourhood that is searched: within a second, and then for good.
+    assert any(there)
+    assert all(there[there.index(True) :])
+    assert there.index(True) <= rate
 
 
 def test_a_face_that_leans_is_followed_beyond_what_the_detector_finds(looks: Looks) -> None:

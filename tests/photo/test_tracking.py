@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from lomit.photo import Face
@@ -86,15 +87,16 @@ def test_all_faces_are_followed() -> None:
     assert [lefts(faces) for faces in run("all", frames)] == [[50], [50, 250], [52, 250]]
 
 
-def test_a_face_is_looked_for_near_its_last_place_first() -> None:
+@pytest.mark.parametrize(("room", "side"), [(1.0, 180), (0.5, 120)])
+def test_a_face_is_looked_for_near_its_last_place_first(room: float, side: int) -> None:
     asked: list[tuple[int, int]] = []
 
     def find(image: Image.Image, longest: int | None) -> list[Face]:
         asked.append(image.size)
-        return [face(100, 100)] if image.size == FRAME.size else [face(62, 60)]
+        return [face(100, 100)] if image.size == FRAME.size else [face(60 * room + 2, 60 * room)]
 
-    tracker = Tracker(0, find)
+    tracker = Tracker(0, find, room)
     tracker.update(FRAME, 0.0)
     (moved,) = tracker.update(FRAME, STEP)
-    assert asked == [FRAME.size, (180, 180)]
+    assert asked == [FRAME.size, (side, side)]
     assert moved.box[:2] == (102, 100), "in the pixels of the frame"

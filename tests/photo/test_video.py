@@ -18,6 +18,7 @@ from doubles import double, saved_double
 from lomit import Predictor
 from lomit.cli import main
 from lomit.errors import LomitError
+from lomit.inference.editing import Edit, Edited, Editing
 from lomit.photo import ExemplarFace, Face
 from lomit.photo.tracking import Tracker
 from lomit.photo.video import VideoResult, translate_video
@@ -341,19 +342,32 @@ def test_a_film_that_changes_its_size_is_scaled_to_the_first_with_a_line(
     assert "a.h264 changes its size; frames of 320 x 240 are scaled to the first's 160 x 120" in caplog.text
 
 
-def test_the_exemplars_mask_is_predicted_once(tmp_path: Path, predictor: Predictor) -> None:
-    given: list[object] = []
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_exemplars_mask_is_predicted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    """Where the translations of a face share what they compute, and where they don't."""
+    given: list[Any] = []
+    render, translate = Editing.render, Predictor.translate
 
-    class Watching(Predictor):
-        def translate(self, *args: Any, **kwargs: Any) -> Any:
-            given.append(kwargs["exemplar_masks"])
-            return super().translate(*args, **kwargs)
+    def rendered(self: Editing, edit: Edit) -> Edited:
+        given.append(edit.exemplar_masks[0])
+        return render(self, edit)
 
-    run(Watching(double(), "cpu"), film(tmp_path / "a.mp4", sound=None), tmp_path / "b.mp4")
+    def translated(self: Predictor, *args: Any, **kwargs: Any) -> Any:
+        given.append(kwargs["exemplar_masks"])
+        return translate(self, *args, **kwargs)
+
+    monkeypatch.setattr(Editing, "render", rendered)
+    monkeypatch.setattr(Predictor, "translate", translated)
+    monkeypatch.setattr(Predictor, "can_blend", shared)
+    run(Predictor(double(), "cpu"), film(tmp_path / "a.mp4", sound=None), tmp_path / "b.mp4")
+    if shared:
+        assert len(given) == 2 * len(TIMES)
+        assert all(mask is given[0] for mask in given)
+        return
     predictions = given[::3]  # then under the masks, and the reconstruction
     assert len(predictions) == len(TIMES)
     assert predictions[0] is None
-    assert all(masks is not None for masks in predictions[1:])
+    assert all(mask is not None and mask[0] is predictions[1][0] for mask in predictions[1:])
 
 
 def test_what_goes_wrong_leaves_nothing_behind(tmp_path: Path, predictor: Predictor) -> None:

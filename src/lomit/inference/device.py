@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from lomit.errors import LomitError, line_of
@@ -24,3 +27,10 @@ def usable_device(name: str | torch.device | None) -> torch.device:
         which = "cpu, cuda where there is an NVIDIA GPU, or mps on a Mac"
         raise LomitError(f"no device '{name}' here{why}; give {which}") from error
     return device
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """For computing without gradients, by algorithms that give equal inputs equal bits."""
+    with torch.inference_mode(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        yield

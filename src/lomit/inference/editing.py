@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from lomit.data.transforms import denormalise
 from lomit.errors import LomitError
 from lomit.images import Picture
 from lomit.inference import masks as operations
+from lomit.inference.device import exactly
 from lomit.inference.masks import Step
 from lomit.inference.precision import computing_in
 from lomit.inference.squares import MaskLike, mask_image, mask_planes, put_back, to_tensor
@@ -121,16 +123,26 @@ class Editing:
         moved: Tensor | None = None,
         precision: Precision = "float32",
     ) -> None:
-        size = translator.config.image_size
-        self._pictures = [picture, *exemplars]
-        self._size, self._device, self._precision = size, device, precision
-        x, *seen = (to_tensor([p], size, device) for p in self._pictures)
-        with torch.inference_mode(), computing_in(precision, device):
-            self._prepared: Prepared = (
-                translator.prepare(x, seen, moved)
-                if isinstance(translator, Editable)
-                else _Plain(translator, x, seen, label)
-            )
+        self._size, self._device, self._precision = translator.config.image_size, device, precision
+        seen = [to_tensor([p], self._size, device) for p in exemplars]
+
+        def prepare(x: Tensor) -> Prepared:
+            if isinstance(translator, Editable):
+                return translator.prepare(x, seen, moved)
+            return _Plain(translator, x, seen, label)
+
+        self._begin([picture, *exemplars], prepare)
+
+    def another(self, picture: Picture) -> Editing:
+        """Another input beside the same exemplars, of which nothing is computed again; the bits stay the same."""
+        editing = copy(self)
+        editing._begin([picture, *self._pictures[1:]], self._prepared.another)
+        return editing
+
+    def _begin(self, pictures: Sequence[Picture], prepare: Callable[[Tensor], Prepared]) -> None:
+        self._pictures = pictures
+        with exactly(), computing_in(self._precision, self._device):
+            self._prepared = prepare(to_tensor(pictures[:1], self._size, self._device))
             self.has_masks = bool(self._prepared.masks)
             self.content = [c[0].float().cpu().numpy() for c in self._prepared.content]
 
@@ -138,7 +150,7 @@ class Editing:
         """The predicted masks of the input and of each exemplar, mode L, side x side; empty where there are none."""
         if not self.has_masks:
             return []
-        with torch.inference_mode():
+        with exactly():
             return [mask_image(mask[0, 0], side) for mask in self._predicted(self._weights(blend))]
 
     def render(self, edit: Edit) -> Edited:
@@ -148,7 +160,7 @@ class Editing:
             LomitError: for masks of a wrong shape, and for what the method can't do.
         """
         masks = self.masks(edit)
-        with torch.inference_mode(), computing_in(self._precision, self._device):
+        with exactly(), computing_in(self._precision, self._device):
             translation = self._prepared.translate(masks, self._weights(edit.blend), edit.strength)
             return Edited(translation.image, [mask[0, 0] for mask in masks])
 
@@ -165,7 +177,7 @@ class Editing:
             raise LomitError(f"steps for {len(edit.steps)} masks; give them for one input and each exemplar")
         if not self.has_masks and (any(mask is not None for mask in given) or any(edit.steps)):
             raise LomitError("the method has no masks; leave out the masks and steps you gave")
-        with torch.inference_mode():
+        with exactly():
             return self._used(given, weights, edit)
 
     def apply(self, edit: Edit, *, composite: bool = False) -> Image.Image:
@@ -219,6 +231,10 @@ class _Plain:
         self._first = translator.translate(x, self._guide)
         self.masks = [] if self._first.masks is None else [self._first.masks]
         self.content: list[Tensor] = []
+
+    def another(self, x: Tensor) -> _Plain:
+        exemplars = [] if self._guide.exemplar is None else [self._guide.exemplar]
+        return _Plain(self._translator, x, exemplars, self._guide.label)
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         if strength != 1:

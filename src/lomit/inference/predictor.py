@@ -18,7 +18,7 @@ from lomit.data.transforms import centre_box, denormalise
 from lomit.errors import LomitError, at_least, did_you_mean
 from lomit.images import Picture
 from lomit.inference.compiled import Compiled
-from lomit.inference.device import usable_device
+from lomit.inference.device import exactly, usable_device
 from lomit.inference.editing import Editing
 from lomit.inference.onnx import ExportedTranslator, is_exported
 from lomit.inference.precision import computing_in, try_translation, usable_precision
@@ -383,7 +383,7 @@ class Predictor:
     def edit(
         self,
         image: ImageLike,
-        exemplars: Images = (),
+        exemplars: Images | Editing = (),
         label: Mapping[str, float] | None = None,
         *,
         only: str | Sequence[str] | None = None,
@@ -395,12 +395,18 @@ class Predictor:
 
         Args:
             image: the input.
-            exemplars: one or two images; none for a method that is guided by a label alone.
+            exemplars: one or two images; none for a method that is guided by a label alone.  Or an earlier `Editing`:
+                its exemplars, label and attributes hold, and what is known of the exemplars is not computed again.
             label, only: as in `translate`.
 
         Raises:
             LomitError: as `translate`, and for another number of exemplars.
         """
+        if isinstance(exemplars, Editing):
+            if label is not None or only is not None:
+                raise LomitError("an earlier edit has its label and attributes; leave out 'label' and 'only'")
+            self._fit_threads()
+            return exemplars.another(load_picture(image, "input"))
         guides = _pictures(exemplars, "exemplar")
         if len(guides) > 2:
             raise LomitError(f"an edit takes one exemplar or two; {len(guides)} given")
@@ -432,6 +438,11 @@ class Predictor:
         return isinstance(self.translator, Editable)
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether `translate` and `compose` run compiled code; `edit` never does."""
+        return isinstance(self._network, Compiled)
+
+    @property
     def can_compose(self) -> bool:
         """Whether `compose` takes several exemplars."""
         return self.can_blend and self.has_masks and type(self.translator).compose is not Translator.compose
@@ -461,11 +472,7 @@ class Predictor:
         """A block in which the network runs; where its precision is open, the first batch decides."""
         if self._precision == "auto":
             self._precision = try_translation(self.translator, x, guide)
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
-            computing_in(self._precision, self.device),
-        ):
+        with exactly(), computing_in(self._precision, self.device):
             yield
 
     def _fit_threads(self) -> None:

@@ -49,8 +49,10 @@ def load_mask(mask: MaskLike, name: str) -> Image.Image:
 
 def to_tensor(pictures: Sequence[Picture], size: int, device: torch.device) -> Tensor:
     """B x 3 x S x S in [-1, 1]: centre squares at the model's size."""
-    squares = [resize(p.on_white().crop(centre_box(p.size)), size) for p in pictures]
-    stacked = torch.from_numpy(np.stack([to_uint8_chw(s) for s in squares])).to(device)
+    # One exemplar for many inputs stands in the list as often, and is scaled once.
+    each = {id(p): p for p in pictures}
+    squares = {key: to_uint8_chw(resize(p.on_white().crop(centre_box(p.size)), size)) for key, p in each.items()}
+    stacked = torch.from_numpy(np.stack([squares[id(p)] for p in pictures])).to(device)
     return normalise(stacked.contiguous(memory_format=torch.channels_last))
 
 

@@ -140,6 +140,9 @@ class Prepared(Protocol):
     masks: list[Masks]
     content: list[Tensor]
 
+    def another(self, x: Tensor) -> Prepared:
+        """Another input, 1 x 3 x H x W, beside the same exemplars, of which what depends on no input is kept."""
+
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         """The translation under these masks.
 

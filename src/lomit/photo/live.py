@@ -6,7 +6,7 @@ import math
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,20 +15,21 @@ from PIL import Image
 from torch import Tensor
 
 from lomit.data.transforms import Box
-from lomit.inference.editing import Edit
 from lomit.inference.predictor import Predictor
 from lomit.photo.align import crop_to_photo, fit_error, side_of, view
 from lomit.photo.faces import Face, find_faces, landmarks
 from lomit.photo.paste import LEAST, detail_gain, weights
-from lomit.photo.tracking import SteadyMasks, Tracker, nearest
-from lomit.photo.translate import ExemplarFace, translate_crops
+from lomit.photo.tracking import Tracker, nearest
+from lomit.photo.translate import ExemplarFace, FrameTranslator
 
 AGAIN = 0.5
 """Seconds after which the detector looks again for a face that is followed by its landmarks."""
 REST = 0.25
 """Seconds between two searches of whole frames."""
-WHOLE, NEAR = 320, 160
+WHOLE, NEAR = 320, 112
 """A whole frame, and the neighbourhood of a followed face, are searched at these sizes (longer side, in pixels)."""
+ROOM = 0.5
+"""That neighbourhood reaches so many sides of the face beyond it: it was there a frame ago."""
 POINTS_AT = 200
 """Side in pixels that a followed face is scaled to for its landmarks."""
 BENT = 0.08
@@ -47,7 +48,7 @@ class LiveTracker(Tracker):
     """
 
     def __init__(self) -> None:
-        super().__init__(0, lambda image, longest: find_faces(image, WHOLE if longest is None else NEAR))
+        super().__init__(0, lambda image, longest: find_faces(image, WHOLE if longest is None else NEAR), ROOM)
         self._looked = -math.inf
         self._box = np.zeros((2, 2))
         """Corners of the detector's box in the training crop, as shares of its side."""
@@ -73,7 +74,7 @@ class LiveTracker(Tracker):
 
     def _followed(self, image: Image.Image, last: Face) -> Face | None:
         """The face by its landmarks from its last box on; None where they are not a face's."""
-        face = Face(last.box, landmarks(image, last.box, POINTS_AT), last.score)
+        face = Face(last.box, landmarks(image, last.box, POINTS_AT, grey=True), last.score)
         if fit_error(face) > BENT:
             return None
         matrix = crop_to_photo(face)
@@ -114,13 +115,12 @@ class Live:
     def __init__(
         self, predictor: Predictor, exemplar: ExemplarFace, only: Sequence[str] = (), tracker: Tracker | None = None
     ) -> None:
-        self.predictor, self._tracker, self._masks = predictor, tracker or LiveTracker(), SteadyMasks()
+        self.predictor, self._tracker = predictor, tracker or LiveTracker()
         self.guide(exemplar, only)
 
     def guide(self, exemplar: ExemplarFace, only: Sequence[str] = ()) -> None:
         """Another exemplar, or other attributes; the face is followed on."""
-        self._exemplar, self._only = exemplar, list(only) or None
-        self._masks.forget()
+        self._translate = FrameTranslator(self.predictor, exemplar, only=list(only) or None)
 
     def frame(self, image: Image.Image, time: float, *, strength: float = 1.0, show_mask: bool = False) -> LiveFrame:
         """The next frame, translated.
@@ -135,32 +135,18 @@ class Live:
         with _timed(seconds, "find"):
             faces = self._tracker.update(image, time)
         if not faces:
-            self._masks.forget()
+            self._translate.forget()
             return LiveFrame(image, False, seconds)
         face = faces[0]
         with _timed(seconds, "translate"):
             crop = view(image, face, self.predictor.image_size, sharp=2)
-            before, after, mask = self._translated(face, crop)
+            (done,) = self._translate([(face, crop)])
         with _timed(seconds, "paste"):
             if show_mask:
-                shown = tint_quickly(image, face, mask, crop.width)
+                shown = tint_quickly(image, face, done.input_mask, crop.width)
             else:
-                shown = paste_quickly(image, face, crop, before, after, mask, strength=strength)
+                shown = paste_quickly(image, face, crop, done.before, done.after, done.input_mask, strength=strength)
         return LiveFrame(shown, True, seconds)
-
-    def _translated(self, face: Face, crop: Image.Image) -> tuple[Image.Image, Image.Image, Image.Image | None]:
-        """The crop in its own style and in the exemplar's, and the mask; to the bit as `translate_crops` gives them."""
-        if not (self.predictor.can_blend and self.predictor.has_masks):
-            (result,) = translate_crops(self.predictor, [(face, crop)], self._exemplar, steady=self._masks)
-            return result.before, result.after, result.input_mask
-        # What both translations share is computed once, which halves the time.
-        editing = self.predictor.edit(crop, [self._exemplar.crop], only=self._only)
-        predicted, theirs = editing.predicted(crop.width)
-        if self._exemplar.mask is None:
-            self._exemplar = replace(self._exemplar, mask=theirs)
-        (mask,) = self._masks([predicted])
-        edit = Edit(input_mask=mask, exemplar_masks=(self._exemplar.mask,))
-        return editing.render(replace(edit, strength=0.0)).square, editing.render(edit).square, mask
 
 
 def paste_quickly(

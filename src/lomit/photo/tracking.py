@@ -69,12 +69,16 @@ class Tracker:
     Args:
         which: position of the face by size in the first frame that has so many, or "all".
         find: finds the faces of an image, the largest first.
+        room: the neighbourhood of a followed face reaches so many of its sides beyond it.
     """
 
     def __init__(
-        self, which: int | Literal["all"], find: Callable[[Image.Image, int | None], Sequence[Face]] = find_faces
+        self,
+        which: int | Literal["all"],
+        find: Callable[[Image.Image, int | None], Sequence[Face]] = find_faces,
+        room: float = 1.0,
     ) -> None:
-        self.which, self._find = which, find
+        self.which, self._find, self._room = which, find, room
         self._tracks: list[_Track] = []
         self._lost: _Track | None = None
 
@@ -106,7 +110,7 @@ class Tracker:
         """The faces of a frame; a single face is looked for around its last place first, which is much faster."""
         if self.which != "all" and self._tracks:
             left, top, right, bottom = self._tracks[0].face.box
-            room = right - left
+            room = round(self._room * (right - left))
             corner = max(0, left - room), max(0, top - room)
             box = (*corner, min(image.width, right + room), min(image.height, bottom + room))
             if box[0] < box[2] and box[1] < box[3]:

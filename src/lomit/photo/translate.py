@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from PIL import Image, ImageChops
 
 from lomit.errors import LomitError
 from lomit.images import Picture, as_picture
+from lomit.inference.editing import Edit, Editing
 from lomit.inference.predictor import Predictor, Result
 from lomit.inference.squares import ImageLike, MaskLike, load_mask, load_picture
 from lomit.photo.align import align, check_place, view
 from lomit.photo.faces import Face, choose_faces, find_faces, sizes_for
 from lomit.photo.paste import on_photo, paste
+from lomit.photo.tracking import SteadyMasks
 
 Masks = Sequence[Image.Image | None] | None
 """Masks on crops; None in place of the predicted one, or of all."""
@@ -158,6 +160,7 @@ def translate_crops(
     *,
     input_masks: Masks = None,
     label: Mapping[str, float] | None = None,
+    only: Sequence[str] | None = None,
     reference: Literal["self", "crop"] = "self",
     steady: Callable[[list[Image.Image | None]], list[Image.Image | None]] | None = None,
 ) -> list[FaceResult]:
@@ -171,6 +174,7 @@ def translate_crops(
         crops: faces and their crops, S x S.
         input_masks: masks on the crops to use in place of the predicted ones.
         label: as for `translate_photo`.
+        only: as for `Predictor.translate`.
         steady: makes of the masks those to use, for the frames of a video.
     """
     images = [crop for _, crop in crops]
@@ -180,7 +184,7 @@ def translate_crops(
         own: Sequence[Image.Image | None] | None, theirs: Sequence[Image.Image | None] | None
     ) -> list[Result]:
         exemplars = None if guide is None else [guide.crop]
-        return predictor.translate(images, exemplars, input_masks=own, exemplar_masks=theirs, label=label)
+        return predictor.translate(images, exemplars, input_masks=own, exemplar_masks=theirs, label=label, only=only)
 
     results, before = translate(input_masks, given), images
     masks = [result.input_mask for result in results]
@@ -194,6 +198,60 @@ def translate_crops(
         FaceResult(face, crop, unchanged, r.image.convert("RGB"), mask, r.exemplar_mask)
         for (face, crop), unchanged, r, mask in zip(crops, before, results, masks, strict=True)
     ]
+
+
+class FrameTranslator:
+    """Translates the faces of one frame after the other, with the bits of `translate_crops`.
+
+    The exemplar's mask is predicted once, beside the first face, so that its style is the same throughout; the masks of
+    followed faces are averaged over time.  What the three translations of a face share is computed once, and what is
+    known of the exemplar is kept.
+
+    Args:
+        guide, label, only: as for `translate_crops`.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        guide: ExemplarFace | None,
+        *,
+        label: Mapping[str, float] | None = None,
+        only: Sequence[str] | None = None,
+    ) -> None:
+        self._predictor, self._guide, self._label, self._only = predictor, guide, label, only
+        self._masks = SteadyMasks()
+        self._editing: Editing | None = None
+
+    def __call__(self, crops: Sequence[tuple[Face, Image.Image]]) -> list[FaceResult]:
+        """The results of a frame's faces and their crops, S x S; there is one face or more."""
+        p, guide = self._predictor, self._guide
+        shares = p.can_blend and p.has_masks and not p.is_compiled and self._label is None
+        if shares and guide is not None and len(crops) == 1:
+            results = [self._shared(guide, *crops[0])]
+        else:
+            results = translate_crops(p, crops, guide, label=self._label, only=self._only, steady=self._masks)
+        if guide is not None and guide.mask is None:
+            self._guide = replace(guide, mask=results[0].exemplar_mask)
+        return results
+
+    def forget(self) -> None:
+        """A frame shows no face: the masks of the next one begin anew."""
+        self._masks.forget()
+
+    def _shared(self, guide: ExemplarFace, face: Face, crop: Image.Image) -> FaceResult:
+        """As `translate_crops` for one face and a method whose masks can be edited."""
+        if self._editing is None:
+            editing = self._predictor.edit(crop, [guide.crop], only=self._only)
+        else:
+            editing = self._predictor.edit(crop, self._editing)
+        self._editing = editing
+        predicted, theirs = editing.predicted(crop.width)
+        theirs = theirs if guide.mask is None else guide.mask
+        (own,) = self._masks([predicted])
+        edit = Edit(input_mask=own, exemplar_masks=(theirs,))
+        before, after = (editing.render(replace(edit, strength=strength)).square for strength in (0.0, 1.0))
+        return FaceResult(face, crop, before, after, own, theirs)
 
 
 def compose_crops(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -17,9 +16,9 @@ from lomit.inference.predictor import Predictor
 from lomit.photo.align import align
 from lomit.photo.batch import look
 from lomit.photo.paste import paste
-from lomit.photo.tracking import SteadyMasks, Tracker
+from lomit.photo.tracking import Tracker
 from lomit.photo.transcode import VideoResult, transcode
-from lomit.photo.translate import ExemplarFace, translate_crops
+from lomit.photo.translate import ExemplarFace, FrameTranslator
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -61,22 +60,18 @@ def translate_video(
     """
     container = container_of(out)
     av = load_av()
-    following, masks = tracker or Tracker(face), SteadyMasks()
+    following, translate = tracker or Tracker(face), FrameTranslator(predictor, guide, label=label)
     result: list[VideoResult] = []
 
     def change(image: Image.Image, time: float) -> Image.Image | None:
         """The translated frame, or None where it shows no such face."""
-        nonlocal guide
         faces = following.update(image, time)
         if not faces:
-            masks.forget()
+            translate.forget()
             return None
         picture = Picture(image, name="frame")
         crops = [(each, align(picture, each, predictor.image_size)) for each in faces]
-        results = translate_crops(predictor, crops, guide, label=label, steady=masks)
-        if guide is not None and guide.mask is None and results[0].exemplar_mask is not None:
-            guide = replace(guide, mask=results[0].exemplar_mask)
-        for each in results:
+        for each in translate(crops):
             pasted = paste(picture, each.face, each.before, each.after, each.input_mask, strength=strength)
             picture = Picture(pasted, name="frame")
         return picture.rgb

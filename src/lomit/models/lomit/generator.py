@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -206,8 +206,13 @@ class LomitGenerator(nn.Module):
 
     def told(self, x: Tensor) -> Tensor:
         """The foreground code of whole images, E_s^f(x), B x S."""
+        return self.style(x, "foreground")
+
+    def style(self, region: Tensor, of: Literal["foreground", "background"]) -> Tensor:
+        """E_s^f or E_s^b of Eq. 2 alone: a region, B x 3 x H x W -> B x S."""
         encoders = self.style_encoders
-        return at_least_float32(encoders.foreground(encoders.stem(x)))
+        head = encoders.foreground if of == "foreground" else encoders.background
+        return at_least_float32(head(encoders.stem(region)))
 
     def masks(self, c: Tensor, summary: Tensor, partner: Tensor) -> Tensor:
         """Masks of images with content c beside their partners, by the summaries of both; B x 1 x H/cell x W/cell."""
@@ -231,15 +236,26 @@ class LomitGenerator(nn.Module):
         x, c and y are those of `summary`, 2B rows each; `moved`, B x A in {0, 1}, names the attributes in which pairs
         count as different, in place of labels; -1 throughout leaves a pair to what the codes tell.
         """
-        summary = self.summary(x, c, y if moved is None else torch.cat([moved.clamp(max=0), moved]))
-        if self.told_attributes is not None and y is None:
+        if y is None:
+            return self.masks_of_pairs(c, *halves(self.pair_summary(x, c, moved)), moved)
+        summary = self.summary(x, c, y)
+        return self.masks(c, summary, swap_halves(summary))
+
+    def pair_summary(self, x: Tensor, c: Tensor, moved: Tensor | None = None) -> Tensor:
+        """`summary` of stacked pairs without labels, 2B rows; `moved` as in `pair_masks`."""
+        return self.summary(x, c, None if moved is None else torch.cat([moved.clamp(max=0), moved]))
+
+    def masks_of_pairs(self, c: Tensor, own: Tensor, partner: Tensor, moved: Tensor | None = None) -> Tensor:
+        """`pair_masks` by the halves of `pair_summary`."""
+        if self.told_attributes is not None:
             # Where nothing is told to differ, everything is meant: nobody gives an exemplar to have nothing moved.
-            pooled, (own, partner) = summary[:, : c.shape[1]], halves(summary[:, c.shape[1] :])
-            same = (own == partner).all(1, keepdim=True)
+            channels = c.shape[1]
+            same = (own[:, channels:] == partner[:, channels:]).all(1, keepdim=True)
             if moved is not None:
                 same = same & (moved < 0).all(1, keepdim=True)
-            summary = torch.cat([pooled, torch.cat([own, torch.where(same, 1 - own, partner)])], dim=1)
-        return self.masks(c, summary, swap_halves(summary))
+            attributes = torch.where(same, 1 - own[:, channels:], partner[:, channels:])
+            partner = torch.cat([partner[:, :channels], attributes], dim=1)
+        return self.masks(c, torch.cat([own, partner]), torch.cat([partner, own]))
 
     def styles(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """E_s^f(x^f) and E_s^b(x^b) of Eq. 2 under a mask of any resolution; each B x S."""

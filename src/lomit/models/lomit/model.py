@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from lomit.errors import LomitError
 from lomit.losses.lomit import shares
 from lomit.models.base import Editable, Guide, Masks, Translation, places_of
 from lomit.models.lomit.config import LomitConfig
-from lomit.models.lomit.generator import LomitGenerator
+from lomit.models.lomit.generator import LomitGenerator, regions
 from lomit.nn.blocks import at_least_float32, halves, resize_mask
 
 
@@ -105,25 +106,67 @@ class Lomit(Editable):
         return Translation(g.decode(c, m, s_f, s_b), Masks(m, exemplar_mask))
 
     def prepare(self, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None = None) -> PreparedLomit:
-        """Content codes and predicted masks are kept."""
-        return PreparedLomit(self.generator, x, exemplars, moved)
+        """Content codes, predicted masks and the last style codes are kept."""
+        g, pairs = self.generator, []
+        for exemplar in exemplars:
+            # Stacked as in `translate`, so that an unedited result has the same bits.
+            both = torch.cat([x, exemplar])
+            c = g.content(both)
+            own, partner = halves(g.pair_summary(both, c, moved=moved))
+            pairs.append((_Seen(g, x, c[:1], own), _Seen(g, exemplar, c[1:], partner)))
+        return PreparedLomit(g, pairs, moved)
+
+
+class _Seen:
+    """An image, what its partner knows of it (`LomitGenerator.summary`), and its style codes.
+
+    Of each region the code under the last mask is kept: an edit changes one mask at a time, and a frame of a video
+    none of the exemplar's.
+    """
+
+    def __init__(self, generator: LomitGenerator, x: Tensor, c: Tensor, summary: Tensor) -> None:
+        self.c, self.summary = c, summary
+        self._generator, self._x = generator, x
+        self._styles: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def s_f(self, m: Tensor) -> Tensor:
+        """E_s^f(x^f) of Eq. 2, 1 x S."""
+        return self._style("foreground", m)
+
+    def s_b(self, m: Tensor) -> Tensor:
+        """E_s^b(x^b) of Eq. 2, 1 x S."""
+        return self._style("background", m)
+
+    def _style(self, of: Literal["foreground", "background"], m: Tensor) -> Tensor:
+        kept = self._styles.get(of)
+        if kept is None or not torch.equal(kept[0], m):
+            x_f, x_b = regions(self._x, m)
+            kept = self._styles[of] = m, self._generator.style(x_f if of == "foreground" else x_b, of)
+        return kept[1]
 
 
 class PreparedLomit:
-    """An input beside its exemplars, of which content codes and predicted masks are kept; see `Prepared`."""
+    """An input beside its exemplars, one pair for each; see `Prepared`.  `moved` is as in `Guide`."""
 
-    def __init__(self, generator: LomitGenerator, x: Tensor, exemplars: Sequence[Tensor], moved: Tensor | None) -> None:
-        self._generator, self._x, self._exemplars = generator, x, list(exemplars)
-        self._content: list[Tensor] = []
-        self.masks: list[Masks] = []
-        self.content: list[Tensor] = []
-        for exemplar in exemplars:
-            # Stacked as in `Lomit.translate`, so that an unedited result has the same bits.
-            both = torch.cat([x, exemplar])
-            c = generator.content(both)
-            self._content.append(c[:1])
-            self.content += [c[1:]] if self.content else [c[:1], c[1:]]
-            self.masks.append(Masks(*halves(generator.pair_masks(both, c, moved=moved))))
+    def __init__(
+        self, generator: LomitGenerator, pairs: Sequence[tuple[_Seen, _Seen]], moved: Tensor | None = None
+    ) -> None:
+        self._generator, self._moved = generator, moved
+        self._own, self._exemplars = pairs[0][0], [exemplar for _, exemplar in pairs]
+        self.content = [self._own.c, *(exemplar.c for exemplar in self._exemplars)]
+        self.masks = [
+            Masks(
+                *halves(generator.masks_of_pairs(torch.cat([own.c, exemplar.c]), own.summary, exemplar.summary, moved))
+            )
+            for own, exemplar in pairs
+        ]
+
+    def another(self, x: Tensor) -> PreparedLomit:
+        """See `Prepared.another`."""
+        g, moved = self._generator, self._moved
+        c = g.content(x)
+        own = _Seen(g, x, c, g.summary(x, c, None if moved is None else moved.clamp(max=0)))
+        return PreparedLomit(g, [(own, exemplar) for exemplar in self._exemplars], moved)
 
     def translate(self, masks: Sequence[Tensor], weights: Sequence[float], strength: float = 1.0) -> Translation:
         """x_{1->2} under these masks, with those of the input and of the exemplar with the largest weight.
@@ -132,18 +175,17 @@ class PreparedLomit:
         (strength 0) and that mean (1); beyond 1 it is carried on in the same direction.  An exemplar with the weight 0
         is not looked at.
         """
-        g = self._generator
-        own, *guides = masks
-        s_f = s_b = torch.zeros((), device=self._x.device)
+        m, *guides = masks
+        s_f = torch.zeros((), device=m.device)
         for exemplar, guide, weight in zip(self._exemplars, guides, weights, strict=True):
             if weight and strength:
-                code, s_b = g.crossed_styles(self._x, own, exemplar, guide)
-                s_f = s_f + weight * code
+                s_f = s_f + weight * exemplar.s_f(guide)
         if strength != 1:
-            own_s_f, s_b = g.styles(self._x, own)
-            s_f = own_s_f + strength * (s_f - own_s_f)
+            own = self._own.s_f(m)
+            s_f = own + strength * (s_f - own)
         first = max(range(len(weights)), key=lambda k: weights[k])
-        return Translation(g.decode(self._content[first], own, s_f, s_b), Masks(own, guides[first]))
+        image = self._generator.decode(self._own.c, m, s_f, self._own.s_b(m))
+        return Translation(image, Masks(m, guides[first]))
 
 
 def _exemplar(guide: Guide) -> Tensor:
