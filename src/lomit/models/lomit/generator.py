@@ -187,6 +187,7 @@ class LomitGenerator(nn.Module):
         """E_c of Eq. 2: B x 3 x H x W -> c, B x C x H/cell x W/cell."""
         return self.content_encoder(x)  # type: ignore[no-any-return]
 
+    @_exact_in_use
     def summary(self, x: Tensor, c: Tensor, y: Tensor | None = None, whole: Tensor | None = None) -> Tensor:
         """What an image's own mask and its partner's know of it: GAP(c), and the attributes where masks see them.
 
@@ -245,6 +246,7 @@ class LomitGenerator(nn.Module):
         """`summary` of stacked pairs without labels, 2B rows; `moved` as in `pair_masks`."""
         return self.summary(x, c, None if moved is None else torch.cat([moved.clamp(max=0), moved]))
 
+    @_exact_in_use
     def masks_of_pairs(self, c: Tensor, own: Tensor, partner: Tensor, moved: Tensor | None = None) -> Tensor:
         """`pair_masks` by the halves of `pair_summary`."""
         if self.told_attributes is not None:
