@@ -16,7 +16,6 @@ from lomit.models.lomit.config import LossWeights
 from lomit.photo import ExemplarFace, Face, align, paste, translate_crops
 from lomit.photo import live as live_module
 from lomit.photo.align import side_of
-from lomit.photo.faces import find_faces, landmarks
 from lomit.photo.live import Live, LiveTracker, paste_quickly, tint_quickly
 from lomit.photo.tracking import HOLD, STEADY, SteadyMasks, Tracker
 from lomit.photo.translate import FrameTranslator
@@ -244,14 +243,6 @@ def test_a_moving_face_is_followed_with_two_looks_a_second(looks: Looks) -> None
     assert looks[0] == "whole"
     assert looks.count("near") in (5, 6)
     assert looks.count("whole") == 1
-
-
-def test_a_grey_picture_has_the_landmarks_of_its_colours(looks: Looks) -> None:
-    for angle in (-15.0, 0.0, 15.0):
-        image = astronaut(angle=angle)
-        face = find_faces(image)[0]
-        grey = landmarks(image, face.box, live_module.POINTS_AT, grey=True)
-        assert np.abs(grey - landmarks(image, face.box, live_module.POINTS_AT)).max() < 0.03 * side_of(face)
 
 
 def test_a_face_that_leaps_is_found_in_the_whole_frame(looks: Looks) -> None:

@@ -155,14 +155,13 @@ def _predictor() -> Any:
     return dlib.shape_predictor(model_file(POINTS))
 
 
-def landmarks(image: Image.Image, box: Box, at: int = POINTS_AT, grey: bool = False) -> np.ndarray:
+def landmarks(image: Image.Image, box: Box, at: int = POINTS_AT) -> np.ndarray:
     """The five points of a face, float64, 5 x 2 (x, y) in pixels of the photograph, RGB.  Raises LomitError where the
     `faces` extra is not installed.
 
     Args:
         box: the detector's box of the face, or one that is near it.
         at: side in pixels that the box is scaled to.
-        grey: from the luma alone, which is scaled in a third of the time.
     """
     check_detector()
     import dlib
@@ -173,7 +172,6 @@ def landmarks(image: Image.Image, box: Box, at: int = POINTS_AT, grey: bool = Fa
     room = side // 2
     left, top = max(0, box[0] - room), max(0, box[1] - room)
     part = image.crop((left, top, min(image.width, box[2] + room), min(image.height, box[3] + room)))
-    part = part.convert("L") if grey else part
     scale = at / side
     part = part.resize((max(1, round(part.width * scale)), max(1, round(part.height * scale))), reducing_gap=3.0)
     edges = [round((edge - shift) * scale) for edge, shift in zip(box, (left, top, left, top), strict=True)]

@@ -74,7 +74,7 @@ class LiveTracker(Tracker):
 
     def _followed(self, image: Image.Image, last: Face) -> Face | None:
         """The face by its landmarks from its last box on; None where they are not a face's."""
-        face = Face(last.box, landmarks(image, last.box, POINTS_AT, grey=True), last.score)
+        face = Face(last.box, landmarks(image, last.box, POINTS_AT), last.score)
         if fit_error(face) > BENT:
             return None
         matrix = crop_to_photo(face)
