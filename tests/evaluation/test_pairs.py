@@ -86,7 +86,8 @@ def test_every_method_is_told_the_same_and_what_is_to_be_moved() -> None:
 
     x, y = torch.zeros(2, 3, 16, 16), torch.tensor([[1, 0, -1], [0, 1, 1]], dtype=torch.int8)
     y_input = torch.tensor([[0, 0, 1], [0, -1, 0]], dtype=torch.int8)
-    translate(SimpleNamespace(translator=Recorder()), x, x, y, y_input)  # type: ignore[arg-type]
+    setting = SimpleNamespace(translator=Recorder(), precision="float32", device=torch.device("cpu"))
+    translate(setting, x, x, y, y_input)  # type: ignore[arg-type]
     (guide,) = given
     assert guide.moved is not None
     assert guide.label is not None

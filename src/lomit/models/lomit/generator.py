@@ -43,8 +43,8 @@ def _exact_in_use(method: M) -> M:
     @wraps(method)
     def call(self: nn.Module, x: Tensor, *rest: Any, **named: Any) -> Tensor:
         kind = x.device.type
-        # Outside autocast nothing is entered: exporters would write that into their graphs.
-        if self.training or not torch.is_autocast_enabled(kind):
+        # Outside autocast nothing is entered: exporters would write that into their graphs.  The meta device has none.
+        if self.training or not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return method(self, x, *rest, **named)
         with torch.autocast(kind, enabled=False):
             return method(self, x, *rest, **named)
