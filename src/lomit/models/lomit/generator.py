@@ -235,7 +235,7 @@ class LomitGenerator(nn.Module):
         """Masks of stacked pairs: image i of the first half and image i of the second are each other's partners.
 
         x, c and y are those of `summary`, 2B rows each; `moved`, B x A in {0, 1}, names the attributes in which pairs
-        count as different, in place of labels; -1 throughout leaves a pair to what the codes tell.
+        count as different where no labels y are given; -1 throughout leaves a pair to what the codes tell.
         """
         if y is None:
             return self.masks_of_pairs(c, *halves(self.pair_summary(x, c, moved)), moved)
