@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from lomit.commands.groups import FaceChoice, Images, Network, Output, parse_label
 from lomit.commands.options import named, positional
 from lomit.errors import LomitError
@@ -143,6 +141,8 @@ class Video:
             box = self.faces.exemplar_box
             theirs = None if box is None else [Face.from_crop(box)]
             guide = align_exemplar(self.exemplar, predictor.image_size, exemplar_face, theirs)
+        from tqdm import tqdm  # here, so that no `--help` loads it
+
         with tqdm(unit="frame", disable=None) as bar:
 
             def progress(done: int, total: int) -> None:

@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from lomit.config import Precision
 from lomit.errors import LomitError
 from lomit.inference.pairs import Job
@@ -107,6 +105,8 @@ def run_batch(
         LomitError: for a bad file out of `named`.
     """
     tally = Tally()
+    from tqdm import tqdm  # here, so that no `--help` loads it
+
     with closing(outcomes), tqdm(total=total, unit=unit, disable=None if total > 1 else True) as bar:
         for outcome in outcomes:
             bar.update()
